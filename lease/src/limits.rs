@@ -1,0 +1,40 @@
+//! Every limit of the lease rules, in one table, with the relations between them checked at compile time.
+
+use crate::Ttl;
+
+/// Longest namespace, in bytes of UTF-8.
+pub const NAMESPACE_BYTES_MAX: usize = 64;
+/// Longest name of a lease, holder or pinning entity, in bytes of UTF-8.
+pub const NAME_BYTES_MAX: usize = 256;
+/// Longest value of a grant, in bytes of UTF-8.
+pub const VALUE_BYTES_MAX: usize = 1024;
+/// Longest reason given with a pin or a revoke, in bytes of UTF-8.
+pub const WHY_BYTES_MAX: usize = 256;
+/// The shortest ttl any namespace may allow.
+pub const TTL_MIN: Ttl = Ttl::from_millis(200);
+/// The longest ttl any namespace may allow.
+pub const TTL_MAX: Ttl = Ttl::from_millis(24 * 60 * 60 * 1000);
+/// The shortest ttl of a namespace that sets none.
+pub const TTL_MIN_DEFAULT: Ttl = Ttl::from_millis(1_000);
+/// The longest cooldown a namespace may set.
+pub const COOLDOWN_MAX: Ttl = Ttl::from_millis(60 * 60 * 1000);
+/// Pins on one lease.
+pub const PINS_MAX: usize = 16;
+/// Commands in one batch.
+pub const BATCH_COMMANDS_MAX: usize = 1_024;
+/// Bytes of an encoded batch at which it is sealed.
+pub const BATCH_BYTES_SEAL: usize = 64 * 1024;
+/// Grants, cooldowns and unclaimable keys that one batch's sweep ends.
+pub const SWEEP_MAX: u32 = 1_024;
+/// Ends kept in a namespace's history, unless it sets fewer.
+pub const HISTORY_MAX: usize = 10_000;
+/// Leases in one namespace, unless it sets another number. Free names with pins and cooldowns count.
+pub const LEASES_MAX_DEFAULT: u64 = 2_000_000;
+/// Namespaces with leases, history or settings.
+pub const NAMESPACES_MAX: usize = 4_096;
+
+const _: () = assert!(TTL_MIN.as_nanos() <= TTL_MIN_DEFAULT.as_nanos());
+const _: () = assert!(TTL_MIN_DEFAULT.as_nanos() < TTL_MAX.as_nanos());
+const _: () = assert!(NAMESPACE_BYTES_MAX <= NAME_BYTES_MAX);
+const _: () = assert!(NAME_BYTES_MAX <= u16::MAX as usize, "lengths are stored in 16 bits");
+const _: () = assert!(VALUE_BYTES_MAX <= u16::MAX as usize, "lengths are stored in 16 bits");
