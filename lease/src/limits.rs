@@ -32,7 +32,34 @@ pub const HISTORY_MAX: usize = 10_000;
 pub const LEASES_MAX_DEFAULT: u64 = 2_000_000;
 /// Namespaces with leases, history or settings.
 pub const NAMESPACES_MAX: usize = 4_096;
+/// Bytes of one session frame or of one HTTP body.
+pub const FRAME_BYTES_MAX: usize = 1024 * 1024;
+/// Operations in one bulk frame.
+pub const FRAME_OPERATIONS_MAX: usize = 10_000;
+/// Nesting of a request's JSON.
+pub const FRAME_DEPTH_MAX: usize = 16;
+/// Waits outstanding on one session.
+pub const SESSION_WAITS_MAX: usize = 10_000;
+/// Calls in flight on one session, waits not counted.
+pub const SESSION_CALLS_MAX: usize = 10_000;
+/// Client connections of one process.
+pub const CONNECTIONS_MAX: usize = 18_000;
+/// Leases in one page of a list.
+pub const PAGE_LEASES_MAX: usize = 1_000;
+/// How long a call may take where it names no deadline.
+pub const DEADLINE_DEFAULT: Ttl = Ttl::from_millis(5_000);
+/// The longest deadline a call may name.
+pub const DEADLINE_MAX: Ttl = Ttl::from_millis(60_000);
+/// The longest a wait may last.
+pub const WAIT_MAX: Ttl = Ttl::from_millis(24 * 60 * 60 * 1000);
+/// The ttl of a claim that names none.
+pub const TTL_DEFAULT: Ttl = Ttl::from_millis(15_000);
+/// The bound on how far any clock's rate may err, in parts per thousand: rho.
+pub const RHO_PER_MILLE: u64 = 10;
 
+const _: () = assert!(TTL_MIN_DEFAULT.as_nanos() <= TTL_DEFAULT.as_nanos());
+const _: () = assert!(DEADLINE_DEFAULT.as_nanos() <= DEADLINE_MAX.as_nanos());
+const _: () = assert!(RHO_PER_MILLE > 0 && RHO_PER_MILLE < 500, "rho must lie between 0 and one half");
 const _: () = assert!(TTL_MIN.as_nanos() <= TTL_MIN_DEFAULT.as_nanos());
 const _: () = assert!(TTL_MIN_DEFAULT.as_nanos() < TTL_MAX.as_nanos());
 const _: () = assert!(NAMESPACE_BYTES_MAX <= NAME_BYTES_MAX);

@@ -1,0 +1,145 @@
+//! The frames of a session WebSocket: one JSON object a text frame.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{
+    Claim, Count, Counted, Extend, Free, Get, Grant, Lease, List, Page, Problem, Release, Released, Wait, Welcome,
+};
+
+/// From the client: a call and its number.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ClientFrame {
+    /// The client's number for this call; its reply carries it.
+    pub id: u64,
+    /// What is asked for.
+    pub call: Call,
+}
+
+/// What a session's client may ask for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Call {
+    /// Say who calls, and in which version. Optional; answered by `welcome`.
+    Hello(Hello),
+    /// Answered by `granted`.
+    Claim(Claim),
+    /// Answered by `granted`.
+    Extend(Extend),
+    /// Answered by `released`.
+    Release(Release),
+    /// Answered by `free`, once it is so.
+    Wait(Wait),
+    /// Answered by `lease`.
+    Get(Get),
+    /// Answered by `page`.
+    List(List),
+    /// Answered by `counted`.
+    Count(Count),
+    /// Many steps in one frame, up to 10,000; answered by `bulk`, an outcome each, in order.
+    Bulk(Vec<Step>),
+    /// Give up a wait; answered by `cancelled`. The wait itself is answered no more.
+    Cancel(Cancel),
+}
+
+/// One step of a bulk call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Step {
+    /// As the call of that name.
+    Claim(Claim),
+    /// As the call of that name.
+    Extend(Extend),
+    /// As the call of that name.
+    Release(Release),
+}
+
+/// The client's greeting.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Hello {
+    /// The API's version that the client speaks.
+    pub version: u32,
+    /// The client's program and version, for the server's log.
+    pub agent: String,
+}
+
+/// Which wait to give up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Cancel {
+    /// The wait's number.
+    pub id: u64,
+}
+
+/// From the server: a reply with its call's number, or a push.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ServerFrame {
+    /// Which call this answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<u64>,
+    /// The answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reply: Option<Reply>,
+    /// News that answers no call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub push: Option<Push>,
+}
+
+impl ServerFrame {
+    /// The frame that answers call `id`.
+    pub fn reply(id: u64, reply: Reply) -> ServerFrame {
+        ServerFrame { id: Some(id), reply: Some(reply), push: None }
+    }
+
+    /// A frame that answers no call.
+    pub fn push(push: Push) -> ServerFrame {
+        ServerFrame { id: None, reply: None, push: Some(push) }
+    }
+}
+
+/// What a server answers on a session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Reply {
+    /// To hello.
+    Welcome(Welcome),
+    /// To claim and extend.
+    Granted(Grant),
+    /// To release.
+    Released(Released),
+    /// To wait.
+    Free(Free),
+    /// To get.
+    Lease(Box<Lease>),
+    /// To list.
+    Page(Page),
+    /// To count.
+    Counted(Counted),
+    /// To bulk: an outcome a step, in order.
+    Bulk(Vec<Reply>),
+    /// To cancel.
+    Cancelled,
+    /// To any call: no.
+    Error(Problem),
+}
+
+/// News that answers no call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Push {
+    /// The server will close this session: go to another member, or come back.
+    Going(Going),
+    /// A frame could not be read, so that it is not known which call it was: none of it took effect.
+    Unreadable(Problem),
+}
+
+/// Why and how a session is about to be closed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Going {
+    /// Why.
+    pub why: String,
+    /// When to come back, in milliseconds, spread by the server.
+    pub reconnect_after_ms: u64,
+}

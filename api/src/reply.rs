@@ -1,0 +1,175 @@
+//! What a server answers.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{Problem, decimal};
+
+/// A grant, as its holder is told of it: of claim and of extend.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Grant {
+    /// The lease's namespace.
+    pub namespace: String,
+    /// The lease's name.
+    pub name: String,
+    /// Names this grant, and fences with it: higher than every earlier grant's, kept over extends.
+    #[serde(with = "decimal")]
+    #[schema(value_type = String, example = "41")]
+    pub token: u64,
+    /// How long the grant lasts from its last claim or extend, in milliseconds.
+    pub ttl_ms: u64,
+    /// How long the holder may believe, in milliseconds, counted on its own clock from before this call left.
+    pub hold_ms: u64,
+    /// When to extend, in milliseconds from this reply: about a third of the ttl, spread by the server.
+    pub extend_after_ms: u64,
+    /// Whether the holder may believe yet, or must extend first.
+    pub confirmed: bool,
+}
+
+/// A grant has ended: of release.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Released {
+    /// Which grant ended.
+    #[serde(with = "decimal")]
+    #[schema(value_type = String, example = "41")]
+    pub token: u64,
+}
+
+/// A lease is free: of wait.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Free {
+    /// At which revision it was free.
+    #[serde(with = "decimal")]
+    #[schema(value_type = String)]
+    pub revision: u64,
+}
+
+/// One lease: of get and list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Lease {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// The grant, where it is held.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<Held>,
+    /// Who alone may claim it yet, where it expired lately.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cooldown: Option<Cooldown>,
+    /// What keeps its holder from expiring.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pins: Vec<Pin>,
+    /// How its last grant ended, where history still knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_end: Option<End>,
+    /// The revision of the state that this was read from.
+    #[serde(with = "decimal")]
+    #[schema(value_type = String)]
+    pub revision: u64,
+}
+
+/// A living grant, as readers see it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Held {
+    /// Who holds it.
+    pub holder: String,
+    /// The grant's token.
+    #[serde(with = "decimal")]
+    #[schema(value_type = String, example = "41")]
+    pub token: u64,
+    /// Its ttl in milliseconds.
+    pub ttl_ms: u64,
+    /// How long until its deadline, in milliseconds, as far as the member that answers knows.
+    pub remaining_ms: u64,
+    /// Whether its holder has confirmed it.
+    pub confirmed: bool,
+    /// The operator's reason, where it was revoked and ends at its deadline.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ending: Option<String>,
+    /// What the holder tells its readers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+}
+
+/// A time after an expiry in which only one holder may claim.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Cooldown {
+    /// Who may claim; nobody where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub admitted: Option<String>,
+    /// For how long, in milliseconds.
+    pub remaining_ms: u64,
+}
+
+/// A pin.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Pin {
+    /// Whose.
+    pub entity: String,
+    /// The operator's reason.
+    pub why: String,
+}
+
+/// How a grant ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct End {
+    /// Which grant.
+    #[serde(with = "decimal")]
+    #[schema(value_type = String, example = "41")]
+    pub token: u64,
+    /// Who held it.
+    pub holder: String,
+    /// How: `expired`, `unconfirmed`, `released`, `transferred`, `revoked` or `restored`.
+    pub why: String,
+    /// The operator's reason, where it was revoked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// How long ago on the lease clock, in milliseconds.
+    pub ago_ms: u64,
+    /// How much of it remained when it was last extended, in milliseconds: how close it ran.
+    pub remained_ms: u64,
+}
+
+/// A page of a list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Page {
+    /// The leases, ordered by namespace and name.
+    pub leases: Vec<Lease>,
+    /// What to give as `after` for the next page; absent on the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// How many leases are held: of count.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Counted {
+    /// How many.
+    pub held: u64,
+    /// The revision of the state that this was read from.
+    #[serde(with = "decimal")]
+    #[schema(value_type = String)]
+    pub revision: u64,
+}
+
+/// The member that a session reached, and what it allows: of hello.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Welcome {
+    /// The API's version on this session.
+    pub version: u32,
+    /// The server's program and version.
+    pub server: String,
+    /// The cluster's id.
+    pub cluster: String,
+    /// The member's id.
+    #[serde(with = "decimal")]
+    #[schema(value_type = String, example = "1")]
+    pub member: u64,
+}
+
+/// The body of every HTTP answer that is not a success.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ErrorBody {
+    /// What is wrong, and what to do.
+    pub error: Problem,
+}
