@@ -1,1 +1,238 @@
-//! (story to come)
+//! Raft around the lease table: storage, batches, time, waits and reads; no door, so that another service can embed it.
+//!
+//! ```text
+//!   Handle ──asks──▶ driver ──batches──▶ raft (openraft) ──▶ log (segments on a disk)
+//!     ▲                 │ stamps: clock        │
+//!     │                 ▼                      ▼ committed
+//!     └───answers── waits, reads ◀────── machine: lease::Table ──▶ snapshot
+//! ```
+//!
+//! What decides is pure and takes the time as an argument: [`clock`] (anchor, grace, stamp, clamp), `batch` (order and
+//! size), `waits`. The rest carries, over four traits: [`Clock`], [`Network`], [`log::Disk`] with its files, and
+//! openraft's `AsyncRuntime`. Nothing here reads a clock, opens a file or a socket, or starts a thread but through them (the
+//! log's writer thread is `log::Log`'s, and the simulator runs the writer without it).
+
+mod batch;
+pub mod clock;
+mod driver;
+mod handle;
+pub mod log;
+mod raft;
+mod shared;
+mod snapshot;
+mod waits;
+
+pub use batch::QUEUE_MAX;
+pub use clock::{Clock, Mono};
+pub use handle::*;
+pub use raft::{Alone, Data, Network, Peer, Types};
+pub use snapshot::{SnapshotError, SnapshotFile};
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use openraft::async_runtime::AsyncRuntime;
+
+use crate::driver::{Driver, SnapshotTrigger};
+use crate::log::{Cut, Identity, Log, OpenError, UnprovableTail};
+use crate::raft::Raft;
+use crate::raft::log::Store;
+use crate::raft::machine::Machine;
+use crate::shared::Shared;
+use crate::snapshot::{Owner, Snapshots};
+
+/// What a replica runs in: tokio and sockets in the server, a simulation in the simulator.
+pub trait World: 'static {
+    /// Tasks, sleeps, channels and chance.
+    type Runtime: AsyncRuntime;
+    /// How members reach each other.
+    type Network: Network<Self::Runtime>;
+}
+
+/// Who this member is, and what it may do.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The cluster's id: random, made once.
+    pub cluster: u128,
+    /// The member's id within it.
+    pub member: u64,
+    /// Whether this member has run before, and so must have a log: without one it could vote twice.
+    pub begun: bool,
+    /// What to do with damage at the log's end of which it cannot be told whether it was acknowledged.
+    pub unprovable_tail: UnprovableTail,
+    /// Bytes of the log's segments; none for the default.
+    pub segment_bytes: Option<u64>,
+    /// Bytes of log after which a snapshot is made, and what it covers may go.
+    pub snapshot_log_bytes: u64,
+}
+
+/// What the replica uses of its surroundings.
+pub struct Parts<W: World> {
+    /// The machine's clock.
+    pub clock: Arc<dyn Clock>,
+    /// The folder of the log.
+    pub log_disk: Arc<dyn log::Disk>,
+    /// The folder of the snapshots.
+    pub snapshot_disk: Arc<dyn log::Disk>,
+    /// How members reach each other.
+    pub network: W::Network,
+    /// Called when the log cannot go on: a write or a sync failed. It should end the process at once; whatever it does, nothing
+    /// is acknowledged any more.
+    pub on_fatal: log::OnFatal,
+}
+
+/// A running replica.
+pub struct Member<W: World> {
+    handle: Handle,
+    raft: Raft<W>,
+    log: Log,
+    driver: <W::Runtime as AsyncRuntime>::JoinHandle<()>,
+    cut: Option<Cut>,
+}
+
+/// Why a replica did not start. Its data is as it was.
+#[derive(Debug)]
+pub enum StartError {
+    /// The log could not be opened.
+    Log(OpenError),
+    /// The snapshot could not be read.
+    Snapshot(SnapshotError),
+    /// An entry's checksum is right and its contents cannot be read.
+    Entry(lease::DecodeError),
+    /// Entries between the snapshot and the log are missing.
+    Gap {
+        /// The last entry that the snapshot has.
+        snapshot: Option<u64>,
+        /// The last entry that the log has given back.
+        purged: u64,
+    },
+    /// The consensus engine refused.
+    Engine(String),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StartError::Log(error) => error.fmt(f),
+            StartError::Snapshot(error) => error.fmt(f),
+            StartError::Entry(error) => {
+                write!(
+                    f,
+                    "an entry of the log cannot be read: {error}. A newer program may have written it; start that one"
+                )
+            }
+            StartError::Gap { snapshot, purged } => write!(
+                f,
+                "the log begins behind entry {purged}, and {}: the entries between are lost. Replace this member, or restore a backup",
+                match snapshot {
+                    Some(index) => format!("the snapshot ends at entry {index}"),
+                    None => "there is no snapshot".to_owned(),
+                }
+            ),
+            StartError::Engine(error) => write!(f, "the consensus engine did not start: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+impl From<OpenError> for StartError {
+    fn from(error: OpenError) -> StartError {
+        StartError::Log(error)
+    }
+}
+
+impl From<SnapshotError> for StartError {
+    fn from(error: SnapshotError) -> StartError {
+        StartError::Snapshot(error)
+    }
+}
+
+impl From<lease::DecodeError> for StartError {
+    fn from(error: lease::DecodeError) -> StartError {
+        StartError::Entry(error)
+    }
+}
+
+/// Starts a replica: takes its state from the newest snapshot and the log behind it, and forms a cluster of one where there
+/// is nothing yet. To be called within the runtime.
+///
+/// # Errors
+/// [`StartError`]; nothing on the disk was changed but what the log's own rules for a torn tail allow.
+pub async fn start<W: World>(options: Options, parts: Parts<W>) -> Result<Member<W>, StartError> {
+    let owner = Owner { cluster: options.cluster, member: options.member };
+    let snapshots = Snapshots { disk: parts.snapshot_disk, owner };
+    let newest = snapshots.newest()?;
+    let identity = Identity { cluster: options.cluster, node: options.member, group: 0 };
+    let (recovered, writer) = log::open(parts.log_disk, identity, log_options(&options, newest.is_some()))?;
+    let covered = newest.as_ref().and_then(|(meta, _)| meta.last_log_id).map(|id| id.index);
+    check_gap(covered, recovered.purged.map(|id| id.index))?;
+    let cut = recovered.cut.clone();
+    let log = Log::start(writer, parts.on_fatal)?;
+    let written = Arc::new(AtomicU64::new(0));
+    let store = Store::new(log.clone(), recovered, Arc::clone(&written))?;
+
+    let shared = Arc::new(Shared::new(parts.clock, lease::Table::new(0)));
+    shared.publish(|status| status.member = options.member);
+    if let Some((meta, table)) = newest {
+        let mut state = shared.state();
+        state.table = table;
+        state.applied = meta.last_log_id;
+        state.membership = meta.last_membership;
+    }
+    let machine = Machine { shared: Arc::clone(&shared), snapshots, world: PhantomData };
+    let raft = Raft::<W>::start(options.cluster, options.member, parts.network, store, machine).await?;
+    raft.form_alone(options.member).await?;
+
+    let watcher = Arc::clone(&shared);
+    let _ = W::Runtime::spawn(raft.clone().watch_leadership(move || watcher.poke()));
+    let trigger = SnapshotTrigger { written, every_bytes: options.snapshot_log_bytes, last_at: 0 };
+    let driver = Driver::new(Arc::clone(&shared), raft.clone(), log.clone(), trigger);
+    let driver = W::Runtime::spawn(driver.run());
+    Ok(Member { handle: Handle { shared }, raft, log, driver, cut })
+}
+
+fn log_options(options: &Options, has_snapshot: bool) -> log::Options {
+    let mut log_options =
+        log::Options { unprovable_tail: options.unprovable_tail, ..log::Options::default() };
+    if options.begun || has_snapshot {
+        log_options.expect = log::Expect::Log;
+    }
+    if let Some(bytes) = options.segment_bytes {
+        log_options.segment_bytes = bytes;
+    }
+    log_options
+}
+
+fn check_gap(snapshot: Option<u64>, purged: Option<u64>) -> Result<(), StartError> {
+    match purged {
+        Some(purged) if snapshot.is_none_or(|index| index < purged) => {
+            Err(StartError::Gap { snapshot, purged })
+        }
+        _ => Ok(()),
+    }
+}
+
+impl<W: World> Member<W> {
+    /// A way to ask it.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// What was cut from the log's end when it was opened; to be logged loudly.
+    pub fn cut(&self) -> Option<&Cut> {
+        self.cut.as_ref()
+    }
+
+    /// Stops: what is in flight is finished within 2 s, whoever else waits is told `Stopping`, and the log is closed.
+    pub async fn stop(self) {
+        self.handle.shared.begin_stop();
+        if let Err(error) = self.driver.await {
+            tracing::error!(%error, "the driver did not end as it should");
+        }
+        self.raft.shutdown().await;
+        self.log.stop();
+    }
+}

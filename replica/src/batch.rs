@@ -1,0 +1,252 @@
+//! The batcher: what was asked for becomes entries of the log.
+//!
+//! One entry carries up to 1,024 commands or about 64 KiB, two entries are in flight, and there is no linger timer: the entry
+//! in flight is the timer. Extends come before releases, and those before all else, so that no flood of claims makes a
+//! holder lose what it has. Within a class it is first come, first served. The queue is bounded, and what does not fit is
+//! refused at once: nobody waits 57 s.
+//!
+//! Pure: time comes in as an argument, and what is due is handed out, not sent.
+
+use std::collections::VecDeque;
+
+use lease::{BATCH_BYTES_SEAL, BATCH_COMMANDS_MAX, Batch, Command, Request, SWEEP_MAX, Time};
+
+use crate::clock::Mono;
+use crate::handle::{Answer, Named, ReplyFn};
+
+/// Commands that may wait for a batch on one member.
+pub const QUEUE_MAX: usize = 65_536;
+
+const _: () =
+    assert!(QUEUE_MAX >= lease::FRAME_OPERATIONS_MAX, "one bulk frame must fit into an empty queue");
+
+/// A command on its way, and where its answer goes.
+pub(crate) struct Pending {
+    pub(crate) request: Request,
+    pub(crate) named: Option<Named>,
+    /// When the caller stops waiting.
+    pub(crate) due: Mono,
+    pub(crate) reply: ReplyFn<Answer>,
+}
+
+/// What waits for its batch.
+#[derive(Default)]
+pub(crate) struct Batcher {
+    classes: [VecDeque<Pending>; 3],
+}
+
+/// A sealed batch, which nothing joins any more, and who waits for its outcomes, in order.
+pub(crate) struct Sealed {
+    pub(crate) batch: Batch,
+    pub(crate) pending: Vec<Pending>,
+}
+
+impl Batcher {
+    /// How many wait.
+    pub(crate) fn len(&self) -> usize {
+        self.classes.iter().map(VecDeque::len).sum()
+    }
+
+    /// Takes a command in, or hands it back where the queue is full. Extends always find room for themselves: as many
+    /// again as the whole queue holds.
+    pub(crate) fn push(&mut self, pending: Pending) -> Result<(), Pending> {
+        let class = class_of(&pending.request.command);
+        let room = match class {
+            EXTEND => self.classes[EXTEND].len() < QUEUE_MAX,
+            _ => self.len() < QUEUE_MAX,
+        };
+        match room {
+            true => {
+                self.classes[class].push_back(pending);
+                Ok(())
+            }
+            false => Err(pending),
+        }
+    }
+
+    /// Puts commands back that a batch carried which was surely not appended, in front of what came later.
+    pub(crate) fn put_back(&mut self, pending: Vec<Pending>) {
+        for pending in pending.into_iter().rev() {
+            self.classes[class_of(&pending.request.command)].push_front(pending);
+        }
+    }
+
+    /// Seals the next batch; it may be empty, which is a tick. `stamp` was read after the last command joined.
+    pub(crate) fn seal(&mut self, term: u64, stamp: Time) -> Sealed {
+        let mut pending = Vec::new();
+        let mut bytes = 0;
+        while pending.len() < BATCH_COMMANDS_MAX && bytes < BATCH_BYTES_SEAL {
+            let Some(next) = self.classes.iter_mut().find_map(VecDeque::pop_front) else { break };
+            bytes += size_of_command(&next.request.command);
+            pending.push(next);
+        }
+        let requests = pending.iter().map(|pending| pending.request.clone()).collect();
+        Sealed { batch: Batch { term, stamp, sweep: SWEEP_MAX, requests }, pending }
+    }
+
+    /// Takes out whoever stopped waiting before `now`.
+    pub(crate) fn take_overdue(&mut self, now: Mono) -> Vec<Pending> {
+        let mut overdue = Vec::new();
+        for class in &mut self.classes {
+            let all = std::mem::take(class);
+            let (gone, kept): (VecDeque<_>, VecDeque<_>) =
+                all.into_iter().partition(|pending| pending.due <= now);
+            overdue.extend(gone);
+            *class = kept;
+        }
+        overdue
+    }
+
+    /// Takes out everything.
+    pub(crate) fn drain(&mut self) -> Vec<Pending> {
+        self.classes.iter_mut().flat_map(std::mem::take).collect()
+    }
+}
+
+const EXTEND: usize = 0;
+const RELEASE: usize = 1;
+const OTHER: usize = 2;
+
+fn class_of(command: &Command) -> usize {
+    match command {
+        Command::Extend { .. } => EXTEND,
+        Command::Release { .. } | Command::Transfer { .. } => RELEASE,
+        _ => OTHER,
+    }
+}
+
+/// About how many bytes a command takes in the log: what its strings weigh, and a fixed part.
+fn size_of_command(command: &Command) -> usize {
+    const FIXED: usize = 40;
+    let strings = match command {
+        Command::Claim(claim) => {
+            let value = claim.value.as_ref().map_or(0, |value| value.as_str().len());
+            size_of_key(&claim.key) + claim.holder.as_str().len() + value
+        }
+        Command::Succeed(succeed) => size_of_key(&succeed.key) + succeed.to.holder.as_str().len(),
+        Command::Transfer { to, .. } => to.holder.as_str().len(),
+        Command::Revoke { why, heir, .. } => {
+            why.as_str().len() + heir.as_ref().map_or(0, |heir| heir.holder.as_str().len())
+        }
+        Command::Pin { key, entity, why } => size_of_key(key) + entity.as_str().len() + why.as_str().len(),
+        Command::Unpin { key, entity } => size_of_key(key) + entity.as_str().len(),
+        Command::Extend { .. } | Command::Release { .. } | Command::Set { .. } => 0,
+    };
+    FIXED + strings
+}
+
+fn size_of_key(key: &lease::Key) -> usize {
+    key.namespace.as_str().len() + key.name.as_str().len()
+}
+
+#[cfg(test)]
+mod tests {
+    use lease::{Claim, Holder, Instance, Key, Name, Namespace, Seq, Token, Ttl};
+
+    use super::*;
+
+    fn pending(command: Command, due: u64) -> Pending {
+        Pending {
+            request: Request { not_after: None, command },
+            named: None,
+            due: Mono(due),
+            reply: Box::new(|_| {}),
+        }
+    }
+
+    fn extend(token: u64) -> Command {
+        Command::Extend { token: Token::from_u64(token), ttl: Ttl::from_millis(1_000) }
+    }
+
+    fn release(token: u64) -> Command {
+        Command::Release { token: Token::from_u64(token) }
+    }
+
+    fn claim(name: &str) -> Command {
+        let namespace = Namespace::parse("n").unwrap_or_else(|error| panic!("{error}"));
+        let name = Name::parse(name).unwrap_or_else(|error| panic!("{error}"));
+        let holder = Holder::parse("h").unwrap_or_else(|error| panic!("{error}"));
+        let ttl = Ttl::from_millis(1_000);
+        Command::Claim(Claim {
+            key: Key { namespace, name },
+            holder,
+            instance: Instance(1),
+            seq: Seq(1),
+            ttl,
+            value: None,
+        })
+    }
+
+    fn push(batcher: &mut Batcher, command: Command) {
+        assert!(batcher.push(pending(command, 100)).is_ok());
+    }
+
+    fn commands(sealed: &Sealed) -> Vec<Command> {
+        sealed.batch.requests.iter().map(|request| request.command.clone()).collect()
+    }
+
+    #[test]
+    fn extends_come_first_then_releases_then_the_rest_each_in_order() {
+        let mut batcher = Batcher::default();
+        for command in [claim("a"), release(1), extend(2), claim("b"), extend(3)] {
+            push(&mut batcher, command);
+        }
+        let sealed = batcher.seal(7, Time::from_nanos(9));
+        assert_eq!(commands(&sealed), [extend(2), extend(3), release(1), claim("a"), claim("b")]);
+        assert_eq!((sealed.batch.term, sealed.batch.stamp), (7, Time::from_nanos(9)));
+        assert_eq!(sealed.pending.len(), 5);
+        assert_eq!(batcher.len(), 0);
+    }
+
+    #[test]
+    fn a_batch_is_sealed_at_its_limit_of_commands() {
+        let mut batcher = Batcher::default();
+        for token in 0..2_000 {
+            push(&mut batcher, extend(token));
+        }
+        assert_eq!(batcher.seal(1, Time::ZERO).batch.requests.len(), BATCH_COMMANDS_MAX);
+        assert_eq!(batcher.len(), 2_000 - BATCH_COMMANDS_MAX);
+    }
+
+    #[test]
+    fn a_batch_is_sealed_at_its_limit_of_bytes() {
+        let mut batcher = Batcher::default();
+        for _ in 0..1_000 {
+            push(&mut batcher, claim(&"x".repeat(200)));
+        }
+        let sealed = batcher.seal(1, Time::ZERO);
+        let size: usize = sealed.batch.requests.iter().map(|request| size_of_command(&request.command)).sum();
+        assert!((BATCH_BYTES_SEAL..BATCH_BYTES_SEAL + 300).contains(&size), "{size} bytes");
+    }
+
+    #[test]
+    fn a_full_queue_refuses_claims_and_still_takes_extends() {
+        let mut batcher = Batcher::default();
+        for _ in 0..QUEUE_MAX {
+            push(&mut batcher, release(1));
+        }
+        assert!(batcher.push(pending(claim("a"), 1)).is_err());
+        assert!(batcher.push(pending(extend(1), 1)).is_ok());
+    }
+
+    #[test]
+    fn what_was_surely_not_appended_goes_back_to_the_front_in_order() {
+        let mut batcher = Batcher::default();
+        push(&mut batcher, extend(1));
+        push(&mut batcher, extend(2));
+        let sealed = batcher.seal(1, Time::ZERO);
+        push(&mut batcher, extend(3));
+        batcher.put_back(sealed.pending);
+        assert_eq!(commands(&batcher.seal(2, Time::ZERO)), [extend(1), extend(2), extend(3)]);
+    }
+
+    #[test]
+    fn the_overdue_are_taken_out_and_the_others_keep_their_order() {
+        let mut batcher = Batcher::default();
+        for (token, due) in [(1, 10), (2, 30), (3, 20), (4, 40)] {
+            assert!(batcher.push(pending(extend(token), due)).is_ok());
+        }
+        assert_eq!(batcher.take_overdue(Mono(20)).len(), 2);
+        assert_eq!(commands(&batcher.seal(1, Time::ZERO)), [extend(2), extend(4)]);
+    }
+}

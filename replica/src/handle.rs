@@ -1,0 +1,219 @@
+//! What a door asks of the replica, and what it is told.
+//!
+//! ```text
+//! door ──submit──▶ inbox ──▶ driver ──▶ batch ──▶ log ──▶ table
+//!   ◀──────────────── reply(Answer) ◀─────────────────────┘
+//! ```
+//!
+//! A [`Handle`] never blocks on a disk or a peer: it puts the ask in the inbox and wakes the driver. Every ask is
+//! answered exactly once, at its deadline at the latest; one whose replica has stopped is answered `Stopping`.
+
+use std::fmt;
+use std::sync::Arc;
+
+use lease::{Command, Holder, Instance, Key, Outcome, Revision, Table, Time, Ttl};
+
+use crate::shared::Shared;
+
+/// A way to ask one replica. Cheap to clone; any thread may use it.
+#[derive(Clone)]
+pub struct Handle {
+    pub(crate) shared: Arc<Shared>,
+}
+
+/// Called exactly once, on the replica's thread: it must not block.
+pub type ReplyFn<T> = Box<dyn FnOnce(T) + Send>;
+
+/// A command to be proposed.
+pub struct Proposal {
+    /// What to do.
+    pub command: Command,
+    /// What the door was told of the grant that `command` names by its token alone.
+    pub named: Option<Named>,
+    /// How long the caller waits: the answer comes within it, and the command has no effect later than it and 500 ms
+    /// after the lease clock's newest reading.
+    pub deadline: Ttl,
+    /// Where the answer goes.
+    pub reply: ReplyFn<Answer>,
+}
+
+/// Of whom a caller believes a grant to be. The leader checks it before it proposes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    /// On which key.
+    pub key: Key,
+    /// Of which instance; none where an operator acts.
+    pub instance: Option<Instance>,
+}
+
+/// What came of a proposal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Agreed: what the table said, refusals among it.
+    Decided {
+        /// What it said.
+        outcome: Outcome,
+        /// The state that said so.
+        at: Reading,
+    },
+    /// The grant is another's than the caller says.
+    NotYours {
+        /// The state that said so.
+        at: Reading,
+    },
+    /// Surely not done.
+    Unavailable(Unavailable),
+    /// It may have been done, or may be yet until the command's `not_after`.
+    Unknown,
+}
+
+/// Which state an answer was read from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reading {
+    /// Its events so far.
+    pub revision: Revision,
+    /// Its lease clock.
+    pub now: Time,
+}
+
+/// Why this member could not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unavailable {
+    /// The queue is full, or the deadline came first.
+    Overloaded {
+        /// When another try is likelier to pass.
+        retry_after: Ttl,
+    },
+    /// There is no leader with a quorum that this member knows of.
+    NoLeader,
+    /// This member has had no news of a leader for 3 s.
+    Behind,
+    /// The member is stopping.
+    Stopping,
+    /// The member's disk is full.
+    DiskFull,
+}
+
+impl fmt::Display for Unavailable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Unavailable::Overloaded { retry_after } => write!(f, "overloaded, try again in {retry_after}"),
+            Unavailable::NoLeader => f.write_str("no leader with a quorum"),
+            Unavailable::Behind => f.write_str("no news of a leader for 3 s"),
+            Unavailable::Stopping => f.write_str("stopping"),
+            Unavailable::DiskFull => f.write_str("the disk is full"),
+        }
+    }
+}
+
+/// From which state to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Freshness {
+    /// One that has every command answered before the read was asked for.
+    Linearizable,
+    /// This member's, as it stands.
+    Local,
+}
+
+/// A read to be made at the replica.
+pub struct Read {
+    /// From which state.
+    pub freshness: Freshness,
+    /// How long the caller waits.
+    pub deadline: Ttl,
+    /// Called with the table, or with why it could not be had. The table's lock is held: it must be quick.
+    pub reply: Box<dyn FnOnce(Result<(&Table, Reading), Unavailable>) + Send>,
+}
+
+/// What a wait ends with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waited {
+    /// The lease was free at the end of a batch.
+    Free(Reading),
+    /// The wait cannot be kept.
+    Unavailable(Unavailable),
+}
+
+/// A wait's number, to cancel it by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct WaitId(pub(crate) u64);
+
+/// How a member is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Status {
+    /// Which member this is.
+    pub member: u64,
+    /// Raft's term.
+    pub term: u64,
+    /// The leader that this member knows of.
+    pub leader: Option<u64>,
+    /// Whether this member leads and has anchored the lease clock, so that it serves.
+    pub serving: bool,
+    /// The last applied entry's index.
+    pub applied: u64,
+    /// The last entry's index in the log.
+    pub last_log: u64,
+    /// The state's reading.
+    pub reading: Reading,
+    /// Grants that live.
+    pub held: u64,
+    /// Waits registered here.
+    pub waits: u64,
+    /// Commands that are not yet in a batch.
+    pub queued: u64,
+    /// How much lease time was not counted, because of stalls.
+    pub lease_clock_skipped: Ttl,
+    /// How long the oldest record has waited for its sync.
+    pub unsynced_for: Ttl,
+    /// Why this member does not serve; none where it does.
+    pub trouble: Option<Unavailable>,
+}
+
+impl Handle {
+    /// Asks for one command.
+    pub fn propose(&self, proposal: Proposal) {
+        self.shared.submit([proposal]);
+    }
+
+    /// Asks for many commands, each answered by itself.
+    pub fn propose_all(&self, proposals: impl IntoIterator<Item = Proposal>) {
+        self.shared.submit(proposals);
+    }
+
+    /// Reads the table.
+    pub fn read(&self, read: Read) {
+        self.shared.read(read);
+    }
+
+    /// Reads this member's own table as it stands. The table's lock is held: it must be quick.
+    pub fn peek<T>(&self, look: impl FnOnce(&Table, Reading) -> T) -> T {
+        self.shared.peek(look)
+    }
+
+    /// Registers a wait: `reply` is called once the lease of `key` is free, in a state of at least revision `after`
+    /// where that is given, and otherwise in one that is no older than this call. The answer may come before this
+    /// returns.
+    pub fn wait(&self, key: Key, after: Option<Revision>, reply: ReplyFn<Waited>) -> WaitId {
+        self.shared.wait(key, after, reply)
+    }
+
+    /// Gives a wait up. False where it has been answered, or is being answered.
+    pub fn cancel(&self, wait: WaitId) -> bool {
+        self.shared.cancel(wait)
+    }
+
+    /// How this member is.
+    pub fn status(&self) -> Status {
+        self.shared.status()
+    }
+}
+
+impl Proposal {
+    /// The holder that the command would grant to, where it is a claim.
+    pub fn claimant(&self) -> Option<&Holder> {
+        match &self.command {
+            Command::Claim(claim) => Some(&claim.holder),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! The lease table behind openraft's state machine.
+//!
+//! Applying an entry is: lock, `Table::apply`, find the waits that are due, unlock, answer. The state lives in memory alone;
+//! a start takes it from the newest snapshot and the log behind it.
+
+use std::io;
+use std::sync::Arc;
+
+use futures_util::{Stream, StreamExt as _};
+use openraft::async_runtime::AsyncRuntime;
+use openraft::storage::{EntryResponder, RaftStateMachine};
+use openraft::{EntryPayload, OptionalSend, RaftSnapshotBuilder};
+
+use super::types::{Data, Done, Entry, LogId, Membership, SnapshotMeta, Types};
+use crate::World;
+use crate::shared::{Shared, State};
+use crate::snapshot::{SnapshotFile, Snapshots};
+use crate::waits::tell_free;
+
+type Snapshot<R> = openraft::type_config::alias::SnapshotOf<Types<R>, SnapshotFile>;
+
+/// The state machine as openraft sees it.
+pub(crate) struct Machine<W> {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) snapshots: Snapshots,
+    pub(crate) world: std::marker::PhantomData<fn() -> W>,
+}
+
+impl<W: World> Machine<W> {
+    fn apply_entry(&self, entry: Entry) -> Done {
+        let mut state = self.shared.state();
+        state.applied = Some(entry.log_id);
+        let (done, due) = match entry.payload {
+            EntryPayload::Blank => (Done { reading: state.reading(), ..Done::default() }, Vec::new()),
+            EntryPayload::Membership(membership) => {
+                state.membership = Membership::new(Some(entry.log_id), membership);
+                (Done { reading: state.reading(), ..Done::default() }, Vec::new())
+            }
+            EntryPayload::Normal(Data(batch)) => {
+                let applied = state.table.apply(entry.log_id.leader_id.term, &batch);
+                let reading = state.reading();
+                let State { table, waits, .. } = &mut *state;
+                let due = waits.batch_applied(&applied.freed, reading.revision, |key| table.is_free(key));
+                (Done { outcomes: applied.outcomes, reading }, due)
+            }
+        };
+        drop(state);
+        tell_free(due, done.reading);
+        done
+    }
+}
+
+impl<W: World> RaftStateMachine<Types<W::Runtime>> for Machine<W> {
+    type SnapshotData = SnapshotFile;
+    type SnapshotBuilder = Builder<W>;
+
+    async fn applied_state(&mut self) -> io::Result<(Option<LogId>, Membership)> {
+        let state = self.shared.state();
+        Ok((state.applied, state.membership.clone()))
+    }
+
+    async fn apply<S>(&mut self, mut entries: S) -> io::Result<()>
+    where
+        S: Stream<Item = io::Result<EntryResponder<Types<W::Runtime>>>> + Unpin + OptionalSend,
+    {
+        while let Some(item) = entries.next().await {
+            let (entry, responder) = item?;
+            let done = self.apply_entry(entry);
+            if let Some(responder) = responder {
+                responder.send(done);
+            }
+        }
+        self.shared.poke();
+        Ok(())
+    }
+
+    async fn get_snapshot_builder(&mut self) -> Builder<W> {
+        let state = self.shared.state();
+        let meta = SnapshotMeta { last_log_id: state.applied, last_membership: state.membership.clone() };
+        Builder {
+            meta,
+            table: Some(state.table.freeze()),
+            snapshots: self.snapshots.clone(),
+            world: std::marker::PhantomData,
+        }
+    }
+
+    async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: SnapshotFile) -> io::Result<()> {
+        let (_, table) = snapshot.read(self.snapshots.owner).map_err(io::Error::other)?;
+        let mut state = self.shared.state();
+        state.table = table;
+        state.applied = meta.last_log_id;
+        state.membership = meta.last_membership.clone();
+        // Whatever a wait was told to expect, the state it now looks at is this one.
+        let reading = state.reading();
+        let State { table, waits, .. } = &mut *state;
+        let due = waits.recheck(reading.revision, |key| table.is_free(key));
+        drop(state);
+        tell_free(due, reading);
+        self.shared.poke();
+        Ok(())
+    }
+
+    async fn get_current_snapshot(&mut self) -> io::Result<Option<Snapshot<W::Runtime>>> {
+        // A builder works beside us and does not report here: the folder has the truth.
+        let newest = self.snapshots.newest_file().map_err(io::Error::other)?;
+        Ok(newest.map(|(meta, snapshot)| Snapshot::<W::Runtime> { meta, snapshot }))
+    }
+}
+
+/// Writes a frozen table beside the state machine, which goes on.
+pub(crate) struct Builder<W> {
+    meta: SnapshotMeta,
+    table: Option<lease::Frozen>,
+    snapshots: Snapshots,
+    world: std::marker::PhantomData<fn() -> W>,
+}
+
+impl<W: World> RaftSnapshotBuilder<Types<W::Runtime>> for Builder<W> {
+    type SnapshotData = SnapshotFile;
+
+    async fn build_snapshot(&mut self) -> io::Result<Snapshot<W::Runtime>> {
+        let table = self.table.take().ok_or_else(|| io::Error::other("a snapshot is built once"))?;
+        let (meta, snapshots) = (self.meta.clone(), self.snapshots.clone());
+        let written =
+            <W::Runtime as AsyncRuntime>::spawn_blocking(move || snapshots.write(&meta, &table)).await?;
+        Ok(Snapshot::<W::Runtime> { meta: self.meta.clone(), snapshot: written? })
+    }
+}

@@ -1,0 +1,114 @@
+//! Which types openraft is used with.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use lease::{Batch, Outcome};
+use openraft::async_runtime::AsyncRuntime;
+use openraft::impls::{BoxedErrorSource, InlineBatch, OneshotResponder};
+use openraft::{EntryPayload, OptionalSend, RaftTypeConfig};
+
+use crate::handle::Reading;
+
+/// openraft's types, over any runtime: tokio's in the server, a simulated one in the simulator.
+pub struct Types<R>(PhantomData<fn() -> R>);
+
+pub(crate) type LeaderId = openraft::impls::leader_id_std::LeaderId<u64, u64>;
+pub(crate) type CommittedLeaderId = <LeaderId as openraft::vote::RaftLeaderId>::Committed;
+pub(crate) type LogId = openraft::LogId<CommittedLeaderId>;
+pub(crate) type Vote = openraft::Vote<LeaderId>;
+pub(crate) type Payload = EntryPayload<Data, u64, Peer>;
+pub(crate) type Entry = openraft::Entry<CommittedLeaderId, Payload>;
+pub(crate) type Membership = openraft::StoredMembership<CommittedLeaderId, u64, Peer>;
+pub(crate) type SnapshotMeta = openraft::SnapshotMeta<CommittedLeaderId, u64, Peer>;
+
+impl<R: AsyncRuntime> RaftTypeConfig for Types<R> {
+    type D = Data;
+    type R = Done;
+    type NodeId = u64;
+    type Node = Peer;
+    type Term = u64;
+    type LeaderId = LeaderId;
+    type Vote = Vote;
+    type Payload = Payload;
+    type Entry = Entry;
+    type AsyncRuntime = R;
+    type Responder<T>
+        = OneshotResponder<Self, T>
+    where
+        T: OptionalSend + 'static;
+    type Batch<T>
+        = InlineBatch<T>
+    where
+        T: OptionalSend + 'static;
+    type ErrorSource = BoxedErrorSource;
+}
+
+/// What an entry carries: a batch, shared by the log, the peers and the table, and encoded where it leaves the process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Data(pub Arc<Batch>);
+
+impl fmt::Display for Data {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "batch t{} @{} x{}", self.0.term, self.0.stamp, self.0.requests.len())
+    }
+}
+
+/// What applying an entry answers: an outcome for each of its commands, and the state that they were read from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Done {
+    /// In order.
+    pub outcomes: Vec<Outcome>,
+    /// After the entry.
+    pub reading: Reading,
+}
+
+/// Where a member is reached by the others.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Peer {
+    /// Host and port of its peer listener; empty where it has no peers.
+    pub address: String,
+}
+
+// By hand, because derives would ask the same of `R`, of which there is never a value.
+impl<R> fmt::Debug for Types<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Types")
+    }
+}
+
+impl<R> Clone for Types<R> {
+    fn clone(&self) -> Types<R> {
+        *self
+    }
+}
+
+impl<R> Copy for Types<R> {}
+
+impl<R> Default for Types<R> {
+    fn default() -> Types<R> {
+        Types(PhantomData)
+    }
+}
+
+impl<R> PartialEq for Types<R> {
+    fn eq(&self, _: &Types<R>) -> bool {
+        true
+    }
+}
+
+impl<R> Eq for Types<R> {}
+
+impl<R> PartialOrd for Types<R> {
+    fn partial_cmp(&self, other: &Types<R>) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<R> Ord for Types<R> {
+    fn cmp(&self, _: &Types<R>) -> Ordering {
+        Ordering::Equal
+    }
+}
