@@ -1,0 +1,133 @@
+//! How the program ends: five codes that scripts branch on, and what is said of a failure.
+//!
+//! | code | word | meaning |
+//! |---|---|---|
+//! | 0 | done | what was asked for has happened |
+//! | 1 | refused | the cluster says no: trying the same again gives the same |
+//! | 2 | usage | the command itself is wrong |
+//! | 3 | unavailable | surely not done; worth another try |
+//! | 4 | unknown | it may have happened |
+
+use std::fmt;
+use std::process::ExitCode;
+
+use api::Kind;
+
+/// How the program ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// What was asked for has happened.
+    Done = 0,
+    /// The cluster says no.
+    Refused = 1,
+    /// The command itself is wrong.
+    Usage = 2,
+    /// Surely not done; worth another try.
+    Unavailable = 3,
+    /// It may have happened. Never to be rounded to no.
+    Unknown = 4,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(exit as u8)
+    }
+}
+
+impl From<Kind> for Exit {
+    fn from(kind: Kind) -> Exit {
+        match kind {
+            Kind::Refused => Exit::Refused,
+            Kind::Usage => Exit::Usage,
+            Kind::Unavailable => Exit::Unavailable,
+            Kind::Unknown => Exit::Unknown,
+        }
+    }
+}
+
+/// Why a verb did not do what was asked: `error[CODE]: what is wrong; what to do`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Failure {
+    /// How the program ends.
+    pub(crate) exit: Exit,
+    /// What programs branch on, beyond the exit code.
+    pub(crate) code: String,
+    /// What is wrong, with the value, and what to do.
+    pub(crate) message: String,
+    /// The server's problem with its details, for `--json`.
+    pub(crate) problem: Option<Box<api::Problem>>,
+}
+
+impl Failure {
+    /// The command is wrong.
+    pub(crate) fn usage(message: impl Into<String>) -> Failure {
+        Failure { exit: Exit::Usage, code: "usage".to_owned(), message: message.into(), problem: None }
+    }
+
+    /// The cluster could not be asked, or the machine could not do its part.
+    pub(crate) fn unavailable(message: impl Into<String>) -> Failure {
+        Failure { exit: Exit::Unavailable, code: "unavailable".to_owned(), message: message.into(), problem: None }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "error[{}]: {}", self.code, escaped(&self.message))
+    }
+}
+
+impl From<api::Problem> for Failure {
+    fn from(problem: api::Problem) -> Failure {
+        Failure {
+            exit: problem.code.kind().into(),
+            code: problem.code.as_str().to_owned(),
+            message: problem.message.clone(),
+            problem: Some(Box::new(problem)),
+        }
+    }
+}
+
+/// Characters of a value that a message shows.
+const SHOWN_MAX: usize = 64;
+
+/// A value as a message shows it: in quotes, control characters escaped, cut at 64 characters.
+pub(crate) fn quoted(value: &str) -> String {
+    let shown: String = value.chars().take(SHOWN_MAX).collect();
+    let cut = if value.chars().nth(SHOWN_MAX).is_some() { "…" } else { "" };
+    format!("\"{}{cut}\"", escaped(&shown))
+}
+
+/// A text whose control and direction characters cannot move the reader's cursor; line ends stay.
+pub(crate) fn escaped(text: &str) -> String {
+    let hidden = |c: char| {
+        (c.is_control() && c != '\n') || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars().flat_map(|c| if hidden(c) { c.escape_default().collect() } else { vec![c] }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Exit, Failure, quoted};
+
+    #[test]
+    fn exit_codes_are_those_of_the_contract() {
+        let codes = [Exit::Done, Exit::Refused, Exit::Usage, Exit::Unavailable, Exit::Unknown].map(|exit| exit as u8);
+        assert_eq!(codes, [0, 1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn every_problem_has_the_exit_code_of_its_kind() {
+        for code in api::Code::ALL {
+            let failure = Failure::from(api::Problem::new(*code, "why"));
+            assert_eq!(failure.exit, Exit::from(code.kind()));
+            assert_eq!(failure.to_string(), format!("error[{code}]: why"));
+        }
+    }
+
+    #[test]
+    fn a_value_is_escaped_and_cut() {
+        assert_eq!(quoted("a\u{1b}[2J\u{202e}\n"), "\"a\\u{1b}[2J\\u{202e}\n\"");
+        assert_eq!(quoted(&"x".repeat(300)), format!("\"{}…\"", "x".repeat(64)));
+        assert_eq!(quoted(&"é".repeat(64)), format!("\"{}\"", "é".repeat(64)));
+    }
+}

@@ -1,0 +1,114 @@
+//! stdout is data: a table for eyes on a terminal, tab-separated text without decoration in a pipe, JSON where asked.
+//!
+//! A reader that has seen enough closes the pipe: that is an ordinary end, not an error.
+
+use std::io::{self, IsTerminal, Write};
+
+use serde::Serialize;
+
+/// How results are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// Columns that line up, with their titles.
+    Table,
+    /// A line a row, a tab between columns.
+    Plain,
+    /// JSON: a document a result.
+    Json,
+}
+
+/// Whether `--json` was given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::Args)]
+pub(crate) struct JsonFlag {
+    /// Print JSON on stdout.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+impl JsonFlag {
+    /// How results are to be written on this stdout.
+    pub(crate) fn format(self) -> Format {
+        match (self.json, io::stdout().is_terminal()) {
+            (true, _) => Format::Json,
+            (false, true) => Format::Table,
+            (false, false) => Format::Plain,
+        }
+    }
+}
+
+/// Prints rows: as a table, as plain text, or `json` instead.
+///
+/// # Errors
+/// Where stdout cannot be written; a closed pipe is no error.
+pub(crate) fn print(
+    format: Format,
+    titles: &[&str],
+    rows: &[Vec<String>],
+    json: &impl Serialize,
+) -> io::Result<()> {
+    let text = match format {
+        Format::Table => table(titles, rows),
+        Format::Plain => plain(rows),
+        Format::Json => json_line(json)?,
+    };
+    write_out(text.as_bytes())
+}
+
+/// One JSON document on a line.
+pub(crate) fn json_line(json: &impl Serialize) -> io::Result<String> {
+    Ok(serde_json::to_string(json)? + "\n")
+}
+
+/// Writes to stdout; a closed pipe is no error.
+pub(crate) fn write_out(bytes: &[u8]) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result,
+    }
+}
+
+/// Talk, on stderr. Nobody may be listening, and that is no failure.
+pub(crate) fn say(text: impl std::fmt::Display) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// A row a line; a tab or line end within a value would break the columns, and is escaped.
+fn plain(rows: &[Vec<String>]) -> String {
+    rows.iter().map(|row| row.iter().map(|cell| crate::exit::escaped(&cell.replace('\n', "\\n"))).collect::<Vec<_>>().join("\t") + "\n").collect()
+}
+
+fn table(titles: &[&str], rows: &[Vec<String>]) -> String {
+    let titles: Vec<String> = titles.iter().map(|title| (*title).to_owned()).collect();
+    let all: Vec<Vec<String>> = std::iter::once(&titles)
+        .chain(rows)
+        .map(|row| row.iter().map(|cell| crate::exit::escaped(&cell.replace('\n', "\\n"))).collect())
+        .collect();
+    let widths: Vec<usize> =
+        (0..titles.len()).map(|n| all.iter().map(|row| row[n].chars().count()).max().unwrap_or(0)).collect();
+    all.iter().map(|row| line(row, &widths) + "\n").collect()
+}
+
+fn line(row: &[String], widths: &[usize]) -> String {
+    let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
+    cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{plain, table};
+
+    fn rows() -> Vec<Vec<String>> {
+        vec![vec!["db/primary".into(), "41".into()], vec!["q".into(), "a\tb\nc".into()]]
+    }
+
+    #[test]
+    fn a_table_lines_up() {
+        assert_eq!(table(&["NAME", "TOKEN"], &rows()), "NAME        TOKEN\ndb/primary  41\nq           a\\tb\\nc\n");
+    }
+
+    #[test]
+    fn plain_text_has_tabs_and_no_titles() {
+        assert_eq!(plain(&rows()), "db/primary\t41\nq\ta\\tb\\nc\n");
+    }
+}

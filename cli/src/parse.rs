@@ -1,0 +1,209 @@
+//! What stands on the command line, read once: durations, names, tokens and addresses. What is wrong is said with the
+//! value, the accepted forms and the limits, before anything is sent.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::time::Duration;
+
+use api::rules::{Holder, InvalidName, Name, Namespace, TTL_MAX, TTL_MIN, Value, WAIT_MAX};
+use claimer::duration::GoDuration;
+use clap::builder::{OsStringValueParser, TypedValueParser};
+
+/// Why a value cannot be used; clap names the flag and the value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct BadValue {
+    /// What programs branch on.
+    pub(crate) code: &'static str,
+    /// What is wrong with it, and what to do.
+    pub(crate) message: String,
+}
+
+impl fmt::Display for BadValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for BadValue {}
+
+fn bad(code: &'static str, message: impl Into<String>) -> BadValue {
+    BadValue { code, message: message.into() }
+}
+
+/// A parser of texts: of any bytes, so that what is not UTF-8 is refused with its place and not with a shrug.
+fn text<T, F>(parse: F) -> impl TypedValueParser<Value = T>
+where
+    T: Clone + Send + Sync + 'static,
+    F: Fn(&str) -> Result<T, BadValue> + Clone + Send + Sync + 'static,
+{
+    OsStringValueParser::new().try_map(move |value: OsString| match str::from_utf8(value.as_encoded_bytes()) {
+        Ok(value) => parse(value),
+        Err(error) => Err(bad("bad_name", format!("it is not UTF-8 from byte {} on", error.valid_up_to()))),
+    })
+}
+
+/// A lease's name.
+pub(crate) fn name() -> impl TypedValueParser<Value = String> {
+    text(|value| checked(value, Name::parse(value).map(drop), "give the lease's name as 1 to 256 bytes"))
+}
+
+/// A namespace.
+pub(crate) fn namespace() -> impl TypedValueParser<Value = String> {
+    text(|value| checked(value, Namespace::parse(value).map(drop), "give a namespace of 1 to 64 bytes"))
+}
+
+/// A holder.
+pub(crate) fn holder() -> impl TypedValueParser<Value = String> {
+    let remedy = "give a holder of 1 to 256 bytes with --holder or TENURE_HOLDER, or leave both away for a unique one";
+    text(move |value| checked(value, Holder::parse(value).map(drop), remedy))
+}
+
+/// What readers of a lease shall see.
+pub(crate) fn value() -> impl TypedValueParser<Value = String> {
+    text(|value| checked(value, Value::parse(value).map(drop), "give at most 1024 bytes"))
+}
+
+/// Any text, such as the start of names.
+pub(crate) fn prefix() -> impl TypedValueParser<Value = String> {
+    text(|value| Ok(value.to_owned()))
+}
+
+fn checked(value: &str, result: Result<(), InvalidName>, remedy: &str) -> Result<String, BadValue> {
+    match result {
+        Ok(()) => Ok(value.to_owned()),
+        Err(error) => Err(bad("bad_name", format!("{error}; {remedy}"))),
+    }
+}
+
+/// A ttl: 200 ms to 24 h. A namespace may allow less; the server then names its limits.
+pub(crate) fn ttl() -> impl TypedValueParser<Value = Duration> {
+    between("bad_ttl", Duration::from_nanos(TTL_MIN.as_nanos()), Duration::from_nanos(TTL_MAX.as_nanos()))
+}
+
+/// How long to wait: 1 ms to 24 h.
+pub(crate) fn timeout() -> impl TypedValueParser<Value = Duration> {
+    between("bad_duration", Duration::from_millis(1), Duration::from_nanos(WAIT_MAX.as_nanos()))
+}
+
+/// Any time that a run is made of: 0 to 30 days.
+pub(crate) fn span() -> impl TypedValueParser<Value = Duration> {
+    between("bad_duration", Duration::ZERO, Duration::from_secs(30 * 24 * 60 * 60))
+}
+
+fn between(code: &'static str, min: Duration, max: Duration) -> impl TypedValueParser<Value = Duration> {
+    text(move |value| duration(value, code, min, max))
+}
+
+fn duration(value: &str, code: &'static str, min: Duration, max: Duration) -> Result<Duration, BadValue> {
+    let (least, most) = (GoDuration::from(min), GoDuration::from(max));
+    let forms = format!("write it as 15s, 1m30s or 200ms, from {least} to {most}");
+    let parsed = GoDuration::parse(value).map_err(|error| bad(code, format!("{error}; {forms}")))?;
+    match parsed.unsigned() {
+        None => Err(bad(code, format!("it is negative; {forms}"))),
+        // Go reads a bare 0 as a duration; where only 0 has no unit, a reader takes it for a mistake.
+        Some(length) if value.trim_start_matches(['+', '-']) == "0" && min > length => {
+            Err(bad(code, format!("its number has no unit; {forms}")))
+        }
+        Some(length) if length < min => Err(bad(code, format!("it is shorter than {least}; {forms}"))),
+        Some(length) if length > max => Err(bad(code, format!("it is longer than {most}; {forms}"))),
+        Some(length) => Ok(length),
+    }
+}
+
+/// A token, an instance or another u64, in decimal.
+pub(crate) fn number(what: &'static str) -> impl TypedValueParser<Value = u64> {
+    text(move |value| {
+        let digits_only = value.bytes().all(|byte| byte.is_ascii_digit());
+        value.parse().ok().filter(|_| digits_only).ok_or_else(|| {
+            bad("bad_number", format!("{what} is a whole number from 0 to 18446744073709551615, in decimal digits"))
+        })
+    })
+}
+
+/// Where servers are: one flag, many addresses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Endpoints(pub(crate) Vec<String>);
+
+/// `HOST:PORT[,HOST:PORT…]`.
+pub(crate) fn endpoints() -> impl TypedValueParser<Value = Endpoints> {
+    text(|value| Ok(Endpoints(value.split(',').map(endpoint).collect::<Result<_, _>>()?)))
+}
+
+fn endpoint(value: &str) -> Result<String, BadValue> {
+    let example = "an endpoint is HOST:PORT, such as 127.0.0.1:7400 or [::1]:7400, and a comma stands between two";
+    let wrong = |what: &str| Err(bad("bad_endpoint", format!("{what}; {example}")));
+    let value = value.trim();
+    if let Some((scheme, _)) = value.split_once("://") {
+        return wrong(&format!("it has the scheme {}, and takes none", crate::exit::quoted(scheme)));
+    }
+    let Some((host, port)) = value.rsplit_once(':') else {
+        return wrong("it has no port");
+    };
+    if host.is_empty() {
+        return wrong("it has no host");
+    }
+    let is_v6 = host.strip_prefix('[').and_then(|inner| inner.strip_suffix(']'));
+    match is_v6 {
+        Some(inner) if inner.parse::<std::net::Ipv6Addr>().is_err() => {
+            return wrong("its host in brackets is no IPv6 address");
+        }
+        None if host.contains(|c: char| !c.is_ascii_alphanumeric() && !"-._".contains(c)) => {
+            return wrong("its host is neither a name nor an address");
+        }
+        _ => {}
+    }
+    match port.parse::<u16>() {
+        Ok(1..) if port.bytes().all(|byte| byte.is_ascii_digit()) => Ok(value.to_owned()),
+        _ => wrong(&format!("its port {} is no number from 1 to 65535", crate::exit::quoted(port))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{duration, endpoint};
+
+    fn ttl(value: &str) -> Result<Duration, String> {
+        let day = Duration::from_secs(24 * 60 * 60);
+        duration(value, "bad_ttl", Duration::from_millis(200), day).map_err(|error| error.message)
+    }
+
+    #[test]
+    fn durations_are_read_in_gos_form() {
+        for (text, millis) in [("15s", 15_000), ("1m30s", 90_000), ("200ms", 200), ("24h", 86_400_000), ("1.5s", 1_500)]
+        {
+            assert_eq!(ttl(text), Ok(Duration::from_millis(millis)), "{text}");
+        }
+    }
+
+    #[test]
+    fn wrong_durations_are_refused_with_the_forms_and_both_limits() {
+        for text in ["5", "-5s", "0s", "0", "1e9h", "NaN", "", "s", "100ms", "25h", "9999999h", "99999999999999999999h"] {
+            let error = ttl(text).expect_err(text);
+            assert!(error.contains("15s, 1m30s or 200ms, from 200ms to 24h0m0s"), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn endpoints_are_host_and_port() {
+        for good in ["127.0.0.1:7400", "[::1]:7400", "db-1.example.net:1", "h:65535"] {
+            assert_eq!(endpoint(good).as_deref(), Ok(good));
+        }
+        for (bad, what) in [
+            ("", "no port"),
+            ("host", "no port"),
+            (":7400", "no host"),
+            ("h:0", "its port \"0\""),
+            ("h:70000", "its port \"70000\""),
+            ("h:+1", "its port \"+1\""),
+            ("http://h:1", "the scheme \"http\""),
+            ("a b:1", "neither a name nor an address"),
+            ("[::x]:1", "no IPv6 address"),
+            ("::1:7400", "neither a name nor an address"),
+        ] {
+            let error = endpoint(bad).expect_err(bad).message;
+            assert!(error.contains(what) && error.contains("127.0.0.1:7400"), "{bad}: {error}");
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! The command line's own errors: clap finds them, and this file words them as every other error of ours.
+//!
+//! `error[CODE]: what is wrong, with the value; why; what to do`, on stderr, with exit code 2. A flag that is given
+//! twice with the same value is taken once; with different values it is refused, and both are named.
+
+use std::error::Error as _;
+use std::ffi::OsString;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Error, Parser};
+
+use crate::exit::{Failure, escaped, quoted};
+use crate::parse::BadValue;
+
+/// What came of reading the command line.
+pub(crate) enum Parsed<T> {
+    /// It can be run.
+    Run(T),
+    /// Help or the version was asked for: print it on stdout and end well.
+    Show(String),
+    /// There is nothing to do: print the help on stderr and end with a usage error.
+    Help(String),
+    /// It is wrong.
+    Wrong(Failure),
+}
+
+/// Reads the command line.
+pub(crate) fn read<T: Parser>(mut args: Vec<OsString>) -> Parsed<T> {
+    loop {
+        let error = match T::try_parse_from(&args) {
+            Ok(parsed) => return Parsed::Run(parsed),
+            Err(error) => error,
+        };
+        match error.kind() {
+            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => return Parsed::Show(error.to_string()),
+            ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => return Parsed::Help(error.to_string()),
+            _ => {}
+        }
+        match repeated(&error, &args) {
+            Some(Repeated::Same(fewer)) => args = fewer,
+            Some(Repeated::Different(failure)) => return Parsed::Wrong(failure),
+            None => return Parsed::Wrong(worded(&error)),
+        }
+    }
+}
+
+/// A clap error in our form.
+fn worded(error: &Error) -> Failure {
+    let invalid_arg = context(error, ContextKind::InvalidArg);
+    let invalid_value = context(error, ContextKind::InvalidValue);
+    match error.source().and_then(|source| source.downcast_ref::<BadValue>()) {
+        Some(bad) => {
+            let (arg, value) = (invalid_arg.unwrap_or_default(), quoted(&invalid_value.unwrap_or_default()));
+            let message = format!("{} is {value}: {}", plain(&arg), bad.message);
+            Failure { code: bad.code.to_owned(), ..Failure::usage(message) }
+        }
+        None => Failure::usage(claps_words(error)),
+    }
+}
+
+/// The words of clap, without its `error: ` and with every value of the user's escaped and cut.
+fn claps_words(error: &Error) -> String {
+    let mut text = error.to_string();
+    for kind in [ContextKind::InvalidArg, ContextKind::InvalidSubcommand, ContextKind::InvalidValue] {
+        if let Some(value) = context(error, kind).filter(|value| value.chars().count() > 64) {
+            text = text.replace(&value, quoted(&value).trim_matches('"'));
+        }
+    }
+    let text = text.strip_prefix("error: ").unwrap_or(&text);
+    escaped(text.trim_end())
+}
+
+fn context(error: &Error, kind: ContextKind) -> Option<String> {
+    match error.get(kind)? {
+        ContextValue::String(value) => Some(value.clone()),
+        _ => None,
+    }
+}
+
+/// `--ttl <TTL>` as a sentence names it: `--ttl`.
+fn plain(arg: &str) -> &str {
+    arg.split([' ', '=']).next().unwrap_or(arg)
+}
+
+enum Repeated {
+    /// The same value each time: the command line with all but the first left out.
+    Same(Vec<OsString>),
+    /// Different values: which one is meant, nobody can tell.
+    Different(Failure),
+}
+
+fn repeated(error: &Error, args: &[OsString]) -> Option<Repeated> {
+    let arg = context(error, ContextKind::InvalidArg)?;
+    let prior = context(error, ContextKind::PriorArg)?;
+    if error.kind() != ErrorKind::ArgumentConflict || arg != prior || !arg.starts_with("--") {
+        return None;
+    }
+    let flag = plain(&arg);
+    let found = occurrences(flag, arg.contains('<'), args);
+    let ((_, first), others) = found.split_first()?;
+    if others.is_empty() {
+        return None;
+    }
+    if let Some((_, other)) = others.iter().find(|(_, value)| value != first) {
+        let (first, other) = (quoted(&first.to_string_lossy()), quoted(&other.to_string_lossy()));
+        return Some(Repeated::Different(Failure::usage(format!(
+            "{flag} is given twice, as {first} and as {other}; give it once"
+        ))));
+    }
+    let extra: Vec<usize> = others.iter().flat_map(|(places, _)| places.clone()).collect();
+    let kept = args.iter().enumerate().filter(|(place, _)| !extra.contains(place));
+    Some(Repeated::Same(kept.map(|(_, arg)| arg.clone()).collect()))
+}
+
+/// Where `flag` stands, and its value there.
+fn occurrences(flag: &str, takes_value: bool, args: &[OsString]) -> Vec<(std::ops::Range<usize>, OsString)> {
+    let mut found = Vec::new();
+    let mut place = 1;
+    while place < args.len() && args[place] != "--" {
+        let joined = args[place].to_str().and_then(|arg| arg.strip_prefix(flag)?.strip_prefix('='));
+        if let Some(value) = joined {
+            found.push((place..place + 1, value.into()));
+        } else if args[place] == flag && takes_value {
+            found.push((place..(place + 2).min(args.len()), args.get(place + 1).cloned().unwrap_or_default()));
+            place += 1;
+        } else if args[place] == flag {
+            found.push((place..place + 1, OsString::new()));
+        }
+        place += 1;
+    }
+    found
+}
