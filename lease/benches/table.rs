@@ -1,1 +1,2 @@
+//! Placeholder until the measurements follow.
 fn main() {}

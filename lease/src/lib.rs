@@ -2,13 +2,41 @@
 //!
 //! This crate is pure: no I/O, no clock, no randomness, no async, no threads, and no dependency but `std`.
 //! Time comes in as the stamp of each [`Batch`]; [`Table::apply`] is the whole of it.
+//!
+//! The rooms, in reading order: `types limits command outcome event` are the words; `table` is what a batch
+//! does, `rules` what is refused, `expiry` how things end; `record space history settings` are what is kept,
+//! `slab tokens deadline keep` how; `views` is what readers see, `codec snapshot` the bytes, `recover` what an
+//! operator's recovery does, `check` what must hold.
 
+mod check;
+mod codec;
 mod command;
+mod deadline;
+mod error;
+mod event;
+mod expiry;
+mod history;
+mod keep;
 mod limits;
+mod outcome;
+mod record;
+mod rules;
+mod settings;
+mod slab;
+mod snapshot;
+mod space;
 mod table;
+mod tokens;
 mod types;
+mod views;
 
 pub use command::*;
+pub use error::*;
+pub use event::*;
 pub use limits::*;
-pub use table::*;
+pub use outcome::*;
+pub use settings::*;
+pub use snapshot::Frozen;
+pub use table::Table;
 pub use types::*;
+pub use views::*;

@@ -65,3 +65,6 @@ const _: () = assert!(TTL_MIN_DEFAULT.as_nanos() < TTL_MAX.as_nanos());
 const _: () = assert!(NAMESPACE_BYTES_MAX <= NAME_BYTES_MAX);
 const _: () = assert!(NAME_BYTES_MAX <= u16::MAX as usize, "lengths are stored in 16 bits");
 const _: () = assert!(VALUE_BYTES_MAX <= u16::MAX as usize, "lengths are stored in 16 bits");
+/// Records of one table, held or remembered: far more than memory has room for, so that a damaged snapshot
+/// cannot ask for more.
+pub const SLOTS_MAX: u32 = 1 << 26;

@@ -1,221 +1,306 @@
-//! The lease table (contract; the rules follow).
+//! The lease table: what a batch does to it.
+//!
+//! ```text
+//!     batch {term, stamp, N, requests} ──▶ now = max(now, stamp) ──▶ sweep at most N ──▶ each request, in order
+//!                                                                                          │
+//!     Applied {outcomes, events, freed} ◀── its outcome ◀── effect or refusal ◀── what it touches is settled
+//! ```
+//!
+//! Invariants ([`Table::check`] checks them):
+//! * A name has at most one holder.
+//! * Tokens only grow; none is issued twice, not even after a restart.
+//! * A grant never becomes shorter while it is held; only a revoke ends it before its deadline.
+//! * `now` never runs backwards, and the same batches give the same table, to the byte.
+//!
+//! Where the design is silent:
+//! * A command **touches** the lease of its key, or of its token as long as history knows the token. What is
+//!   over there ends first, whatever becomes of the command; one refused `late` by its `not_after`, and one of
+//!   another term, touches nothing. What the command itself makes over (an unpin of an overdue grant, say)
+//!   waits for the next sweep or touch.
+//! * A key counts as a lease while it is held, pinned or cooling down; a free key that is only remembered does
+//!   not count, and is bounded by the history's length.
+//! * `Granted::ttl` of a claim or extend is what was *asked*, and never more than is left: a holder may
+//!   reckon its belief from it. [`GrantView::ttl`] is the ttl that the deadline came from.
+//! * A claim that acts as an extend raises the grant's seq to its own.
+//! * A pin again by the same entity takes its new reason, and is no event.
+//! * A second revoke replaces the first, reason and heir; it is an event if the reason is new.
+//! * A new value is an event only where it differs.
+//! * When a grant is handed on, its end is told before the new grant.
 
+use crate::deadline::Deadlines;
+use crate::record::{Lease, Revoked, Slot};
+use crate::slab::Slab;
+use crate::space::Spaces;
+use crate::tokens::{Tokens, Trace};
 use crate::*;
 
 /// Who holds which name, until when, under which token.
 #[derive(Debug, Default)]
-pub struct Table {}
-
-/// A lease as readers see it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LeaseView {
-    /// Which key.
-    pub key: Key,
-    /// The grant, where it is held.
-    pub grant: Option<GrantView>,
-    /// Until when only one holder may claim it, where it expired lately.
-    pub cooldown: Option<CooldownView>,
-    /// Who pins it, in order, and why.
-    pub pins: Vec<(Entity, Reason)>,
-    /// Its last end, where history still knows.
-    pub last_end: Option<End>,
+pub struct Table {
+    pub(crate) now: Time,
+    pub(crate) revision: Revision,
+    pub(crate) next_token: Token,
+    pub(crate) settings: Settings,
+    pub(crate) slab: Slab,
+    pub(crate) spaces: Spaces,
+    pub(crate) tokens: Tokens,
+    pub(crate) deadlines: Deadlines,
+    pub(crate) held: u64,
+    pub(crate) cooling: u64,
 }
 
-/// A living grant as readers see it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GrantView {
-    /// Who holds it.
-    pub holder: Holder,
-    /// Which life of that holder. No reply or list shows it.
-    pub instance: Instance,
-    /// The number of the claim that made it.
-    pub seq: Seq,
-    /// Its token.
-    pub token: Token,
-    /// Its ttl.
-    pub ttl: Ttl,
-    /// When it ends.
-    pub deadline: Time,
-    /// Whether its holder has confirmed it.
-    pub confirmed: bool,
-    /// The operator's reason, where it is ending.
-    pub ending: Option<Reason>,
-    /// What its readers see.
-    pub value: Option<Value>,
-}
-
-/// A cooldown, or a key that nobody may claim.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CooldownView {
-    /// Until when.
-    pub until: Time,
-    /// Who may claim; none where nobody may.
-    pub admitted: Option<Holder>,
-}
-
-/// Which leases to list or count.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Filter {
-    /// Only in this namespace.
-    pub namespace: Option<Namespace>,
-    /// Only names that start so.
-    pub prefix: Option<String>,
-    /// Only held by this holder.
-    pub holder: Option<Holder>,
+/// What a batch has done so far.
+#[derive(Debug)]
+pub(crate) struct Step {
+    pub(crate) applied: Applied,
+    /// The first token that this batch could mint: a grant with a lower one was there before.
+    pub(crate) first: Token,
+    /// The record that the command may have left without a reason to be kept.
+    pub(crate) untidy: Option<Slot>,
 }
 
 impl Table {
-    /// An empty table whose tokens start in `epoch` (the upper 32 bits).
+    /// An empty table whose tokens start in `epoch` (the upper 32 bits). Token 0 is never given out.
     pub fn new(epoch: u32) -> Table {
-        let _ = epoch;
-        todo!()
+        Table { next_token: Token::from_u64(u64::from(epoch) << 32 | 1), ..Table::default() }
     }
 
     /// Applies one committed batch of an entry of `term`.
     pub fn apply(&mut self, term: u64, batch: &Batch) -> Applied {
-        let _ = (term, batch);
-        todo!()
+        if batch.term != term {
+            return Applied {
+                outcomes: vec![Outcome::Refused(Refusal::Retry); batch.requests.len()],
+                ..Applied::default()
+            };
+        }
+        self.now = self.now.max(batch.stamp);
+        let mut step = self.step(batch.requests.len());
+        self.sweep(batch.sweep, &mut step);
+        for request in &batch.requests {
+            let outcome = self.perform(request, &mut step);
+            step.applied.outcomes.push(outcome);
+        }
+        self.finish(step)
     }
 
-    /// What `command` would be refused with if it were applied now, at `now` (the lease clock's reading, at
-    /// least [`Table::now`]); none where it would take effect. The same code as apply's decides.
-    pub fn refusal(&self, now: Time, command: &Command) -> Option<Refusal> {
-        let _ = (now, command);
-        todo!()
+    pub(crate) fn step(&self, requests: usize) -> Step {
+        let applied = Applied { outcomes: Vec::with_capacity(requests), ..Applied::default() };
+        Step { applied, first: self.next_token, untidy: None }
     }
 
-    /// The lease clock: the highest stamp applied.
-    pub fn now(&self) -> Time {
-        todo!()
+    /// Of the keys that were not claimable when the batch came, those that are now.
+    pub(crate) fn finish(&self, mut step: Step) -> Applied {
+        step.applied.freed.retain(|key| self.is_free(key));
+        step.applied
     }
 
-    /// The number of events so far.
-    pub fn revision(&self) -> Revision {
-        todo!()
+    fn perform(&mut self, request: &Request, step: &mut Step) -> Outcome {
+        if request.not_after.is_some_and(|not_after| not_after < self.now) {
+            return Outcome::Refused(Refusal::Late);
+        }
+        let slot = self.locate(&request.command);
+        slot.into_iter().for_each(|slot| self.settle(slot, step));
+        let lease = slot.and_then(|slot| self.slab.get(slot));
+        let outcome = match self.judge(self.now, lease, &request.command) {
+            Ok(()) => self.carry_out(slot, &request.command, step),
+            Err(refusal) => Outcome::Refused(refusal),
+        };
+        step.untidy.take().into_iter().for_each(|slot| self.tidy(slot));
+        outcome
     }
 
-    /// The earliest deadline of what can still expire: a grant that is unpinned, unconfirmed or ending, a
-    /// cooldown, an unclaimable key. It may move entries of the index, which no outcome shows.
-    pub fn next_deadline(&mut self) -> Option<Time> {
-        todo!()
+    /// The effect of a command that was judged good.
+    fn carry_out(&mut self, slot: Option<Slot>, command: &Command, step: &mut Step) -> Outcome {
+        match command {
+            Command::Claim(claim) => self.claim(slot, claim, step),
+            Command::Succeed(succeed) => self.succeed(slot, succeed, step),
+            Command::Extend { ttl, .. } => self.extend(there(slot), *ttl, step),
+            Command::Release { token } => self.release(there(slot), *token, step),
+            Command::Transfer { to, .. } => self.transfer(there(slot), to, step),
+            Command::Revoke { token, why, when, heir } => {
+                let revoked = Revoked { why: why.clone(), heir: heir.clone() };
+                self.revoke(there(slot), *token, revoked, *when, step)
+            }
+            Command::Pin { key, entity, why } => self.pin(slot, key, entity, why, step),
+            Command::Unpin { key, entity } => self.unpin(slot, key, entity, step),
+            Command::Set { version, changes } => self.set(*version, changes, step),
+        }
     }
 
-    /// Whether anything needs time to pass: a grant (pinned ones too), a cooldown or an unclaimable key.
-    pub fn needs_ticks(&self) -> bool {
-        todo!()
+    fn claim(&mut self, slot: Option<Slot>, claim: &Claim, step: &mut Step) -> Outcome {
+        let slot = slot.unwrap_or_else(|| self.admit(&claim.key));
+        if self.lease(slot).grant.is_some() {
+            return self.claim_again(slot, claim, step);
+        }
+        let (now, token) = (self.now, self.mint(slot));
+        self.edit(slot, |lease| lease.grant_claim(now, token, claim));
+        self.tell_granted(slot, step)
     }
 
-    /// The lease of `key`, if the table or its history knows of it.
-    pub fn get(&self, key: &Key) -> Option<LeaseView> {
-        let _ = key;
-        todo!()
+    /// A claim of the grant's own holder: as an extend, same token.
+    fn claim_again(&mut self, slot: Slot, claim: &Claim, step: &mut Step) -> Outcome {
+        let Outcome::Extended(granted) = self.extend(slot, claim.ttl, step) else {
+            check::broken("an extend did not extend")
+        };
+        let lease = self.lease_mut(slot);
+        if let Some(grant) = &mut lease.grant {
+            grant.instance = claim.instance;
+            grant.seq = claim.seq;
+        }
+        if let Some(value) = claim.value.as_ref().filter(|value| lease.value() != Some(value)) {
+            lease.extras_mut().value = Some(value.clone());
+            let what = What::Valued { key: self.key(slot), token: granted.token, value: value.clone() };
+            self.tell(what, step);
+        }
+        Outcome::Granted(granted)
     }
 
-    /// Whether a claim on `key` by anyone could be granted now: neither held nor cooling down.
-    pub fn is_free(&self, key: &Key) -> bool {
-        let _ = key;
-        todo!()
+    fn succeed(&mut self, slot: Option<Slot>, succeed: &Succeed, step: &mut Step) -> Outcome {
+        let slot = slot.unwrap_or_else(|| self.admit(&succeed.key));
+        let (now, token) = (self.now, self.mint(slot));
+        self.edit(slot, |lease| lease.grant_heir(now, token, &succeed.to));
+        self.tell_granted(slot, step)
     }
 
-    /// The living grant of `token`.
-    pub fn grant(&self, token: Token) -> Option<(Key, GrantView)> {
-        let _ = token;
-        todo!()
+    /// The hot path: it writes the record, and nothing else.
+    fn extend(&mut self, slot: Slot, ttl: Ttl, step: &mut Step) -> Outcome {
+        let now = self.now;
+        let lease = self.lease_mut(slot);
+        let confirms = lease.extend(now, ttl);
+        let granted = granted(lease, ttl);
+        if confirms {
+            let what = What::Confirmed { key: self.key(slot), token: granted.token };
+            self.tell(what, step);
+        }
+        Outcome::Extended(granted)
     }
 
-    /// At most `limit` leases that match, in key order, after `after`. Free names are listed only where they
-    /// are pinned or cooling down.
-    pub fn list(&self, filter: &Filter, after: Option<&Key>, limit: usize) -> Vec<LeaseView> {
-        let _ = (filter, after, limit);
-        todo!()
+    fn release(&mut self, slot: Slot, token: Token, step: &mut Step) -> Outcome {
+        self.end(slot, Why::Released, None, step);
+        Outcome::Released { token }
     }
 
-    /// How many leases are held that match.
-    pub fn count(&self, filter: &Filter) -> u64 {
-        let _ = filter;
-        todo!()
+    fn transfer(&mut self, slot: Slot, to: &Heir, step: &mut Step) -> Outcome {
+        self.end(slot, Why::Transferred, Some(to.clone()), step);
+        Outcome::Granted(granted(self.lease(slot), to.ttl))
     }
 
-    /// The newest `limit` ends of `namespace`, the newest first; of one name only, where given.
-    pub fn history(&self, namespace: &Namespace, name: Option<&Name>, limit: usize) -> Vec<(Key, End)> {
-        let _ = (namespace, name, limit);
-        todo!()
+    fn revoke(
+        &mut self,
+        slot: Slot,
+        token: Token,
+        by: Revoked,
+        when: RevokeWhen,
+        step: &mut Step,
+    ) -> Outcome {
+        let why = by.why.clone();
+        let is_news = self.lease(slot).revoked().is_none_or(|before| before.why != why);
+        self.edit(slot, |lease| lease.extras_mut().revoked = Some(Box::new(by)));
+        match (when, &self.lease(slot).grant) {
+            (RevokeWhen::AtDeadline, Some(grant)) => {
+                let deadline = grant.deadline;
+                if is_news {
+                    self.tell(What::Ending { key: self.key(slot), token, why }, step);
+                }
+                Outcome::Ending { token, deadline }
+            }
+            _ => {
+                self.end(slot, Why::Revoked(why), None, step);
+                Outcome::Released { token }
+            }
+        }
     }
 
-    /// The settings' version, the cluster's version, and each namespace's settings that are not the defaults.
-    pub fn settings(&self) -> &Settings {
-        todo!()
+    fn pin(
+        &mut self,
+        slot: Option<Slot>,
+        key: &Key,
+        entity: &Entity,
+        why: &Reason,
+        step: &mut Step,
+    ) -> Outcome {
+        let slot = slot.unwrap_or_else(|| self.admit(key));
+        let is_new = self.edit(slot, |lease| {
+            let pins = &mut lease.extras_mut().pins;
+            let place = pins.binary_search_by(|(present, _)| present.cmp(entity));
+            match place {
+                Ok(at) => pins[at].1 = why.clone(),
+                Err(at) => pins.insert(at, (entity.clone(), why.clone())),
+            }
+            place.is_err()
+        });
+        if is_new {
+            self.tell(What::Pinned { key: key.clone(), entity: entity.clone() }, step);
+        }
+        Outcome::Done
     }
 
-    /// A view of the whole table that later batches do not change, to be encoded elsewhere. Cheap: it shares
-    /// what it can and copies on write.
-    pub fn freeze(&self) -> Frozen {
-        todo!()
+    fn unpin(&mut self, slot: Option<Slot>, key: &Key, entity: &Entity, step: &mut Step) -> Outcome {
+        let Some(slot) = slot else { return Outcome::Done };
+        if self.lease(slot).pins().iter().any(|(present, _)| present == entity) {
+            self.edit(slot, |lease| lease.extras_mut().pins.retain(|(present, _)| present != entity));
+            self.tell(What::Unpinned { key: key.clone(), entity: entity.clone() }, step);
+            step.untidy = Some(slot);
+        }
+        Outcome::Done
     }
 
-    /// The table that [`Frozen::sections`] wrote.
-    ///
-    /// # Errors
-    /// [`DecodeError`] names the section and the offset.
-    pub fn thaw(sections: impl Iterator<Item = Result<Vec<u8>, DecodeError>>) -> Result<Table, DecodeError> {
-        let _ = sections;
-        todo!()
+    fn set(&mut self, version: u64, changes: &[Change], step: &mut Step) -> Outcome {
+        let Ok(next) = self.judge_set(version, changes) else {
+            check::broken("a change was judged twice, and twice otherwise")
+        };
+        self.settings = next;
+        let named = changes.iter().filter_map(|change| match change {
+            Change::Namespace(namespace, _) => Some(namespace),
+            Change::ClusterVersion(_) => None,
+        });
+        for namespace in named {
+            let settings = self.settings.of(namespace);
+            let id = self.spaces.enter(namespace, settings);
+            self.spaces.get_mut(id).settings = settings;
+            self.trim(id);
+        }
+        let version = self.settings.version;
+        self.tell(What::Settings { version }, step);
+        Outcome::Set { version }
+    }
+
+    /// The next token, for the grant that `slot` is about to get.
+    pub(crate) fn mint(&mut self, slot: Slot) -> Token {
+        let token = self.next_token;
+        self.next_token = Token::from_u64(token.as_u64() + 1);
+        self.tokens.set(token, slot, Trace::Lives);
+        token
+    }
+
+    pub(crate) fn tell(&mut self, what: What, step: &mut Step) {
+        self.revision.0 += 1;
+        step.applied.events.push(Event { revision: self.revision, what });
+    }
+
+    pub(crate) fn tell_granted(&mut self, slot: Slot, step: &mut Step) -> Outcome {
+        let lease = self.lease(slot);
+        let Some(grant) = &lease.grant else { check::broken("a grant was made and is not there") };
+        let outcome = granted(lease, grant.ttl);
+        let what = What::Granted {
+            key: self.key(slot),
+            holder: grant.holder.clone(),
+            token: grant.token,
+            confirmed: lease.confirmed,
+            value: lease.value().cloned(),
+        };
+        self.tell(what, step);
+        Outcome::Granted(outcome)
     }
 }
 
-/// The replicated settings.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Settings {
-    /// Raised by every change.
-    pub version: u64,
-    /// Gates newer kinds of command.
-    pub cluster_version: u32,
-    /// What each namespace allows where it is not the default.
-    pub namespaces: std::collections::BTreeMap<Namespace, NamespaceSettings>,
+/// What the holder is told of the grant, for the `ttl` that it asked.
+fn granted(lease: &Lease, ttl: Ttl) -> Granted {
+    let Some(grant) = &lease.grant else { check::broken("a grant is told of and is not there") };
+    Granted { token: grant.token, ttl, deadline: grant.deadline, confirmed: lease.confirmed }
 }
 
-/// A table that no longer changes.
-#[derive(Debug)]
-pub struct Frozen {}
-
-impl Frozen {
-    /// The table as tagged sections, each at most a few hundred KiB, in an order and with bytes that depend on
-    /// the table's contents alone.
-    pub fn sections(&self) -> impl Iterator<Item = Vec<u8>> + '_ {
-        std::iter::empty()
-    }
-}
-
-/// Bytes that are not what they should be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DecodeError {
-    /// What was being read.
-    pub what: &'static str,
-    /// Where in it, in bytes.
-    pub offset: usize,
-}
-
-impl std::fmt::Display for DecodeError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} is damaged at byte {}", self.what, self.offset)
-    }
-}
-
-impl std::error::Error for DecodeError {}
-
-impl Batch {
-    /// Appends the batch's bytes: versioned and tagged, as docs/format.md draws them.
-    pub fn encode(&self, into: &mut Vec<u8>) {
-        let _ = into;
-        todo!()
-    }
-
-    /// The batch that [`Batch::encode`] wrote.
-    ///
-    /// # Errors
-    /// [`DecodeError`], also for a version or a command that this program does not know.
-    pub fn decode(bytes: &[u8]) -> Result<Batch, DecodeError> {
-        let _ = bytes;
-        todo!()
-    }
+/// The record that the judge saw.
+fn there(slot: Option<Slot>) -> Slot {
+    slot.unwrap_or_else(|| check::broken("a command was judged good on a lease that is not there"))
 }

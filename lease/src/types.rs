@@ -1,5 +1,6 @@
 //! The words of the domain as types: parsed once at the edge, trusted inside.
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -128,7 +129,9 @@ impl fmt::Display for InvalidName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             InvalidName::Empty => f.write_str("it is empty"),
-            InvalidName::TooLong { bytes, limit } => write!(f, "it has {bytes} bytes, and the limit is {limit}"),
+            InvalidName::TooLong { bytes, limit } => {
+                write!(f, "it has {bytes} bytes, and the limit is {limit}")
+            }
             InvalidName::Forbidden { offset, character } => {
                 write!(f, "it has the character {} at byte {offset}", character.escape_unicode())
             }
@@ -194,8 +197,21 @@ macro_rules! text_type {
                 Ok($type(text.into()))
             }
 
+            /// Takes text that was accepted once and comes back from the log or a snapshot: the length
+            /// is checked, the characters are not, so that a rule made stricter later cannot make an
+            /// old log unreadable.
+            pub(crate) fn stored(text: &str) -> Option<$type> {
+                (text.len() <= $limit).then(|| $type(text.into()))
+            }
+
             /// The text.
             pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl Borrow<str> for $type {
+            fn borrow(&self) -> &str {
                 &self.0
             }
         }
