@@ -11,27 +11,30 @@
 //! takes what has come, moves it as far as it goes, and says when to wake next. Refusals cost no entry: they are answered
 //! from applied state behind a barrier that confirms that this member still leads.
 
+mod admit;
+mod end;
+
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use lease::{Command, Outcome, Refusal, Request, Time, Token, Ttl};
+use lease::{Outcome, Refusal, Request, Time, Ttl};
 use openraft::async_runtime::AsyncRuntime;
+
+use admit::{Barrier, Behind};
 
 use crate::World;
 use crate::batch::{Batcher, Pending, Sealed};
-use crate::clock::{CLAMP, LeaseClock, Mono, TICK};
-use crate::handle::{Answer, Proposal, Read, Reading, Unavailable, Waited};
+use crate::clock::{LeaseClock, Mono, TICK};
+use crate::handle::{Answer, Proposal, Reading, Unavailable};
 use crate::log::Log;
 use crate::raft::{Leadership, Proposed, Proposing, Raft, proposed};
-use crate::shared::{RETRY_AFTER, Shared, Stage, State};
+use crate::shared::{Shared, Stage};
 
 /// Batches on their way at a time.
 const IN_FLIGHT_MAX: usize = 2;
-/// How often the overdue are looked for, while anyone waits.
-const OVERDUE_SCAN: Ttl = Ttl::from_millis(10);
 /// How long after a refused append the next is tried: a new leader's first may be refused until its quorum has answered.
 const APPEND_AGAIN: Ttl = Ttl::from_millis(5);
 /// How long a stopping member waits for what is in flight.
@@ -62,20 +65,6 @@ pub(crate) struct Driver<W: World> {
 struct InFlight<W: World> {
     outcome: Proposing<W>,
     pending: Vec<Option<Pending>>,
-}
-
-/// A round of ReadIndex under way, and who waits for it.
-struct Barrier {
-    passed: Pin<Box<dyn Future<Output = bool> + Send>>,
-    done: Option<bool>,
-    behind: Vec<Behind>,
-}
-
-/// Who waits for a barrier.
-enum Behind {
-    Read(Read, Mono),
-    Refusal(Pending),
-    Wait(u64),
 }
 
 /// When the log has grown so much that a snapshot is due.
@@ -223,90 +212,6 @@ impl<W: World> Driver<W> {
         self.batcher.put_back(again);
     }
 
-    /// Looks at what has come against the applied table: what would be refused waits for a barrier, the rest for a batch.
-    fn check_new(&mut self, now: Mono) {
-        let Some(clock) = &self.clock else { return };
-        if self.unchecked.is_empty() {
-            return;
-        }
-        let mut answers = Vec::new();
-        let state = self.shared.state();
-        let lease_now = clock.read(state.table.now(), now);
-        for mut pending in std::mem::take(&mut self.unchecked) {
-            let waits_for = now_to(now, pending.due);
-            pending.request.not_after = Some(lease_now.after(CLAMP).after(waits_for));
-            match check(&state, lease_now, &pending) {
-                Check::Passes => answers.extend(self.batcher.push(pending).err().map(overloaded)),
-                Check::NotYours => {
-                    let at = state.reading();
-                    answers.push((pending.reply, Answer::NotYours { at }));
-                }
-                Check::Refused(_) => self.behind_barrier.push(Behind::Refusal(pending)),
-            }
-        }
-        drop(state);
-        answers.into_iter().for_each(|(reply, answer)| reply(answer));
-    }
-
-    fn start_barrier(&mut self) {
-        if self.clock.is_none() || self.barrier.is_some() || self.behind_barrier.is_empty() {
-            return;
-        }
-        let passed = Box::pin(self.raft.clone().read_barrier());
-        let behind = std::mem::take(&mut self.behind_barrier);
-        self.barrier = Some(Barrier { passed, done: None, behind });
-    }
-
-    fn settle_barrier(&mut self) {
-        let Some(Barrier { done: Some(passed), behind, .. }) =
-            self.barrier.take_if(|barrier| barrier.done.is_some())
-        else {
-            return;
-        };
-        match passed {
-            true => behind.into_iter().for_each(|behind| self.pass(behind)),
-            // It could not tell whether it leads: the next barrier may.
-            false => self.behind_barrier.extend(behind),
-        }
-    }
-
-    /// Answers who waited for a barrier that has passed.
-    fn pass(&mut self, behind: Behind) {
-        match behind {
-            Behind::Read(read, _) => {
-                let state = self.shared.state();
-                (read.reply)(Ok((&state.table, state.reading())));
-            }
-            Behind::Wait(id) => {
-                let mut state = self.shared.state();
-                let reading = state.reading();
-                let State { table, waits, .. } = &mut *state;
-                let reply = waits.admit(id, reading.revision, |key| table.is_free(key));
-                drop(state);
-                reply.into_iter().for_each(|reply| reply(Waited::Free(reading)));
-            }
-            Behind::Refusal(pending) => self.decide_again(pending),
-        }
-    }
-
-    /// A refusal is decided again at the state that the barrier gave; where it no longer stands the command is proposed.
-    fn decide_again(&mut self, pending: Pending) {
-        let Some(clock) = &self.clock else { return self.unchecked.push(pending) };
-        let state = self.shared.state();
-        let lease_now = clock.read(state.table.now(), self.shared.clock.now());
-        let (check, at) = (check(&state, lease_now, &pending), state.reading());
-        drop(state);
-        let answered = match check {
-            Check::Passes => self.batcher.push(pending).err().map(overloaded),
-            Check::NotYours => Some((pending.reply, Answer::NotYours { at })),
-            Check::Refused(refusal) => {
-                let outcome = Outcome::Refused(refusal);
-                Some((pending.reply, Answer::Decided { outcome, at }))
-            }
-        };
-        answered.into_iter().for_each(|(reply, answer)| reply(answer));
-    }
-
     /// Seals and proposes what there is to propose, ticks among it; answers when the next tick is due.
     async fn propose_batches(&mut self, now: Mono) -> Option<Mono> {
         while self.in_flight.len() < IN_FLIGHT_MAX && now >= self.append_not_before {
@@ -363,44 +268,15 @@ impl<W: World> Driver<W> {
         Some(next.map_or(at_least, |deadline| clock.when_over(deadline).min(at_least)))
     }
 
-    /// Answers whoever stopped waiting: what is not in a batch is surely not done, what is in flight is unknown.
-    fn settle_overdue(&mut self, now: Mono) {
-        if now < self.next_scan {
-            return;
-        }
-        self.next_scan = now.after(OVERDUE_SCAN);
-        let serving = self.clock.is_some();
-        let no = if serving {
-            Unavailable::Overloaded { retry_after: RETRY_AFTER }
-        } else {
-            Unavailable::NoLeader
-        };
-        let mut late: Vec<Pending> = self.unchecked.extract_if(.., |pending| pending.due <= now).collect();
-        late.extend(self.batcher.take_overdue(now));
-        let barriers =
-            self.barrier.iter_mut().map(|barrier| &mut barrier.behind).chain([&mut self.behind_barrier]);
-        for behind in
-            barriers.flat_map(|list| list.extract_if(.., |behind| behind.is_overdue(now)).collect::<Vec<_>>())
-        {
-            match behind {
-                Behind::Read(read, _) => (read.reply)(Err(no)),
-                Behind::Refusal(pending) => late.push(pending),
-                Behind::Wait(_) => {}
-            }
-        }
-        late.into_iter().for_each(|pending| (pending.reply)(Answer::Unavailable(no)));
-        for in_flight in &mut self.in_flight {
-            for slot in &mut in_flight.pending {
-                if let Some(pending) = slot.take_if(|pending| pending.due <= now) {
-                    (pending.reply)(Answer::Unknown);
-                }
-            }
-        }
-    }
-
     fn publish(&self) {
         let skipped = sum(self.skipped_before, self.clock.as_ref().map_or(Ttl::ZERO, LeaseClock::skipped));
         let unsynced = self.log.oldest_unsynced().unwrap_or_default();
+        let trouble = match (self.stop_by, &self.clock) {
+            (Some(_), _) => Some(Unavailable::Stopping),
+            _ if self.log.no_room().is_some() => Some(Unavailable::DiskFull),
+            (None, None) => Some(Unavailable::NoLeader),
+            (None, Some(_)) => None,
+        };
         self.shared.publish(|status| {
             status.term = self.leadership.term;
             status.leader = self.leadership.leader;
@@ -408,11 +284,7 @@ impl<W: World> Driver<W> {
             status.queued = (self.batcher.len() + self.unchecked.len()) as u64;
             status.lease_clock_skipped = skipped;
             status.unsynced_for = Ttl::from_nanos(unsynced.as_nanos() as u64);
-            status.trouble = match (self.stop_by, &self.clock) {
-                (Some(_), _) => Some(Unavailable::Stopping),
-                (None, None) => Some(Unavailable::NoLeader),
-                (None, Some(_)) => None,
-            };
+            status.trouble = trouble;
         });
     }
 
@@ -467,111 +339,11 @@ impl<W: World> Driver<W> {
             }
         }
     }
-
-    fn is_finished(&self) -> bool {
-        let drained = self.in_flight.is_empty() && self.completed.is_empty();
-        let late = self.stop_by.is_some_and(|by| self.shared.clock.now() >= by);
-        self.ended || (self.stop_by.is_some() && drained) || late
-    }
-
-    /// Answers everyone who is still there, and lets nobody in any more.
-    fn finish(&mut self) {
-        let mut inbox = self.shared.inbox();
-        inbox.stage = Stage::Stopped;
-        drop(inbox);
-        self.take_inbox(Mono(u64::MAX));
-        self.refuse_waiting(Unavailable::Stopping);
-        let in_flight =
-            std::mem::take(&mut self.in_flight).into_iter().flat_map(|in_flight| in_flight.pending);
-        let completed = std::mem::take(&mut self.completed).into_iter().flat_map(|(pending, _)| pending);
-        in_flight.chain(completed).flatten().for_each(|pending| (pending.reply)(Answer::Unknown));
-        let waits = self.shared.state().waits.drain();
-        waits.into_iter().for_each(|reply| reply(Waited::Unavailable(Unavailable::Stopping)));
-        self.clock = None;
-        self.shared.publish(|status| {
-            status.serving = false;
-            status.trouble = Some(Unavailable::Stopping);
-        });
-    }
-
-    /// Refuses all that is in no batch: surely not done.
-    fn refuse_waiting(&mut self, why: Unavailable) {
-        let mut refused = std::mem::take(&mut self.unchecked);
-        refused.extend(self.batcher.drain());
-        let barrier = self.barrier.take().map(|barrier| barrier.behind).unwrap_or_default();
-        for behind in std::mem::take(&mut self.behind_barrier).into_iter().chain(barrier) {
-            match behind {
-                Behind::Read(read, _) => (read.reply)(Err(why)),
-                Behind::Refusal(pending) => refused.push(pending),
-                Behind::Wait(id) => {
-                    let reply = self.shared.state().waits.take(id);
-                    reply.into_iter().for_each(|reply| reply(Waited::Unavailable(why)));
-                }
-            }
-        }
-        refused.into_iter().for_each(|pending| (pending.reply)(Answer::Unavailable(why)));
-    }
-}
-
-impl Behind {
-    // A wait has no deadline here: its door cancels it.
-    fn is_overdue(&self, now: Mono) -> bool {
-        match self {
-            Behind::Read(_, due) => *due <= now,
-            Behind::Refusal(pending) => pending.due <= now,
-            Behind::Wait(_) => false,
-        }
-    }
-}
-
-enum Check {
-    Passes,
-    NotYours,
-    Refused(Refusal),
-}
-
-/// What the applied table says of a command before it costs an entry.
-fn check(state: &State, lease_now: Time, pending: &Pending) -> Check {
-    let command = &pending.request.command;
-    if let (Some(named), Some(token)) = (&pending.named, token_of(command))
-        && let Some((key, grant)) = state.table.grant(token)
-    {
-        let other_life = named.instance.is_some_and(|instance| instance != grant.instance);
-        if key != named.key || other_life {
-            return Check::NotYours;
-        }
-    }
-    match state.table.refusal(lease_now, command) {
-        Some(refusal) => Check::Refused(refusal),
-        None => Check::Passes,
-    }
-}
-
-fn token_of(command: &Command) -> Option<Token> {
-    match command {
-        Command::Extend { token, .. }
-        | Command::Release { token }
-        | Command::Transfer { token, .. }
-        | Command::Revoke { token, .. } => Some(*token),
-        Command::Claim(_)
-        | Command::Succeed(_)
-        | Command::Pin { .. }
-        | Command::Unpin { .. }
-        | Command::Set { .. } => None,
-    }
 }
 
 fn pending(proposal: Proposal, due: Mono) -> Pending {
     let request = Request { not_after: None, command: proposal.command };
     Pending { request, named: proposal.named, due, reply: proposal.reply }
-}
-
-fn overloaded(pending: Pending) -> (crate::ReplyFn<Answer>, Answer) {
-    (pending.reply, Answer::Unavailable(Unavailable::Overloaded { retry_after: RETRY_AFTER }))
-}
-
-fn now_to(now: Mono, due: Mono) -> Ttl {
-    due.since(now)
 }
 
 fn sum(a: Ttl, b: Ttl) -> Ttl {

@@ -1,0 +1,105 @@
+//! How an ask ends that nothing came of: overdue, refused by a stopping member, or unknown.
+
+use lease::Ttl;
+
+use super::{Behind, Driver};
+use crate::World;
+use crate::batch::Pending;
+use crate::clock::Mono;
+use crate::handle::{Answer, Unavailable, Waited};
+use crate::shared::{RETRY_AFTER, Stage};
+
+/// How often the overdue are looked for, while anyone waits.
+const OVERDUE_SCAN: Ttl = Ttl::from_millis(10);
+
+impl<W: World> Driver<W> {
+    /// Answers whoever stopped waiting: what is not in a batch is surely not done, what is in flight is unknown.
+    pub(super) fn settle_overdue(&mut self, now: Mono) {
+        if now < self.next_scan {
+            return;
+        }
+        self.next_scan = now.after(OVERDUE_SCAN);
+        let serving = self.clock.is_some();
+        let no = if serving {
+            Unavailable::Overloaded { retry_after: RETRY_AFTER }
+        } else {
+            Unavailable::NoLeader
+        };
+        let mut late: Vec<Pending> = self.unchecked.extract_if(.., |pending| pending.due <= now).collect();
+        late.extend(self.batcher.take_overdue(now));
+        let barriers =
+            self.barrier.iter_mut().map(|barrier| &mut barrier.behind).chain([&mut self.behind_barrier]);
+        for behind in
+            barriers.flat_map(|list| list.extract_if(.., |behind| behind.is_overdue(now)).collect::<Vec<_>>())
+        {
+            match behind {
+                Behind::Read(read, _) => (read.reply)(Err(no)),
+                Behind::Refusal(pending) => late.push(pending),
+                Behind::Wait(_) => {}
+            }
+        }
+        late.into_iter().for_each(|pending| (pending.reply)(Answer::Unavailable(no)));
+        for in_flight in &mut self.in_flight {
+            for slot in &mut in_flight.pending {
+                if let Some(pending) = slot.take_if(|pending| pending.due <= now) {
+                    (pending.reply)(Answer::Unknown);
+                }
+            }
+        }
+    }
+
+    pub(super) fn is_finished(&self) -> bool {
+        let drained = self.in_flight.is_empty() && self.completed.is_empty();
+        let late = self.stop_by.is_some_and(|by| self.shared.clock.now() >= by);
+        self.ended || (self.stop_by.is_some() && drained) || late
+    }
+
+    /// Answers everyone who is still there, and lets nobody in any more.
+    pub(super) fn finish(&mut self) {
+        let mut inbox = self.shared.inbox();
+        inbox.stage = Stage::Stopped;
+        drop(inbox);
+        self.take_inbox(Mono(u64::MAX));
+        self.refuse_waiting(Unavailable::Stopping);
+        let in_flight =
+            std::mem::take(&mut self.in_flight).into_iter().flat_map(|in_flight| in_flight.pending);
+        let completed = std::mem::take(&mut self.completed).into_iter().flat_map(|(pending, _)| pending);
+        in_flight.chain(completed).flatten().for_each(|pending| (pending.reply)(Answer::Unknown));
+        let waits = self.shared.state().waits.drain();
+        waits.into_iter().for_each(|reply| reply(Waited::Unavailable(Unavailable::Stopping)));
+        self.clock = None;
+        self.shared.publish(|status| {
+            status.serving = false;
+            status.trouble = Some(Unavailable::Stopping);
+        });
+    }
+
+    /// Refuses all that is in no batch: surely not done.
+    pub(super) fn refuse_waiting(&mut self, why: Unavailable) {
+        let mut refused = std::mem::take(&mut self.unchecked);
+        refused.extend(self.batcher.drain());
+        let barrier = self.barrier.take().map(|barrier| barrier.behind).unwrap_or_default();
+        for behind in std::mem::take(&mut self.behind_barrier).into_iter().chain(barrier) {
+            match behind {
+                Behind::Read(read, _) => (read.reply)(Err(why)),
+                Behind::Refusal(pending) => refused.push(pending),
+                Behind::Wait(id) => {
+                    let reply = self.shared.state().waits.take(id);
+                    reply.into_iter().for_each(|reply| reply(Waited::Unavailable(why)));
+                }
+            }
+        }
+        refused.into_iter().for_each(|pending| (pending.reply)(Answer::Unavailable(why)));
+    }
+}
+
+impl Behind {
+    // A wait has no deadline here: its door cancels it.
+    fn is_overdue(&self, now: Mono) -> bool {
+        match self {
+            Behind::Read(_, due) => *due <= now,
+            Behind::Refusal(pending) => pending.due <= now,
+            Behind::Wait(_) => false,
+        }
+    }
+}

@@ -1,0 +1,121 @@
+#![allow(unreachable_pub, dead_code, reason = "each test binary uses a part of it")]
+//! A replica on one disk, in this process, for tests.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use lease::{Claim, Command, Holder, Instance, Key, Name, Namespace, Outcome, Seq, Token, Ttl};
+use openraft_rt_tokio::TokioRuntime;
+use replica::log::{Folder, UnprovableTail};
+use replica::{
+    Alone, Answer, Clock, Freshness, Handle, Member, Mono, Named, Options, Parts, Proposal, Read, Reading,
+    StartError, World,
+};
+use tokio::sync::oneshot;
+
+pub struct Test;
+
+impl World for Test {
+    type Runtime = TokioRuntime;
+    type Network = Alone;
+}
+
+/// This process's monotonic clock.
+pub struct ProcessClock(pub Instant);
+
+impl Clock for ProcessClock {
+    fn now(&self) -> Mono {
+        Mono(self.0.elapsed().as_nanos() as u64)
+    }
+}
+
+pub fn options() -> Options {
+    Options {
+        cluster: 7,
+        member: 1,
+        begun: false,
+        unprovable_tail: UnprovableTail::Refuse,
+        segment_bytes: Some(1024 * 1024),
+        snapshot_log_bytes: u64::MAX,
+    }
+}
+
+pub fn parts(folder: &Path, clock: Arc<dyn Clock>) -> Parts<Test> {
+    let disk = |name: &str| {
+        let path = folder.join(name);
+        std::fs::create_dir_all(&path).unwrap();
+        Arc::new(Folder::open(&path).unwrap())
+    };
+    Parts {
+        clock,
+        log_disk: disk("log"),
+        snapshot_disk: disk("snapshots"),
+        network: Alone,
+        on_fatal: Box::new(|fatal| panic!("{fatal}")),
+    }
+}
+
+pub async fn start(folder: &Path, options: Options) -> Result<Member<Test>, StartError> {
+    replica::start::<Test>(options, parts(folder, Arc::new(ProcessClock(Instant::now())))).await
+}
+
+pub fn key(name: &str) -> Key {
+    Key { namespace: Namespace::parse("n").unwrap(), name: Name::parse(name).unwrap() }
+}
+
+pub fn claim(name: &str, holder: &str, seq: u64, ttl_ms: u64) -> Command {
+    Command::Claim(Claim {
+        key: key(name),
+        holder: Holder::parse(holder).unwrap(),
+        instance: Instance(holder.bytes().map(u64::from).sum()),
+        seq: Seq(seq),
+        ttl: Ttl::from_millis(ttl_ms),
+        value: None,
+    })
+}
+
+pub fn extend(token: Token, ttl_ms: u64) -> Command {
+    Command::Extend { token, ttl: Ttl::from_millis(ttl_ms) }
+}
+
+pub async fn ask(handle: &Handle, command: Command) -> Answer {
+    ask_named(handle, command, None, 5_000).await
+}
+
+pub async fn ask_named(handle: &Handle, command: Command, named: Option<Named>, deadline_ms: u64) -> Answer {
+    let (sender, receiver) = oneshot::channel();
+    handle.propose(Proposal {
+        command,
+        named,
+        deadline: Ttl::from_millis(deadline_ms),
+        reply: Box::new(move |answer| drop(sender.send(answer))),
+    });
+    receiver.await.expect("every ask is answered")
+}
+
+pub fn token(answer: &Answer) -> Token {
+    match answer {
+        Answer::Decided { outcome: Outcome::Granted(granted) | Outcome::Extended(granted), .. } => {
+            granted.token
+        }
+        other => panic!("not granted: {other:?}"),
+    }
+}
+
+/// What a linearizable read sees of `look`.
+pub async fn read<T: Send + 'static>(
+    handle: &Handle,
+    look: impl FnOnce(&lease::Table, Reading) -> T + Send + 'static,
+) -> T {
+    let (sender, receiver) = oneshot::channel();
+    handle.read(Read {
+        freshness: Freshness::Linearizable,
+        deadline: Ttl::from_millis(5_000),
+        reply: Box::new(move |table| {
+            let (table, reading) = table.expect("the replica serves");
+            drop(sender.send(look(table, reading)));
+        }),
+    });
+    receiver.await.expect("every read is answered")
+}
