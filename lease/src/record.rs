@@ -239,6 +239,12 @@ impl Lease {
         !std::mem::replace(&mut self.confirmed, true)
     }
 
+    pub(crate) fn forget_revoke(&mut self) {
+        if self.revoked().is_some() {
+            self.extras_mut().revoked = None;
+        }
+    }
+
     pub(crate) fn end_cooldown(&mut self) {
         if self.cooldown().is_some() {
             self.extras_mut().cooldown = None;
