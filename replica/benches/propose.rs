@@ -2,6 +2,8 @@
 //!
 //! The replica has a thread of its own, as in the server; the proposers have another. Throughput is proposals a second.
 
+#![allow(clippy::expect_used, missing_docs, reason = "a benchmark that cannot go on must stop")]
+
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -95,10 +97,19 @@ async fn ask(handle: &Handle, command: Command) -> Answer {
 }
 
 async fn claim(handle: &Handle, name: usize) -> Token {
-    let key = Key { namespace: Namespace::parse("bench").expect("valid"), name: Name::parse(&format!("lease-{name}")).expect("valid") };
+    let key = Key {
+        namespace: Namespace::parse("bench").expect("valid"),
+        name: Name::parse(&format!("lease-{name}")).expect("valid"),
+    };
     let holder = Holder::parse("bench").expect("valid");
-    let command =
-        Command::Claim(Claim { key, holder, instance: Instance(1), seq: Seq(1), ttl: Ttl::from_millis(3_600_000), value: None });
+    let command = Command::Claim(Claim {
+        key,
+        holder,
+        instance: Instance(1),
+        seq: Seq(1),
+        ttl: Ttl::from_millis(3_600_000),
+        value: None,
+    });
     match ask(handle, command).await {
         Answer::Decided { outcome: Outcome::Granted(granted), .. } => granted.token,
         other => panic!("not granted: {other:?}"),
@@ -121,7 +132,9 @@ fn run(handle: &Handle, tokens: &[Token], total: u64) -> Duration {
                 tokio::spawn(async move {
                     for _ in 0..rounds {
                         match ask(&handle, extend(token)).await {
-                            Answer::Decided { outcome: Outcome::Extended(granted), .. } => assert_eq!(granted.token, token),
+                            Answer::Decided { outcome: Outcome::Extended(granted), .. } => {
+                                assert_eq!(granted.token, token)
+                            }
                             other => panic!("not extended: {other:?}"),
                         }
                     }
@@ -168,7 +181,8 @@ async fn bulk(handle: &Handle, tokens: &[Token]) {
         let reply = Box::new(move |answer| {
             assert!(matches!(answer, Answer::Decided { outcome: Outcome::Extended(_), .. }), "{answer:?}");
             if left.fetch_sub(1, std::sync::atomic::Ordering::AcqRel) == 1 {
-                let _ = sender.lock().expect("not poisoned").take().expect("the last answer comes once").send(());
+                let _ =
+                    sender.lock().expect("not poisoned").take().expect("the last answer comes once").send(());
             }
         });
         Proposal { command: extend(token), named: None, deadline: Ttl::from_millis(10_000), reply }

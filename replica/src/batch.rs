@@ -49,7 +49,8 @@ impl Batcher {
 
     /// Takes a command in, or hands it back where the queue is full. Extends always find room for themselves: as many
     /// again as the whole queue holds.
-    pub(crate) fn push(&mut self, pending: Pending) -> Result<(), Pending> {
+    #[must_use]
+    pub(crate) fn push(&mut self, pending: Pending) -> Option<Pending> {
         let class = class_of(&pending.request.command);
         let room = match class {
             EXTEND => self.classes[EXTEND].len() < QUEUE_MAX,
@@ -58,9 +59,9 @@ impl Batcher {
         match room {
             true => {
                 self.classes[class].push_back(pending);
-                Ok(())
+                None
             }
-            false => Err(pending),
+            false => Some(pending),
         }
     }
 
@@ -178,7 +179,7 @@ mod tests {
     }
 
     fn push(batcher: &mut Batcher, command: Command) {
-        assert!(batcher.push(pending(command, 100)).is_ok());
+        assert!(batcher.push(pending(command, 100)).is_none());
     }
 
     fn commands(sealed: &Sealed) -> Vec<Command> {
@@ -225,8 +226,8 @@ mod tests {
         for _ in 0..QUEUE_MAX {
             push(&mut batcher, release(1));
         }
-        assert!(batcher.push(pending(claim("a"), 1)).is_err());
-        assert!(batcher.push(pending(extend(1), 1)).is_ok());
+        assert!(batcher.push(pending(claim("a"), 1)).is_some());
+        assert!(batcher.push(pending(extend(1), 1)).is_none());
     }
 
     #[test]
@@ -244,7 +245,7 @@ mod tests {
     fn the_overdue_are_taken_out_and_the_others_keep_their_order() {
         let mut batcher = Batcher::default();
         for (token, due) in [(1, 10), (2, 30), (3, 20), (4, 40)] {
-            assert!(batcher.push(pending(extend(token), due)).is_ok());
+            assert!(batcher.push(pending(extend(token), due)).is_none());
         }
         assert_eq!(batcher.take_overdue(Mono(20)).len(), 2);
         assert_eq!(commands(&batcher.seal(1, Time::ZERO)), [extend(2), extend(4)]);

@@ -24,6 +24,9 @@ pub struct Handle {
 /// Called exactly once, on the replica's thread: it must not block.
 pub type ReplyFn<T> = Box<dyn FnOnce(T) + Send>;
 
+/// Called exactly once with the table, or with why it could not be had. The table's lock is held: it must be quick.
+pub type LookFn = Box<dyn FnOnce(Result<(&Table, Reading), Unavailable>) + Send>;
+
 /// A command to be proposed.
 pub struct Proposal {
     /// What to do.
@@ -121,8 +124,8 @@ pub struct Read {
     pub freshness: Freshness,
     /// How long the caller waits.
     pub deadline: Ttl,
-    /// Called with the table, or with why it could not be had. The table's lock is held: it must be quick.
-    pub reply: Box<dyn FnOnce(Result<(&Table, Reading), Unavailable>) + Send>,
+    /// Where the table goes.
+    pub reply: LookFn,
 }
 
 /// What a wait ends with.

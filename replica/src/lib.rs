@@ -187,7 +187,7 @@ pub async fn start<W: World>(options: Options, parts: Parts<W>) -> Result<Member
     raft.form_alone(options.member).await?;
 
     let watcher = Arc::clone(&shared);
-    let _ = W::Runtime::spawn(raft.clone().watch_leadership(move || watcher.poke()));
+    drop(W::Runtime::spawn(raft.clone().watch_leadership(move || watcher.poke())));
     let trigger = SnapshotTrigger { written, every_bytes: options.snapshot_log_bytes, last_at: 0 };
     let driver = Driver::new(Arc::clone(&shared), raft.clone(), log.clone(), trigger);
     let driver = W::Runtime::spawn(driver.run());

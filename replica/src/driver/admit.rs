@@ -9,7 +9,7 @@ use std::pin::Pin;
 
 use lease::{Command, Outcome, Refusal, Time, Token};
 
-use super::Driver;
+use super::{Driver, TRY_AGAIN};
 use crate::World;
 use crate::batch::Pending;
 use crate::clock::{CLAMP, Mono};
@@ -46,7 +46,7 @@ impl<W: World> Driver<W> {
         for mut pending in std::mem::take(&mut self.unchecked) {
             pending.request.not_after = Some(lease_now.after(CLAMP).after(pending.due.since(now)));
             match check(&state, lease_now, &pending) {
-                Check::Passes => answers.extend(self.batcher.push(pending).err().map(overloaded)),
+                Check::Passes => answers.extend(self.batcher.push(pending).map(overloaded)),
                 Check::NotYours => {
                     let at = state.reading();
                     answers.push((pending.reply, Answer::NotYours { at }));
@@ -60,11 +60,17 @@ impl<W: World> Driver<W> {
 
     /// What has just come is surely not done.
     fn refuse_new(&mut self, why: Unavailable) {
-        std::mem::take(&mut self.unchecked).into_iter().for_each(|pending| (pending.reply)(Answer::Unavailable(why)));
+        std::mem::take(&mut self.unchecked)
+            .into_iter()
+            .for_each(|pending| (pending.reply)(Answer::Unavailable(why)));
     }
 
-    pub(super) fn start_barrier(&mut self) {
-        if self.clock.is_none() || self.barrier.is_some() || self.behind_barrier.is_empty() {
+    pub(super) fn start_barrier(&mut self, now: Mono) {
+        if self.clock.is_none()
+            || now < self.barrier_not_before
+            || self.barrier.is_some()
+            || self.behind_barrier.is_empty()
+        {
             return;
         }
         let passed = Box::pin(self.raft.clone().read_barrier());
@@ -72,7 +78,7 @@ impl<W: World> Driver<W> {
         self.barrier = Some(Barrier { passed, done: None, behind });
     }
 
-    pub(super) fn settle_barrier(&mut self) {
+    pub(super) fn settle_barrier(&mut self, now: Mono) {
         let Some(Barrier { done: Some(passed), behind, .. }) =
             self.barrier.take_if(|barrier| barrier.done.is_some())
         else {
@@ -81,7 +87,10 @@ impl<W: World> Driver<W> {
         match passed {
             true => behind.into_iter().for_each(|behind| self.pass(behind)),
             // It could not tell whether it leads: the next barrier may.
-            false => self.behind_barrier.extend(behind),
+            false => {
+                self.barrier_not_before = now.after(TRY_AGAIN);
+                self.behind_barrier.extend(behind);
+            }
         }
     }
 
@@ -112,7 +121,7 @@ impl<W: World> Driver<W> {
         let (check, at) = (check(&state, lease_now, &pending), state.reading());
         drop(state);
         let answered = match check {
-            Check::Passes => self.batcher.push(pending).err().map(overloaded),
+            Check::Passes => self.batcher.push(pending).map(overloaded),
             Check::NotYours => Some((pending.reply, Answer::NotYours { at })),
             Check::Refused(refusal) => {
                 let outcome = Outcome::Refused(refusal);

@@ -35,8 +35,9 @@ use crate::shared::{Shared, Stage};
 
 /// Batches on their way at a time.
 const IN_FLIGHT_MAX: usize = 2;
-/// How long after a refused append the next is tried: a new leader's first may be refused until its quorum has answered.
-const APPEND_AGAIN: Ttl = Ttl::from_millis(5);
+/// How long after a refused append or barrier the next is tried: a new leader's first may be refused until its quorum has
+/// answered.
+const TRY_AGAIN: Ttl = Ttl::from_millis(5);
 /// How long a stopping member waits for what is in flight.
 const STOP_WITHIN: Ttl = Ttl::from_millis(2_000);
 
@@ -57,6 +58,7 @@ pub(crate) struct Driver<W: World> {
     last_sealed: Mono,
     last_stamp: Time,
     append_not_before: Mono,
+    barrier_not_before: Mono,
     next_scan: Mono,
     stop_by: Option<Mono>,
     ended: bool,
@@ -104,6 +106,7 @@ impl<W: World> Driver<W> {
             last_sealed: Mono(0),
             last_stamp: Time::ZERO,
             append_not_before: Mono(0),
+            barrier_not_before: Mono(0),
             next_scan: Mono(0),
             stop_by: None,
             ended: false,
@@ -128,9 +131,9 @@ impl<W: World> Driver<W> {
         self.take_inbox(now);
         self.follow_leadership(now);
         self.settle_completed(now);
-        self.settle_barrier();
+        self.settle_barrier(now);
         self.check_new(now);
-        self.start_barrier();
+        self.start_barrier(now);
         let tick_at = self.propose_batches(now).await;
         self.settle_overdue(now);
         if self.snapshots.is_due() {
@@ -184,7 +187,7 @@ impl<W: World> Driver<W> {
             match proposed {
                 Proposed::Applied(done) => self.answer_outcomes(pending, done.outcomes, done.reading),
                 Proposed::NotAppended => {
-                    self.append_not_before = now.after(APPEND_AGAIN);
+                    self.append_not_before = now.after(TRY_AGAIN);
                     self.batcher.put_back(pending.into_iter().flatten().collect());
                 }
                 Proposed::Unknown => {
@@ -295,9 +298,10 @@ impl<W: World> Driver<W> {
             || !self.behind_barrier.is_empty()
             || self.barrier.is_some();
         let scan_at = anyone.then_some(self.next_scan);
-        let append_at = (now < self.append_not_before).then_some(self.append_not_before);
+        let [append_at, barrier_at] =
+            [self.append_not_before, self.barrier_not_before].map(|at| (now < at).then_some(at));
         let idle = now.after(Ttl::from_millis(1_000));
-        [scan_at, append_at, tick_at, self.stop_by].into_iter().flatten().fold(idle, Mono::min)
+        [scan_at, append_at, barrier_at, tick_at, self.stop_by].into_iter().flatten().fold(idle, Mono::min)
     }
 
     /// Waits until something has come, a batch or a barrier is done, or `wake_at` has.
