@@ -1,4 +1,5 @@
 #![allow(unreachable_pub, dead_code, reason = "each test binary uses a part of it")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on must stop")]
 //! A replica on one disk, in this process, for tests.
 
 use std::path::Path;
