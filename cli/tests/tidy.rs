@@ -1,0 +1,156 @@
+//! Keeps the house as ARCHITECTURE.md draws it: imports run one way, what is pure stays pure, files stay readable, and
+//! docs/format.md says what the code says.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on must stop")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Each crate, and which of ours it may use.
+const IMPORTS: [(&str, &[&str]); 7] = [
+    ("lease", &[]),
+    ("replica", &["lease"]),
+    ("api", &["lease"]),
+    ("client", &["api"]),
+    ("server", &["api", "lease", "replica"]),
+    ("claimer", &["api", "client"]),
+    ("cli", &["api", "claimer", "client", "lease", "server"]),
+];
+
+/// Folders and files, and words that may not stand in their code.
+const ABSENCES: [(&str, &[&str], &[&str]); 4] = [
+    (
+        "lease/src",
+        &[],
+        &["std::time", "std::net", "std::fs", "std::thread", "std::io", "HashMap", "HashSet", "async ", "println!", "unsafe "],
+    ),
+    ("api/src", &[], &["std::time", "std::net", "std::fs", "std::thread", "HashMap", "async "]),
+    (
+        "replica/src",
+        // The production shells of the log, behind its own traits.
+        &["replica/src/log/shell.rs", "replica/src/log/folder.rs"],
+        &["Instant::now", "SystemTime", "std::net", "std::fs", "thread::spawn", "tokio::", "HashMap", "HashSet", "select!"],
+    ),
+    ("client/src/machine", &[], &["Instant::now", "SystemTime", "std::net", "tokio::", "HashMap", "HashSet", "async "]),
+];
+
+const LINES_MAX: usize = 500;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_owned()
+}
+
+/// The Rust files below `folder`, sorted.
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let Ok(entries) = fs::read_dir(folder) else { return found };
+    for entry in entries {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => found.extend(sources(&path)),
+            false if path.extension().is_some_and(|extension| extension == "rs") => found.push(path),
+            false => {}
+        }
+    }
+    found.sort();
+    found
+}
+
+fn relative(path: &Path) -> String {
+    path.strip_prefix(root()).unwrap().to_string_lossy().into_owned()
+}
+
+/// A file's code: without comments, and without what stands behind `#[cfg(test)]`.
+fn code(path: &Path) -> String {
+    let text = fs::read_to_string(path).unwrap();
+    let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+    code.lines().filter(|line| !line.trim_start().starts_with("//")).map(|line| format!("{line}\n")).collect()
+}
+
+#[test]
+fn imports_run_one_way() {
+    for (name, allowed) in IMPORTS {
+        let manifest = fs::read_to_string(root().join(name).join("Cargo.toml")).unwrap();
+        let dependencies = manifest.split("[dependencies]").nth(1).unwrap_or_default();
+        let dependencies = dependencies.split("\n[").next().unwrap_or_default();
+        for (other, _) in IMPORTS {
+            let uses = dependencies.lines().any(|line| line.starts_with(&format!("{other}.")) || line.starts_with(&format!("{other} ")));
+            assert!(!uses || allowed.contains(&other), "{name} may not use {other}: see ARCHITECTURE.md");
+        }
+        if name == "lease" {
+            assert!(dependencies.trim().is_empty(), "lease has no dependencies, and here are some: {dependencies}");
+        }
+    }
+}
+
+#[test]
+fn what_is_pure_stays_pure() {
+    for (folder, exceptions, words) in ABSENCES {
+        let files = sources(&root().join(folder));
+        assert!(!files.is_empty(), "{folder} has no code to look at");
+        for file in files.iter().filter(|file| !exceptions.contains(&relative(file).as_str())) {
+            let code = code(file);
+            for word in words {
+                let line = code.lines().find(|line| line.contains(word));
+                assert!(line.is_none(), "{}: {word:?} has no place in {folder}: {}", relative(file), line.unwrap_or_default().trim());
+            }
+        }
+    }
+}
+
+#[test]
+fn files_can_be_held_in_the_head() {
+    for (name, _) in IMPORTS {
+        for file in sources(&root().join(name).join("src")) {
+            let lines = fs::read_to_string(&file).unwrap().lines().count();
+            assert!(lines <= LINES_MAX, "{} has {lines} lines: is there a second noun inside?", relative(&file));
+        }
+    }
+}
+
+#[test]
+fn nothing_is_left_open() {
+    // Put together, so that this file does not find itself.
+    let words = ["to".to_owned() + "do!(", "unimple".to_owned() + "mented!(", "#[ig".to_owned() + "nore"];
+    for (name, _) in IMPORTS {
+        for file in ["src", "tests", "benches"].iter().flat_map(|part| sources(&root().join(name).join(part))) {
+            let text = fs::read_to_string(&file).unwrap();
+            for word in &words {
+                assert!(!text.contains(word), "{} has {word}", relative(&file));
+            }
+        }
+    }
+}
+
+/// What docs/format.md is made of.
+const FORMAT: [(&str, &str); 5] = [
+    ("The log", "replica/src/log/format.rs"),
+    ("An entry's payload", "replica/src/raft/codec.rs"),
+    ("A batch", "lease/src/codec.rs"),
+    ("A snapshot", "replica/src/snapshot.rs"),
+    ("The table in a snapshot", "lease/src/snapshot.rs"),
+];
+
+fn module_docs(path: &str) -> String {
+    let text = fs::read_to_string(root().join(path)).unwrap();
+    let docs = text.lines().map_while(|line| line.strip_prefix("//!"));
+    docs.map(|line| format!("{}\n", line.strip_prefix(' ').unwrap_or(line))).collect()
+}
+
+/// `UPDATE_GOLDENFILES=1` writes it anew.
+#[test]
+fn the_format_is_drawn_as_the_code_has_it() {
+    let mut format = String::from(
+        "# The bytes on the disk\n\nMade from the module docs of the code that reads and writes them, by `just fix`; a test \
+         compares the two.\n",
+    );
+    for (heading, path) in FORMAT {
+        format += &format!("\n## {heading}\n\n`{path}`\n\n{}", module_docs(path));
+    }
+    let file = root().join("docs/format.md");
+    if std::env::var_os("UPDATE_GOLDENFILES").is_some() {
+        fs::write(&file, &format).unwrap();
+    }
+    let found = fs::read_to_string(&file).unwrap_or_default();
+    assert!(found == format, "docs/format.md is not what the module docs say: run `just fix`, and read the difference");
+}
