@@ -1,1 +1,38 @@
-//! (story to come)
+//! For programs that hold leases: a [`Session`] with many leases and many calls in flight on one connection.
+//!
+//! ```text
+//!     program ──▶ Session ──mailbox──▶ task ──▶ Machine (pure) ──▶ frames ──▶ member
+//!        ▲                              │                                       │
+//!        └───────── outcome, Grant ◀────┴──────────── replies ◀─────────────────┘
+//! ```
+//!
+//! A session is one task and one connection; leases and calls on it cost map entries. What to send, believe and report
+//! is decided by [`machine::Machine`], which reads no clock and owns no socket; the task carries.
+//!
+//! What it promises:
+//! * [`Grant::is_held`] is true only before the instant that the cluster's answer allows, counted on this machine's
+//!   faster clock from before the answered attempt left; and never again once a release was asked for.
+//! * A call that may have had an effect ends as [`Outcome::Unknown`] at worst, never as a false no.
+//! * What a lost answer may have won is looked for and released.
+//!
+//! What it omits, yet: TLS, `acquire`, watches, and guards that call back when belief ends.
+
+mod backoff;
+mod belief;
+mod call;
+mod clock;
+mod endpoint;
+mod grant;
+mod handle;
+pub mod machine;
+mod mailbox;
+mod outcome;
+mod task;
+mod transport;
+
+pub use call::*;
+pub use clock::{Clock, HolderClock, Instant};
+pub use endpoint::{Endpoint, InvalidEndpoint, PORT_DEFAULT};
+pub use grant::Grant;
+pub use handle::Session;
+pub use outcome::*;

@@ -1,0 +1,142 @@
+//! What a session is opened with and asked for, in a program's own words: durations, not milliseconds.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::belief::Cell;
+use crate::handle::millis;
+use crate::{Clock, Endpoint, Grant};
+
+/// How to open a session.
+#[derive(Clone)]
+pub struct Options {
+    /// Where the members are, tried in this order. A program that opens many sessions rotates the list, so that they spread.
+    pub endpoints: Vec<Endpoint>,
+    /// The program and its version, for the servers' logs; none says nothing.
+    pub agent: Option<String>,
+    /// How long a call waits for its answer, where it does not say. Default 5 s; the server allows at most 60 s.
+    pub deadline: Duration,
+    /// How long one endpoint may take to connect. Default 2 s.
+    pub connect_timeout: Duration,
+    /// Holder time; by default a [`crate::HolderClock`] of the session's own. Give all sessions of a process the same one to
+    /// compare their instants.
+    pub clock: Option<Arc<dyn Clock>>,
+}
+
+impl Options {
+    /// The defaults, with these endpoints.
+    pub fn new(endpoints: Vec<Endpoint>) -> Options {
+        Options {
+            endpoints,
+            agent: Some(concat!("tenure-client/", env!("CARGO_PKG_VERSION")).to_owned()),
+            deadline: Duration::from_secs(5),
+            connect_timeout: Duration::from_secs(2),
+            clock: None,
+        }
+    }
+}
+
+impl std::fmt::Debug for Options {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Options({})", crate::handle::listed(&self.endpoints))
+    }
+}
+
+/// Which lease to take, for whom and for how long. What is allowed is checked by the server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// The lease's namespace.
+    pub namespace: String,
+    /// The lease's name.
+    pub name: String,
+    /// Who would hold it.
+    pub holder: String,
+    /// How long from the claim, and from each extend; in whole milliseconds.
+    pub ttl: Duration,
+    /// What readers of the lease shall see.
+    pub value: Option<String>,
+}
+
+impl Claim {
+    /// A claim in the default namespace, for 15 s, without a value.
+    pub fn new(name: impl Into<String>, holder: impl Into<String>) -> Claim {
+        Claim {
+            namespace: api::NAMESPACE_DEFAULT.to_owned(),
+            name: name.into(),
+            holder: holder.into(),
+            ttl: Duration::from_secs(15),
+            value: None,
+        }
+    }
+
+    pub(crate) fn into_call(self) -> api::Claim {
+        api::Claim {
+            namespace: self.namespace,
+            name: self.name,
+            holder: self.holder,
+            ttl_ms: Some(millis(self.ttl)),
+            value: self.value,
+            ..api::Claim::default()
+        }
+    }
+}
+
+impl Grant {
+    pub(crate) fn extend_call(&self, instance: u64, ttl: Duration) -> api::Extend {
+        api::Extend {
+            namespace: self.namespace().to_owned(),
+            name: self.name().to_owned(),
+            token: self.token(),
+            instance: Some(instance),
+            ttl_ms: Some(millis(ttl)),
+            deadline_ms: None,
+        }
+    }
+
+    pub(crate) fn release_call(&self, instance: u64) -> api::Release {
+        api::Release {
+            namespace: self.namespace().to_owned(),
+            name: self.name().to_owned(),
+            token: self.token(),
+            instance: Some(instance),
+            deadline_ms: None,
+        }
+    }
+}
+
+/// One step of [`crate::Session::bulk`].
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// As [`crate::Session::claim`].
+    Claim(Claim),
+    /// As [`crate::Session::extend`].
+    Extend(Grant, Duration),
+    /// As [`crate::Session::release`].
+    Release(Grant),
+}
+
+impl Step {
+    pub(crate) fn into_call(self, instance: u64) -> api::Step {
+        match self {
+            Step::Claim(claim) => api::Step::Claim(claim.into_call()),
+            Step::Extend(grant, ttl) => api::Step::Extend(grant.extend_call(instance, ttl)),
+            Step::Release(grant) => api::Step::Release(grant.release_call(instance)),
+        }
+    }
+
+    pub(crate) fn cell(&self) -> Option<Arc<Cell>> {
+        match self {
+            Step::Claim(_) => None,
+            Step::Extend(grant, _) | Step::Release(grant) => Some(grant.cell.clone()),
+        }
+    }
+}
+
+/// What one step of a bulk call came to, where it was done.
+#[derive(Clone, Debug)]
+pub enum Stepped {
+    /// Of claim and extend.
+    Granted(Grant),
+    /// Of release.
+    Released,
+}

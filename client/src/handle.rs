@@ -1,0 +1,322 @@
+//! The session in its caller's hands: async calls in, outcomes out.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use crate::belief::Cell;
+use crate::machine::{Ask, Done, OpId};
+use crate::mailbox::{Letter, Mailbox};
+use crate::task::Task;
+use crate::{
+    Claim, Clock, Endpoint, Failure, Grant, HolderClock, Instant, Options, Outcome, Step, Stepped,
+    Unavailable,
+};
+
+/// Many leases and many calls in flight on one connection. Clones are the same session; when the last is dropped, its
+/// connection closes and its grants end at their ttl.
+#[derive(Clone)]
+pub struct Session {
+    shared: Arc<Shared>,
+    deadline: Duration,
+}
+
+struct Shared {
+    mailbox: Arc<Mailbox>,
+    clock: Arc<dyn Clock>,
+    instance: u64,
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.mailbox.close();
+    }
+}
+
+impl Session {
+    /// Opens a session at the first endpoint that answers, tried in order.
+    ///
+    /// # Errors
+    /// [`Unavailable::Unreachable`] names every endpoint with its own cause, once all have failed or the options'
+    /// deadline has passed.
+    pub async fn connect(options: Options) -> Result<Session, Failure> {
+        let session = Session::open(options)?;
+        session.ask(Ask::Ready, Some(session.deadline)).await?;
+        Ok(session)
+    }
+
+    /// Starts a session without waiting until it has reached a member: calls wait for that, up to their deadline.
+    ///
+    /// # Errors
+    /// There is no endpoint, or no clock to hold leases by.
+    pub fn open(options: Options) -> Result<Session, Failure> {
+        let clock: Arc<dyn Clock> = match options.clock.clone() {
+            Some(clock) => clock,
+            None => Arc::new(HolderClock::start().map_err(|error| no_clock(&error))?),
+        };
+        if options.endpoints.is_empty() {
+            return Err(Failure::Unavailable(Unavailable::Unreachable(Vec::new())));
+        }
+        let mailbox = Arc::new(Mailbox::default());
+        let instance = instance();
+        let deadline = options.deadline;
+        tokio::spawn(Task::new(options, instance, rand::random(), clock.clone(), mailbox.clone()));
+        Ok(Session { shared: Arc::new(Shared { mailbox, clock, instance }), deadline })
+    }
+
+    /// The same session, whose calls wait for their answer for so long.
+    pub fn with_deadline(&self, deadline: Duration) -> Session {
+        Session { shared: self.shared.clone(), deadline }
+    }
+
+    /// Which life of its holders this session is: a random number, never zero.
+    pub fn instance(&self) -> u64 {
+        self.shared.instance
+    }
+
+    /// What the session's clock reads: the one that [`Grant::safe_until`] is in.
+    pub fn now(&self) -> Instant {
+        self.shared.clock.now()
+    }
+
+    /// Takes a free lease. Where an attempt is not answered, it is repeated through another endpoint, within the
+    /// deadline; a grant that comes after the caller stopped waiting is released.
+    pub async fn claim(&self, claim: Claim) -> Outcome<Grant> {
+        self.grant(api::Call::Claim(claim.into_call()), None).await.into()
+    }
+
+    /// Moves the grant's deadline to at least `ttl` from now.
+    pub async fn extend(&self, grant: &Grant, ttl: Duration) -> Outcome<Grant> {
+        let call = api::Call::Extend(grant.extend_call(self.shared.instance, ttl));
+        self.grant(call, Some(grant.cell.clone())).await.into()
+    }
+
+    /// Ends the grant. Belief in it ends at this call, for good, whatever is answered.
+    pub async fn release(&self, grant: &Grant) -> Outcome<()> {
+        grant.cell.end();
+        let call = api::Call::Release(grant.release_call(self.shared.instance));
+        self.ask(Ask::Call(call), Some(self.deadline)).await.map(|_| ()).into()
+    }
+
+    /// Has the session extend the grant by itself, at its present ttl, for as long as the session lives or until it is
+    /// released or lost.
+    pub fn keep(&self, grant: &Grant) {
+        let (namespace, name) = (grant.namespace().to_owned(), grant.name().to_owned());
+        self.shared.mailbox.post(Letter::Keep { namespace, name, token: grant.token() });
+    }
+
+    /// Waits until the lease is free, for at most `timeout` where one is given. `after` is the revision that a refusal
+    /// carried: no older state may answer.
+    pub async fn wait(
+        &self,
+        namespace: &str,
+        name: &str,
+        after: Option<u64>,
+        timeout: Option<Duration>,
+    ) -> Outcome<api::Free> {
+        let (namespace, name) = (namespace.to_owned(), name.to_owned());
+        let call = api::Call::Wait(api::Wait { namespace, name, after, timeout_ms: timeout.map(millis) });
+        // The server ends the wait; ours is only for a server that has gone silent.
+        let within = timeout.map(|timeout| timeout.saturating_add(WAIT_SLACK));
+        self.reply(call, within).await.and_then(free).into()
+    }
+
+    /// Sees one lease.
+    pub async fn get(&self, namespace: &str, name: &str) -> Outcome<api::Lease> {
+        let call = api::Call::Get(api::Get { namespace: namespace.to_owned(), name: name.to_owned() });
+        self.reply(call, Some(self.deadline)).await.and_then(lease).into()
+    }
+
+    /// Sees a page of leases.
+    pub async fn list(&self, list: api::List) -> Outcome<api::Page> {
+        self.reply(api::Call::List(list), Some(self.deadline)).await.and_then(page).into()
+    }
+
+    /// Counts the leases that are held.
+    pub async fn count(&self, count: api::Count) -> Outcome<api::Counted> {
+        self.reply(api::Call::Count(count), Some(self.deadline)).await.and_then(counted).into()
+    }
+
+    /// Does many steps in one frame, up to 10,000 and 1 MiB: an outcome each, in order. A lease may stand in it once.
+    ///
+    /// # Errors
+    /// What kept the whole frame from being done. Steps that may have been done are then all unknown.
+    pub async fn bulk(&self, steps: Vec<Step>) -> Result<Vec<Outcome<Stepped>>, Failure> {
+        let cells: Vec<_> = steps.iter().map(Step::cell).collect();
+        for step in &steps {
+            if let Step::Release(grant) = step {
+                grant.cell.end();
+            }
+        }
+        let steps = steps.into_iter().map(|step| step.into_call(self.shared.instance)).collect();
+        let done = self.ask(Ask::Call(api::Call::Bulk(steps)), Some(self.deadline)).await?;
+        let Done::Bulk(parts) = done else { return Err(unexpected()) };
+        Ok(parts
+            .into_iter()
+            .zip(cells)
+            .map(|(part, cell)| part.and_then(|done| self.stepped(done, cell)).into())
+            .collect())
+    }
+
+    /// Makes any call. A claim without an instance gets this session's, and its grant is then believed as any other;
+    /// an extend or release without one is an operator's.
+    ///
+    /// # Errors
+    /// Refused, unavailable or unknown, as the outcomes of the other calls.
+    pub async fn call(&self, call: api::Call, deadline: Duration) -> Result<api::Reply, Failure> {
+        Ok(match self.ask(Ask::Call(call), Some(deadline)).await? {
+            Done::Reply(reply) => reply,
+            Done::Granted { grant, .. } => api::Reply::Granted(grant),
+            Done::Bulk(parts) => api::Reply::Bulk(parts.into_iter().map(part_reply).collect()),
+            Done::Ready => return Err(unexpected()),
+        })
+    }
+
+    /// Says goodbye to the member and ends the session, grants unreleased: calls in flight end as unavailable or
+    /// unknown.
+    pub async fn close(self) {
+        let (done, closed) = oneshot::channel();
+        self.shared.mailbox.post(Letter::Close { done });
+        let _ = closed.await;
+    }
+
+    async fn grant(&self, call: api::Call, cell: Option<Arc<Cell>>) -> Result<Grant, Failure> {
+        let done = self.ask(Ask::Call(call), Some(self.deadline)).await?;
+        match self.stepped(done, cell)? {
+            Stepped::Granted(grant) => Ok(grant),
+            Stepped::Released => Err(unexpected()),
+        }
+    }
+
+    fn stepped(&self, done: Done, cell: Option<Arc<Cell>>) -> Result<Stepped, Failure> {
+        match done {
+            Done::Granted { grant, safe_until } => {
+                let cell = cell.or_else(|| self.shared.mailbox.cell(grant.token)).unwrap_or_else(Cell::ended);
+                cell.hold(safe_until);
+                Ok(Stepped::Granted(Grant::new(grant, cell, self.shared.clock.clone())))
+            }
+            Done::Reply(api::Reply::Released(_)) => Ok(Stepped::Released),
+            _ => Err(unexpected()),
+        }
+    }
+
+    async fn reply(&self, call: api::Call, within: Option<Duration>) -> Result<api::Reply, Failure> {
+        match self.ask(Ask::Call(call), within).await? {
+            Done::Reply(reply) => Ok(reply),
+            _ => Err(unexpected()),
+        }
+    }
+
+    async fn ask(&self, ask: Ask, within: Option<Duration>) -> Result<Done, Failure> {
+        let ends = within.map(|within| self.shared.clock.now().after(within));
+        let (answer, answered) = oneshot::channel();
+        let op = self.shared.mailbox.next_op();
+        let mut waiting = Waiting { mailbox: &self.shared.mailbox, op, answered };
+        self.shared.mailbox.post(Letter::Ask { op, ask, ends, answer });
+        let result = (&mut waiting.answered).await;
+        result.unwrap_or(Err(Failure::Unavailable(Unavailable::Closed)))
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Session(instance {})", self.shared.instance)
+    }
+}
+
+const WAIT_SLACK: Duration = Duration::from_secs(2);
+
+// A caller may drop its call, in a select or a timeout: the session must then not keep what the call wins.
+struct Waiting<'a> {
+    mailbox: &'a Mailbox,
+    op: OpId,
+    answered: oneshot::Receiver<Result<Done, Failure>>,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.answered.close();
+        match self.answered.try_recv() {
+            Ok(result) => disown(self.mailbox, result),
+            Err(oneshot::error::TryRecvError::Empty) => self.mailbox.post(Letter::Abandon { op: self.op }),
+            // It was read, which is how every call ends that is not dropped.
+            Err(oneshot::error::TryRecvError::Closed) => {}
+        }
+    }
+}
+
+/// Has the session release what an answer that nobody will read has granted.
+pub(crate) fn disown(mailbox: &Mailbox, result: Result<Done, Failure>) {
+    match result {
+        Ok(Done::Granted { grant: api::Grant { namespace, name, token, .. }, .. }) => {
+            mailbox.post(Letter::Disown { namespace, name, token });
+        }
+        Ok(Done::Bulk(parts)) => parts.into_iter().for_each(|part| disown(mailbox, part)),
+        _ => {}
+    }
+}
+
+// Zero means a forced grant's instance to the cluster.
+fn instance() -> u64 {
+    loop {
+        let instance = rand::random();
+        if instance != 0 {
+            return instance;
+        }
+    }
+}
+
+pub(crate) fn millis(length: Duration) -> u64 {
+    u64::try_from(length.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn no_clock(error: &std::io::Error) -> Failure {
+    let message =
+        format!("this system has no clock to hold leases by (CLOCK_BOOTTIME, CLOCK_MONOTONIC_RAW): {error}");
+    Failure::Unavailable(Unavailable::Answered(api::Problem::new(api::Code::Behind, message)))
+}
+
+// The machine checks that each reply fits its call, so this is never seen; it is no reason to panic in a caller.
+fn unexpected() -> Failure {
+    Failure::Unknown(crate::Unknown { unanswered: 1, last: None })
+}
+
+fn free(reply: api::Reply) -> Result<api::Free, Failure> {
+    if let api::Reply::Free(free) = reply { Ok(free) } else { Err(unexpected()) }
+}
+
+fn lease(reply: api::Reply) -> Result<api::Lease, Failure> {
+    if let api::Reply::Lease(lease) = reply { Ok(*lease) } else { Err(unexpected()) }
+}
+
+fn page(reply: api::Reply) -> Result<api::Page, Failure> {
+    if let api::Reply::Page(page) = reply { Ok(page) } else { Err(unexpected()) }
+}
+
+fn counted(reply: api::Reply) -> Result<api::Counted, Failure> {
+    if let api::Reply::Counted(counted) = reply { Ok(counted) } else { Err(unexpected()) }
+}
+
+// Bulk by raw call: each step's failure goes back into the words of the wire.
+fn part_reply(part: Result<Done, Failure>) -> api::Reply {
+    let unknown = |text: String| api::Reply::Error(api::Problem::new(api::Code::Unknown, text));
+    match part {
+        Ok(Done::Granted { grant, .. }) => api::Reply::Granted(grant),
+        Ok(Done::Reply(reply)) => reply,
+        Ok(Done::Ready | Done::Bulk(_)) => unknown("an answer that fits no step".to_owned()),
+        Err(Failure::Refused(problem) | Failure::Unavailable(Unavailable::Answered(problem))) => {
+            api::Reply::Error(problem)
+        }
+        Err(Failure::Unavailable(cause)) => {
+            api::Reply::Error(api::Problem::new(api::Code::Late, cause.to_string()))
+        }
+        Err(Failure::Unknown(doubt)) => unknown(doubt.to_string()),
+    }
+}
+
+/// Endpoints as a list for messages.
+pub(crate) fn listed(endpoints: &[Endpoint]) -> String {
+    endpoints.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,234 @@
+//! What a frame from a member does to the call that it answers.
+
+use api::{Call, Code, Problem, Reply, ServerFrame};
+
+use super::judge::{Verdict, judge};
+use super::keys::KeyName;
+use super::ops::{Attempt, Purpose, Stage};
+use super::{Ask, Done, Effect, LinkId, Machine, OpId, Timer};
+use crate::{Failure, Instant, Unavailable, Unknown, backoff, belief};
+
+impl Machine {
+    pub(super) fn answer(&mut self, now: Instant, link: LinkId, frame: ServerFrame) {
+        self.links.heard(now, link);
+        match frame {
+            ServerFrame { push: Some(api::Push::Going(going)), .. } => self.going(now, link, &going),
+            ServerFrame { push: Some(api::Push::Unreadable(problem)), .. } => {
+                self.unreadable(now, link, problem)
+            }
+            ServerFrame { id: Some(frame), reply: Some(reply), .. } => self.reply(now, link, frame, reply),
+            _ => self.break_link(now, link, "a frame that is neither reply nor push"),
+        }
+        self.close_drained();
+    }
+
+    fn reply(&mut self, now: Instant, link: LinkId, frame: u64, reply: Reply) {
+        // A call that has ended, or the hello's welcome: nobody waits for it.
+        let Some((id, _)) = self.frames.remove(&frame) else { return };
+        let Some(op) = self.ops.get_mut(&id) else { return };
+        let Some(at) = op.attempts.iter().position(|attempt| attempt.frame == frame) else { return };
+        let others_since = op.others_since(frame);
+        let Ask::Call(call) = &op.ask else { return };
+        match judge(call, reply, others_since, now) {
+            Verdict::Done(reply) => {
+                let attempt = op.attempts.remove(at);
+                self.done(now, id, &attempt, reply, others_since);
+            }
+            Verdict::Refused(problem) => {
+                op.attempts.remove(at);
+                self.refused(now, id, problem.clone(), Failure::Refused(problem));
+            }
+            Verdict::Unprovable(problem) => {
+                op.attempts.remove(at);
+                let unanswered = u32::try_from(op.attempts.len()).unwrap_or(u32::MAX);
+                let unknown = Unknown { unanswered, last: Some(problem.clone()) };
+                self.refused(now, id, problem, Failure::Unknown(unknown));
+            }
+            Verdict::Again(problem) => {
+                op.attempts.remove(at);
+                self.again(now, id, frame, link, problem);
+            }
+            // The attempt stays among the unanswered: the server itself does not know.
+            Verdict::Doubt(problem) => self.again(now, id, frame, link, problem),
+            Verdict::Nonsense => {
+                // The attempt left, and its answer cannot be read: strand it with all others on this link.
+                self.frames.insert(frame, (id, link));
+                self.break_link(now, link, "a reply that does not fit its call");
+            }
+        }
+    }
+
+    fn done(
+        &mut self,
+        now: Instant,
+        id: OpId,
+        attempt: &Attempt,
+        reply: Reply,
+        others_since: Option<Instant>,
+    ) {
+        let Some(op) = self.ops.get(&id) else { return };
+        let Some(call) = op.call().cloned() else { return };
+        let result = match (call, reply) {
+            (Call::Claim(claim), Reply::Granted(grant)) if self.is_let_go(&claim, &grant) => {
+                self.granted_what_was_let_go(now, id, &claim, grant.token);
+                return;
+            }
+            (Call::Bulk(steps), Reply::Bulk(replies)) => {
+                let parts = steps.into_iter().map(call_of).zip(replies);
+                let parts = parts.map(|(call, reply)| self.part(now, attempt, &call, reply, others_since));
+                Ok(Done::Bulk(parts.collect()))
+            }
+            (call, reply) => Ok(self.believe(now, attempt, &call, reply)),
+        };
+        self.finish(now, id, result);
+    }
+
+    // One step of a bulk call. It is not tried again by itself: its caller sees which steps were not done.
+    fn part(
+        &mut self,
+        now: Instant,
+        attempt: &Attempt,
+        call: &Call,
+        reply: Reply,
+        others_since: Option<Instant>,
+    ) -> Result<Done, Failure> {
+        let unknown = |last| Failure::Unknown(Unknown { unanswered: 1, last });
+        match judge(call, reply, others_since, now) {
+            Verdict::Done(Reply::Granted(grant))
+                if claims(call).is_some_and(|claim| self.is_let_go(claim, &grant)) =>
+            {
+                Err(Failure::Unavailable(Unavailable::LetGo { token: grant.token }))
+            }
+            Verdict::Done(reply) => Ok(self.believe(now, attempt, call, reply)),
+            Verdict::Refused(problem) => {
+                self.note_refusal(now, call, &problem);
+                Err(Failure::Refused(problem))
+            }
+            Verdict::Unprovable(problem) => {
+                self.note_refusal(now, call, &problem);
+                Err(unknown(Some(problem)))
+            }
+            Verdict::Again(problem) if others_since.is_none() => {
+                Err(Failure::Unavailable(Unavailable::Answered(problem)))
+            }
+            Verdict::Again(problem) | Verdict::Doubt(problem) => {
+                self.note_loose(call, attempt.not_after);
+                Err(unknown(Some(problem)))
+            }
+            Verdict::Nonsense => {
+                self.note_loose(call, attempt.not_after);
+                Err(unknown(None))
+            }
+        }
+    }
+
+    fn believe(&mut self, now: Instant, attempt: &Attempt, call: &Call, reply: Reply) -> Done {
+        let Reply::Granted(grant) = reply else {
+            if let (Call::Release(release), Reply::Released(_)) = (call, &reply) {
+                self.note_released(release);
+            }
+            return Done::Reply(reply);
+        };
+        let believed = self.note_grant(now, attempt.sent_at, call, &grant);
+        let safe_until = if believed { belief::safe_until(attempt.sent_at, &grant) } else { None };
+        Done::Granted { grant, safe_until }
+    }
+
+    fn refused(&mut self, now: Instant, id: OpId, problem: Problem, failure: Failure) {
+        let Some(op) = self.ops.get_mut(&id) else { return };
+        let call = op.call().cloned();
+        op.last = Some(problem.clone());
+        if let Some(call) = call {
+            self.note_refusal(now, &call, &problem);
+        }
+        self.finish(now, id, Err(failure));
+    }
+
+    // Surely not done, or not known even to the server: once more, elsewhere where there is an elsewhere.
+    fn again(&mut self, now: Instant, id: OpId, frame: u64, link: LinkId, problem: Problem) {
+        let several = self.endpoints() > 1;
+        let Some(op) = self.ops.get_mut(&id) else { return };
+        let present = matches!(op.stage, Stage::Flying { frame: flying, .. } if flying == frame);
+        let (code, retry_after_ms) = (problem.code, problem.retry_after_ms);
+        op.last = Some(problem);
+        if !present {
+            // An older attempt: a newer one is on its way already.
+            self.arm_op(id);
+            return;
+        }
+        op.tries = op.tries.saturating_add(1);
+        op.avoid = (several && code != Code::Overloaded).then_some(link);
+        let (tries, ttl) = (op.tries, op.ttl);
+        if code == Code::Late {
+            self.renumber(id);
+        }
+        // Only a grant that is alive is in a hurry; a claim waits as long as the server asks.
+        let at_stake = self.ops.get(&id).filter(|op| matches!(op.ask, Ask::Call(Call::Extend(_)))).and(ttl);
+        let pause = match retry_after_ms.map(std::time::Duration::from_millis) {
+            Some(said) => at_stake.map_or(said, |ttl| said.min(ttl / 8)),
+            None if code == Code::Late && tries == 1 => std::time::Duration::ZERO,
+            None => backoff::pause(tries, at_stake, &mut self.chance),
+        };
+        self.rest(now, id, pause);
+    }
+
+    // "Late" may also mean that a grant won by an earlier attempt of this number has ended already. As a new claim it is
+    // judged anew, and an attempt with the lower number that is still under way can no longer win over it.
+    pub(super) fn renumber(&mut self, id: OpId) {
+        let (seq, instance) = (self.next_seq(), self.config.instance);
+        let Some(op) = self.ops.get_mut(&id) else { return };
+        if let Ask::Call(Call::Claim(claim)) = &mut op.ask
+            && claim.instance == Some(instance)
+        {
+            claim.seq = Some(seq);
+        }
+    }
+
+    // None of it took effect, but which call was it? Only where one alone is under way is it known.
+    fn unreadable(&mut self, now: Instant, link: LinkId, problem: Problem) {
+        let mut frames = self.frames.iter().filter(|(_, (_, on))| *on == link).map(|(frame, _)| *frame);
+        match (frames.next(), frames.next()) {
+            (Some(frame), None) => self.reply(now, link, frame, Reply::Error(problem)),
+            _ => self.break_link(now, link, "a frame that the server could not read"),
+        }
+    }
+
+    /// A call has its outcome: tell whoever wanted it, and settle what it was about.
+    pub(super) fn finish(&mut self, now: Instant, id: OpId, result: Result<Done, Failure>) {
+        let Some(op) = self.ops.remove(&id) else { return };
+        self.timers.set(Timer::Op(id), None);
+        for attempt in &op.attempts {
+            self.frames.remove(&attempt.frame);
+        }
+        if op.purpose == Purpose::Caller && !op.abandoned {
+            self.out.push(Effect::Done { op: id, result: result.clone() });
+        }
+        self.settle_op(now, id, &op, &result);
+        self.close_drained();
+    }
+}
+
+fn claims(call: &Call) -> Option<&api::Claim> {
+    if let Call::Claim(claim) = call { Some(claim) } else { None }
+}
+
+pub(super) fn call_of(step: api::Step) -> Call {
+    match step {
+        api::Step::Claim(claim) => Call::Claim(claim),
+        api::Step::Extend(extend) => Call::Extend(extend),
+        api::Step::Release(release) => Call::Release(release),
+    }
+}
+
+impl Machine {
+    fn granted_what_was_let_go(&mut self, now: Instant, id: OpId, claim: &api::Claim, token: u64) {
+        let key = KeyName::new(claim.namespace.clone(), claim.name.clone());
+        self.renumber(id);
+        let Some(op) = self.ops.get_mut(&id) else { return };
+        op.let_go = Some(token);
+        op.tries = op.tries.saturating_add(1);
+        let pause = backoff::pause(op.tries, op.ttl, &mut self.chance);
+        self.rest(now, id, pause);
+        self.clean(now, &key, token);
+    }
+}

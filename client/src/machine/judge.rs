@@ -1,0 +1,99 @@
+//! What a reply proves about a call, given that other attempts of it may be unanswered.
+
+use api::{Call, Code, Kind, Problem, Reply};
+
+use crate::Instant;
+
+/// What a reply says about its call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Done, by this attempt or one before it.
+    Done(Reply),
+    /// Decided, and surely no attempt had or will have an effect.
+    Refused(Problem),
+    /// This attempt surely did nothing: worth another.
+    Again(Problem),
+    /// Not even the server knows about this attempt.
+    Doubt(Problem),
+    /// This attempt was refused, but one before it may have been done.
+    Unprovable(Problem),
+    /// A reply that does not fit the call.
+    Nonsense,
+}
+
+/// Judges `reply` to `call` at `now`. `others_since` is when the first other attempt left that was not answered, if any.
+pub(super) fn judge(call: &Call, reply: Reply, others_since: Option<Instant>, now: Instant) -> Verdict {
+    let problem = match reply {
+        Reply::Error(problem) => problem,
+        reply if fits(call, &reply) => return Verdict::Done(reply),
+        _ => return Verdict::Nonsense,
+    };
+    match problem.code.kind() {
+        Kind::Unavailable => Verdict::Again(problem),
+        Kind::Unknown if has_effect(call) => Verdict::Doubt(problem),
+        Kind::Unknown => Verdict::Again(problem),
+        Kind::Refused | Kind::Usage => match others_since.filter(|_| has_effect(call)) {
+            None => Verdict::Refused(problem),
+            Some(since) => refused_repeat(call, problem, since, now),
+        },
+    }
+}
+
+/// Whether the call changes anything.
+pub(super) fn has_effect(call: &Call) -> bool {
+    matches!(call, Call::Claim(_) | Call::Extend(_) | Call::Release(_) | Call::Bulk(_))
+}
+
+fn fits(call: &Call, reply: &Reply) -> bool {
+    match (call, reply) {
+        (Call::Claim(claim), Reply::Granted(grant)) => {
+            claim.name == grant.name && claim.namespace == grant.namespace
+        }
+        (Call::Extend(extend), Reply::Granted(grant)) => extend.token == grant.token,
+        (Call::Release(release), Reply::Released(released)) => release.token == released.token,
+        (Call::Bulk(steps), Reply::Bulk(replies)) => steps.len() == replies.len(),
+        (Call::Hello(_), Reply::Welcome(_))
+        | (Call::Wait(_), Reply::Free(_))
+        | (Call::Get(_), Reply::Lease(_))
+        | (Call::List(_), Reply::Page(_))
+        | (Call::Count(_), Reply::Counted(_))
+        | (Call::Cancel(_), Reply::Cancelled) => true,
+        _ => false,
+    }
+}
+
+// A refusal to a repeat speaks of the state after the attempts before it: "held" may mean by the grant that the first
+// attempt won, "lost" may mean by the release that the first attempt was. So it proves nothing, but in these cases.
+fn refused_repeat(call: &Call, problem: Problem, since: Instant, now: Instant) -> Verdict {
+    // The same text was wrong the first time too.
+    if matches!(problem.code, Code::BadRequest | Code::BadName | Code::TooLarge | Code::NotFound) {
+        return Verdict::Refused(problem);
+    }
+    match call {
+        Call::Release(release) => match end_of(release.token, &problem) {
+            // A grant ends once. Released is what we asked for; anything else means that no attempt of ours did it.
+            Some(end) if end.why == "released" => {
+                Verdict::Done(Reply::Released(api::Released { token: end.token }))
+            }
+            Some(_) => Verdict::Refused(problem),
+            None => Verdict::Unprovable(problem),
+        },
+        Call::Extend(extend) => match end_of(extend.token, &problem) {
+            Some(end) if ended_before(end.ago_ms, since, now) => Verdict::Refused(problem),
+            _ => Verdict::Unprovable(problem),
+        },
+        _ => Verdict::Unprovable(problem),
+    }
+}
+
+fn end_of(token: u64, problem: &Problem) -> Option<&api::End> {
+    problem.end.as_deref().filter(|end| end.token == token)
+}
+
+// The lease clock may lag ours by any stall, but never runs ahead by more than both rates' error: what was that long ago
+// there was at least this long ago here.
+fn ended_before(ago_ms: u64, since: Instant, now: Instant) -> bool {
+    let rho = u128::from(api::rules::RHO_PER_MILLE);
+    let ago_at_least = u128::from(ago_ms) * (1_000 - rho) / (1_000 + rho);
+    ago_at_least > since.until(now).as_millis() + 1
+}

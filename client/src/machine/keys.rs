@@ -1,0 +1,301 @@
+//! What a session knows of each lease it has to do with: its belief, what it let go, and what an unanswered attempt may
+//! have won behind its back.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::{Call, Code, Problem};
+
+use super::answers::call_of;
+use super::{Effect, End, Machine, OpId};
+use crate::Instant;
+use crate::belief::Belief;
+
+/// A lease's name: namespace and name, cheap to clone.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct KeyName(Arc<(String, String)>);
+
+impl KeyName {
+    pub(super) fn new(namespace: String, name: String) -> KeyName {
+        KeyName(Arc::new((namespace, name)))
+    }
+
+    pub(super) fn namespace(&self) -> String {
+        self.0.0.clone()
+    }
+
+    pub(super) fn name(&self) -> String {
+        self.0.1.clone()
+    }
+}
+
+impl fmt::Debug for KeyName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.0.0, self.0.1)
+    }
+}
+
+/// One lease.
+#[derive(Debug, Default)]
+pub(super) struct Key {
+    /// For whom it was claimed last.
+    pub(super) holder: Option<String>,
+    pub(super) held: Option<Belief>,
+    pub(super) kept: bool,
+    /// No token up to here is believed any more: its release was asked for, or the cluster said that it ended.
+    pub(super) dead: u64,
+    /// The release of `dead` has no answer yet that says that it is gone.
+    pub(super) unresolved: bool,
+    /// Until when an unanswered claim may still win.
+    pub(super) loose: Option<Instant>,
+    pub(super) claiming: Option<OpId>,
+    pub(super) keeping: Option<OpId>,
+    /// The look, or the release that follows it.
+    pub(super) looking: Option<OpId>,
+    /// Calls about it that have no outcome yet.
+    pub(super) ops: u32,
+}
+
+impl Key {
+    pub(super) fn held(&self) -> Option<&Belief> {
+        self.held.as_ref()
+    }
+
+    pub(super) fn is_done_with(&self) -> bool {
+        self.ops == 0 && self.held.is_none() && self.looking.is_none() && !self.needs_look()
+    }
+
+    pub(super) fn needs_look(&self) -> bool {
+        self.loose.is_some() || self.unresolved
+    }
+}
+
+/// What a part of a call is about: the lease, and whether as one of this session's own instance.
+fn key_of(call: &Call, instance: u64) -> Option<KeyName> {
+    let (namespace, name, by) = match call {
+        Call::Claim(claim) => (&claim.namespace, &claim.name, claim.instance),
+        Call::Extend(extend) => (&extend.namespace, &extend.name, extend.instance),
+        Call::Release(release) => (&release.namespace, &release.name, release.instance),
+        _ => return None,
+    };
+    (by == Some(instance)).then(|| KeyName::new(namespace.clone(), name.clone()))
+}
+
+/// The parts of a call that change something: itself, or its steps.
+pub(super) fn parts(call: &Call) -> Vec<Call> {
+    match call {
+        Call::Bulk(steps) => steps.iter().cloned().map(call_of).collect(),
+        call => vec![call.clone()],
+    }
+}
+
+impl Machine {
+    /// Makes a call ready to leave: instance and number for claims, the end of belief for releases.
+    pub(super) fn prepare(&mut self, now: Instant, id: OpId, mut call: Call) -> Result<Call, Problem> {
+        self.sign(&mut call);
+        let parts = parts(&call);
+        self.check(now, &parts)?;
+        for part in &parts {
+            let Some(key) = key_of(part, self.config.instance) else { continue };
+            let entry = self.keys.entry(key.clone()).or_default();
+            entry.ops += 1;
+            match part {
+                Call::Claim(claim) => {
+                    entry.claiming = Some(id);
+                    entry.holder = Some(claim.holder.clone());
+                }
+                Call::Release(release) => self.let_go(now, &key, release.token),
+                _ => {}
+            }
+        }
+        Ok(call)
+    }
+
+    /// The shortest ttl that a call is about; none of what changes nothing.
+    pub(super) fn ttl_of(&self, call: &Call) -> Option<Duration> {
+        let default = Duration::from_nanos(api::rules::TTL_DEFAULT.as_nanos());
+        let believed = |part: &Call| {
+            let key = key_of(part, self.config.instance)?;
+            Some(self.keys.get(&key)?.held()?.ttl())
+        };
+        let ttl = |part: &Call| match part {
+            Call::Claim(api::Claim { ttl_ms: Some(ms), .. })
+            | Call::Extend(api::Extend { ttl_ms: Some(ms), .. }) => Some(Duration::from_millis(*ms)),
+            Call::Claim(_) | Call::Extend(_) | Call::Release(_) => Some(believed(part).unwrap_or(default)),
+            _ => None,
+        };
+        parts(call).iter().filter_map(ttl).min()
+    }
+
+    /// The shortest ttl of the grants that are held at `now`.
+    pub(super) fn ttl_at_stake(&self, now: Instant) -> Option<Duration> {
+        self.keys.values().filter_map(Key::held).filter(|belief| belief.is_held(now)).map(Belief::ttl).min()
+    }
+
+    /// Whether this grant answers a claim with a tenure that its session has let go already.
+    pub(super) fn is_let_go(&self, claim: &api::Claim, grant: &api::Grant) -> bool {
+        let key = key_of(&Call::Claim(claim.clone()), self.config.instance);
+        key.and_then(|key| self.keys.get(&key)).is_some_and(|key| grant.token <= key.dead)
+    }
+
+    /// Takes in a grant; true where its caller may believe in it.
+    pub(super) fn note_grant(
+        &mut self,
+        now: Instant,
+        sent_at: Instant,
+        call: &Call,
+        grant: &api::Grant,
+    ) -> bool {
+        let Some(name) = key_of(call, self.config.instance) else { return false };
+        let Some(key) = self.keys.get_mut(&name) else { return false };
+        let newest = key.held().map_or(0, Belief::token);
+        // An answer that comes late must not bring back what has ended since.
+        if grant.token <= key.dead || grant.token < newest {
+            return false;
+        }
+        match &mut key.held {
+            Some(belief) if belief.token() == grant.token => belief.extended(sent_at, now, grant),
+            held => {
+                if let Some(old) = held.replace(Belief::begin(sent_at, now, grant)) {
+                    self.out.push(Effect::Over { token: old.token(), why: End::Expired });
+                }
+                key.kept = false;
+                // One lease has one grant: the one before it is gone, released or not.
+                key.unresolved = false;
+            }
+        }
+        let until = key.held().and_then(Belief::safe_until);
+        self.out.push(Effect::Held { token: grant.token, until });
+        self.arm_key(&name);
+        true
+    }
+
+    /// Takes in that a part was refused: where the grant has ended, so does belief in it.
+    pub(super) fn note_refusal(&mut self, now: Instant, call: &Call, problem: &Problem) {
+        let (Call::Extend(api::Extend { token, .. }) | Call::Release(api::Release { token, .. })) = *call
+        else {
+            return;
+        };
+        if !matches!(problem.code, Code::Lost | Code::StaleToken | Code::NotYours) {
+            return;
+        }
+        let Some(name) = key_of(call, self.config.instance) else { return };
+        self.end_belief(now, &name, token, End::Lost(problem.clone()));
+        if let Some(key) = self.keys.get_mut(&name)
+            && key.dead == token
+        {
+            key.unresolved = false;
+        }
+    }
+
+    pub(super) fn note_released(&mut self, release: &api::Release) {
+        let Some(name) = key_of(&Call::Release(release.clone()), self.config.instance) else { return };
+        if let Some(key) = self.keys.get_mut(&name).filter(|key| key.dead == release.token) {
+            key.unresolved = false;
+        }
+    }
+
+    /// Takes in that an unanswered attempt may have won.
+    pub(super) fn note_loose(&mut self, call: &Call, not_after: Instant) {
+        let Call::Claim(_) = call else { return };
+        let Some(name) = key_of(call, self.config.instance) else { return };
+        if let Some(key) = self.keys.get_mut(&name) {
+            key.loose = key.loose.max(Some(not_after));
+        }
+    }
+
+    /// Ends belief in a token and in all before it, because its release is about to leave.
+    pub(super) fn let_go(&mut self, now: Instant, name: &KeyName, token: u64) {
+        self.end_belief(now, name, token, End::LetGo);
+        if let Some(key) = self.keys.get_mut(name)
+            && key.dead == token
+        {
+            key.unresolved = true;
+        }
+    }
+
+    pub(super) fn end_belief(&mut self, now: Instant, name: &KeyName, token: u64, why: End) {
+        let Some(key) = self.keys.get_mut(name) else { return };
+        // What has merely expired may still stand in the cluster, and a claim may be answered with it again.
+        if why != End::Expired {
+            key.dead = key.dead.max(token);
+        }
+        let Some(belief) = key.held.take_if(|belief| belief.token() <= token) else { return };
+        key.kept = false;
+        // While the grant stood, an attempt that was under way could win nothing but this very grant.
+        let stood_until = belief.safe_until().map_or(Instant::ZERO, |end| end.min(now));
+        key.loose = key.loose.filter(|loose| *loose > stood_until);
+        self.out.push(Effect::Over { token: belief.token(), why });
+        self.arm_key(name);
+    }
+
+    /// The lease of a part, where the part is of this session's own instance.
+    pub(super) fn own_key(&self, part: &Call) -> Option<KeyName> {
+        key_of(part, self.config.instance)
+    }
+
+    fn sign(&mut self, call: &mut Call) {
+        match call {
+            Call::Claim(claim) => self.sign_claim(claim),
+            Call::Bulk(steps) => {
+                for step in steps {
+                    if let api::Step::Claim(claim) = step {
+                        self.sign_claim(claim);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn sign_claim(&mut self, claim: &mut api::Claim) {
+        if claim.instance.is_none() {
+            claim.instance = Some(self.config.instance);
+            claim.seq = Some(self.next_seq());
+        }
+    }
+
+    // Two guards on one lease in one session would share a grant: the release of one would end the other's.
+    fn check(&self, now: Instant, parts: &[Call]) -> Result<(), Problem> {
+        let limit = api::rules::FRAME_OPERATIONS_MAX;
+        if parts.len() > limit {
+            let message = format!("the frame has {} steps, and the limit is {limit}: split it", parts.len());
+            return Err(Problem::new(Code::TooLarge, message));
+        }
+        let mut seen = std::collections::BTreeSet::new();
+        for (at, part) in parts.iter().enumerate() {
+            let Some(name) = self.own_key(part) else { continue };
+            if !seen.insert(name.clone()) {
+                let message =
+                    format!("step {at} names lease {name:?}, which an earlier step names: use two frames");
+                return Err(Problem::new(Code::BadRequest, message).in_field(format!("bulk[{at}].name")));
+            }
+            if let (Call::Claim(_), Some(key)) = (part, self.keys.get(&name)) {
+                check_claim(now, &name, key)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn check_claim(now: Instant, name: &KeyName, key: &Key) -> Result<(), Problem> {
+    let refuse = |message: String| {
+        let mut problem = Problem::new(Code::Held, message);
+        problem.holder = key.holder.clone();
+        problem.by_you = Some(true);
+        problem
+    };
+    if key.claiming.is_some() {
+        return Err(refuse(format!(
+            "this session is claiming {name:?} already: wait for that, or use another session"
+        )));
+    }
+    let Some(belief) = key.held().filter(|belief| belief.is_held(now)) else { return Ok(()) };
+    let token = belief.token();
+    let mut problem = refuse(format!(
+        "this session holds {name:?} already, under token {token}: extend that, release it, or use another session"
+    ));
+    problem.token = Some(token);
+    Err(problem)
+}

@@ -1,0 +1,371 @@
+//! A call's life: prepared, sent, given up and sent elsewhere, or rested and sent again, until it has an outcome or its
+//! time is over.
+//!
+//! ```text
+//!     ask ──▶ unsent ──send──▶ flying ──answered──▶ outcome
+//!               ▲  ▲             │ │
+//!               │  └──given up───┘ └─surely not done─▶ resting
+//!               └────────────────────────────────────────┘
+//! ```
+
+use std::time::Duration;
+
+use api::Call;
+
+use super::judge::has_effect;
+use super::keys::KeyName;
+use super::{Ask, Done, Effect, LinkId, Machine, OpId, Timer};
+use crate::handle::millis;
+use crate::{Failure, Instant, Unavailable, Unknown};
+
+/// The longest that an attempt waits before the call is sent through another endpoint.
+const PATIENCE_MAX: Duration = Duration::from_secs(2);
+/// How long after its sender's deadline an attempt may still take effect: the 500 ms that the member adds, and a second
+/// for how far the lease clock may lag behind the holder's.
+const NOT_AFTER_MARGIN: Duration = Duration::from_millis(500 + 1_000);
+
+#[derive(Debug)]
+pub(super) struct Op {
+    pub(super) ask: Ask,
+    pub(super) purpose: Purpose,
+    pub(super) began: Instant,
+    pub(super) ends: Option<Instant>,
+    /// The shortest ttl that the call is about.
+    pub(super) ttl: Option<Duration>,
+    /// Those that left and have no answer that settles them.
+    pub(super) attempts: Vec<Attempt>,
+    pub(super) stage: Stage,
+    /// Not through this link.
+    pub(super) avoid: Option<LinkId>,
+    /// Answers in a row that said "surely not done".
+    pub(super) tries: u32,
+    pub(super) last: Option<api::Problem>,
+    pub(super) let_go: Option<u64>,
+    pub(super) abandoned: bool,
+}
+
+/// For whom a call is made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    Caller,
+    /// To keep a grant alive.
+    Keep(KeyName),
+    /// To see whether an attempt won what nobody knows of.
+    Look(KeyName),
+    /// To release what nobody wants.
+    Clean(KeyName),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Attempt {
+    pub(super) frame: u64,
+    pub(super) sent_at: Instant,
+    /// When it can surely take no effect any more.
+    pub(super) not_after: Instant,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    Unsent,
+    Flying { frame: u64, link: LinkId, give_up_at: Option<Instant> },
+    Resting { until: Instant },
+}
+
+impl Op {
+    pub(super) fn call(&self) -> Option<&Call> {
+        match &self.ask {
+            Ask::Call(call) => Some(call),
+            Ask::Ready => None,
+        }
+    }
+
+    /// When the first attempt but `frame` left that was not answered, if any.
+    pub(super) fn others_since(&self, frame: u64) -> Option<Instant> {
+        self.attempts.iter().filter(|attempt| attempt.frame != frame).map(|attempt| attempt.sent_at).min()
+    }
+
+    fn patience(&self) -> Option<Duration> {
+        match self.call() {
+            Some(Call::Wait(_)) => None,
+            _ => Some(self.ttl.map_or(PATIENCE_MAX, |ttl| PATIENCE_MAX.min(ttl / 6))),
+        }
+    }
+
+    fn due(&self) -> Option<Instant> {
+        let stage = match self.stage {
+            Stage::Unsent => None,
+            Stage::Flying { give_up_at, .. } => give_up_at,
+            Stage::Resting { until } => Some(until),
+        };
+        [stage, self.ends].into_iter().flatten().min()
+    }
+}
+
+impl Machine {
+    pub(super) fn ask(&mut self, now: Instant, id: OpId, ask: Ask, ends: Option<Instant>) {
+        debug_assert!(!self.ops.contains_key(&id), "call {} was asked for twice", id.0);
+        if ask == Ask::Ready && self.links.current().is_some() {
+            self.out.push(Effect::Done { op: id, result: Ok(Done::Ready) });
+            return;
+        }
+        self.begin(now, id, ask, ends, Purpose::Caller);
+    }
+
+    pub(super) fn begin(
+        &mut self,
+        now: Instant,
+        id: OpId,
+        ask: Ask,
+        ends: Option<Instant>,
+        purpose: Purpose,
+    ) {
+        let (ask, ttl) = match ask {
+            Ask::Ready => (Ask::Ready, None),
+            Ask::Call(call) => match self.prepare(now, id, call) {
+                Ok(call) => {
+                    let ttl = self.ttl_of(&call);
+                    (Ask::Call(call), ttl)
+                }
+                Err(problem) => {
+                    self.out.push(Effect::Done { op: id, result: Err(Failure::Refused(problem)) });
+                    return;
+                }
+            },
+        };
+        let op = Op {
+            ask,
+            purpose,
+            began: now,
+            ends,
+            ttl,
+            attempts: Vec::new(),
+            stage: Stage::Unsent,
+            avoid: None,
+            tries: 0,
+            last: None,
+            let_go: None,
+            abandoned: false,
+        };
+        self.ops.insert(id, op);
+        self.pump(now, id);
+    }
+
+    /// Sends the call if a link will take it; else sees to it that there is one.
+    pub(super) fn pump(&mut self, now: Instant, id: OpId) {
+        let current = self.links.current();
+        let Some(op) = self.ops.get_mut(&id) else { return };
+        if op.ask == Ask::Ready && current.is_some() {
+            self.finish_ready(id);
+            return;
+        }
+        match current.filter(|link| op.avoid != Some(*link)) {
+            Some(link) => self.send(now, id, link),
+            None => {
+                op.stage = Stage::Unsent;
+                self.seek(now);
+            }
+        }
+        self.arm_op(id);
+    }
+
+    /// Sends a call that rests, before its pause is over.
+    pub(super) fn pump_rested(&mut self, now: Instant, id: OpId) {
+        if matches!(self.ops.get(&id), Some(Op { stage: Stage::Resting { .. }, .. })) {
+            self.pump(now, id);
+        }
+    }
+
+    pub(super) fn pump_all(&mut self, now: Instant) {
+        let unsent = self.ops.iter().filter(|(_, op)| op.stage == Stage::Unsent).map(|(id, _)| *id);
+        for id in unsent.collect::<Vec<_>>() {
+            self.pump(now, id);
+        }
+    }
+
+    pub(super) fn op_due(&mut self, now: Instant, id: OpId) {
+        let Some(op) = self.ops.get(&id) else { return };
+        if op.ends.is_some_and(|ends| ends <= now) {
+            self.finish_by_time(now, id);
+            return;
+        }
+        match op.stage {
+            Stage::Flying { link, give_up_at: Some(at), .. } if at <= now => self.give_up(now, id, link),
+            Stage::Resting { until } if until <= now => self.pump(now, id),
+            _ => self.arm_op(id),
+        }
+    }
+
+    pub(super) fn arm_op(&mut self, id: OpId) {
+        let due = self.ops.get(&id).and_then(Op::due);
+        self.timers.set(Timer::Op(id), due);
+    }
+
+    /// A wait has no effect, so it may stand on the new link at once.
+    pub(super) fn move_waits(&mut self, from: LinkId) {
+        for op in self.ops.values_mut() {
+            let Stage::Flying { frame, link, .. } = op.stage else { continue };
+            if link == from && matches!(op.ask, Ask::Call(Call::Wait(_))) {
+                self.frames.remove(&frame);
+                op.attempts.clear();
+                op.stage = Stage::Unsent;
+            }
+        }
+    }
+
+    /// Lets the call wait, then sends it again; or ends it now, where its time would be over and no answer is to come.
+    pub(super) fn rest(&mut self, now: Instant, id: OpId, pause: Duration) {
+        let until = now.after(pause);
+        let Some(op) = self.ops.get_mut(&id) else { return };
+        if op.attempts.is_empty() && op.ends.is_some_and(|ends| ends <= until) {
+            self.finish_by_time(now, id);
+            return;
+        }
+        op.stage = Stage::Resting { until };
+        self.arm_op(id);
+    }
+
+    fn send(&mut self, now: Instant, id: OpId, link: LinkId) {
+        let frame = self.next_frame();
+        let Some(op) = self.ops.get_mut(&id) else { return };
+        let Some(call) = op.call() else { return };
+        let (call, deadline) = timed(call, now, op.began, op.ends);
+        // Its own clock is all that a client has: the member counts not_after on the lease clock, from when the attempt
+        // arrives, which a stuck network or a stalled cluster can move. The margin covers a healthy one; beyond it the
+        // grant's own ttl ends what nobody found.
+        let not_after = now.after(deadline).after(NOT_AFTER_MARGIN);
+        if has_effect(&call) {
+            op.attempts.push(Attempt { frame, sent_at: now, not_after });
+        } else {
+            op.attempts = vec![Attempt { frame, sent_at: now, not_after }];
+        }
+        let give_up_at = op.patience().map(|patience| now.after(patience));
+        op.stage = Stage::Flying { frame, link, give_up_at };
+        self.frames.insert(frame, (id, link));
+        self.out.push(Effect::Send { link, frame: api::ClientFrame { id: frame, call } });
+    }
+
+    fn give_up(&mut self, now: Instant, id: OpId, link: LinkId) {
+        if self.endpoints() > 1 {
+            if let Some(op) = self.ops.get_mut(&id) {
+                op.stage = Stage::Unsent;
+                op.avoid = Some(link);
+            }
+            self.pump(now, id);
+            return;
+        }
+        let Some(op) = self.ops.get(&id) else { return };
+        let patience = op.patience().unwrap_or(PATIENCE_MAX);
+        let sent_at = op.attempts.last().map_or(now, |attempt| attempt.sent_at);
+        if self.probe(now, link, sent_at, patience) {
+            self.pump(now, id);
+            return;
+        }
+        if let Some(Op { stage: Stage::Flying { give_up_at, .. }, .. }) = self.ops.get_mut(&id) {
+            *give_up_at = Some(now.after(patience));
+        }
+        self.arm_op(id);
+    }
+
+    /// Nobody waits any more. What has no effect ends here; the rest goes on, and what it wins is released.
+    pub(super) fn abandon(&mut self, now: Instant, id: OpId) {
+        let Some(op) = self.ops.get_mut(&id) else { return };
+        op.abandoned = true;
+        let never_left = op.attempts.is_empty();
+        let wait = matches!(op.ask, Ask::Call(Call::Wait(_)));
+        let stage = op.stage;
+        if op.call().is_some_and(has_effect) && !never_left {
+            return;
+        }
+        if let (true, Stage::Flying { frame, link, .. }) = (wait, stage) {
+            let call = Call::Cancel(api::Cancel { id: frame });
+            let frame = api::ClientFrame { id: self.next_frame(), call };
+            self.out.push(Effect::Send { link, frame });
+        }
+        self.finish(now, id, Err(Failure::Unavailable(Unavailable::Closed)));
+    }
+
+    pub(super) fn finish_ready(&mut self, id: OpId) {
+        let result = match self.links.current() {
+            Some(_) => Ok(Done::Ready),
+            None => Err(Failure::Unavailable(Unavailable::Unreachable(self.tries()))),
+        };
+        self.ops.remove(&id);
+        self.timers.set(Timer::Op(id), None);
+        self.out.push(Effect::Done { op: id, result });
+    }
+
+    /// The session ends: every call gets the outcome that its attempts allow.
+    pub(super) fn close(&mut self) {
+        for (id, op) in std::mem::take(&mut self.ops) {
+            let failure = match in_doubt(&op) {
+                Some(unknown) => Failure::Unknown(unknown),
+                None => Failure::Unavailable(Unavailable::Closed),
+            };
+            if op.purpose == Purpose::Caller && !op.abandoned {
+                self.out.push(Effect::Done { op: id, result: Err(failure) });
+            }
+        }
+        self.frames.clear();
+        self.timers = super::Timers::default();
+    }
+
+    fn finish_by_time(&mut self, now: Instant, id: OpId) {
+        let Some(op) = self.ops.get(&id) else { return };
+        if op.ask == Ask::Ready {
+            self.finish_ready(id);
+            return;
+        }
+        let failure = match in_doubt(op) {
+            Some(unknown) => Failure::Unknown(unknown),
+            None => Failure::Unavailable(self.why_unavailable(now, op)),
+        };
+        self.finish(now, id, Err(failure));
+    }
+
+    fn why_unavailable(&self, now: Instant, op: &Op) -> Unavailable {
+        // A member that answered "no leader" says more than that another could not be reached.
+        match (op.let_go, &op.last) {
+            (Some(token), _) => Unavailable::LetGo { token },
+            (None, Some(problem)) => Unavailable::Answered(problem.clone()),
+            (None, None) if op.attempts.is_empty() && self.links.current().is_none() => {
+                Unavailable::Unreachable(self.tries())
+            }
+            (None, None) => {
+                let endpoint = self.config.endpoints[self.links.endpoint()].clone();
+                Unavailable::Unanswered { endpoint, waited: op.began.until(now) }
+            }
+        }
+    }
+}
+
+/// What is not known of a call that must end now; none where no attempt can have had an effect.
+pub(super) fn in_doubt(op: &Op) -> Option<Unknown> {
+    let unanswered = u32::try_from(op.attempts.len()).unwrap_or(u32::MAX);
+    let doubtful = op.call().is_some_and(has_effect) && unanswered > 0;
+    doubtful.then(|| Unknown { unanswered, last: op.last.clone() })
+}
+
+// The call as it leaves at `now`: with what remains of its time, so that no attempt outlives its sender's patience.
+fn timed(call: &Call, now: Instant, began: Instant, ends: Option<Instant>) -> (Call, Duration) {
+    let most = Duration::from_nanos(api::rules::DEADLINE_MAX.as_nanos());
+    let least = Duration::from_millis(1);
+    let deadline = ends.map_or(most, |ends| now.until(ends)).clamp(least, most);
+    let deadline_ms = Some(millis(deadline));
+    let mut call = call.clone();
+    match &mut call {
+        Call::Claim(claim) => claim.deadline_ms = deadline_ms,
+        Call::Extend(extend) => extend.deadline_ms = deadline_ms,
+        Call::Release(release) => release.deadline_ms = deadline_ms,
+        Call::Bulk(steps) => steps.iter_mut().for_each(|step| match step {
+            api::Step::Claim(claim) => claim.deadline_ms = deadline_ms,
+            api::Step::Extend(extend) => extend.deadline_ms = deadline_ms,
+            api::Step::Release(release) => release.deadline_ms = deadline_ms,
+        }),
+        Call::Wait(wait) => {
+            let spent = millis(began.until(now));
+            wait.timeout_ms = wait.timeout_ms.map(|timeout_ms| timeout_ms.saturating_sub(spent).max(1));
+        }
+        Call::Hello(_) | Call::Get(_) | Call::List(_) | Call::Count(_) | Call::Cancel(_) => {}
+    }
+    (call, deadline)
+}

@@ -1,0 +1,214 @@
+//! What the machine does unasked: extends what is kept, and after an attempt that nobody answered looks once whether it
+//! won, and releases what it won.
+
+use std::time::Duration;
+
+use api::{Call, Reply};
+
+use super::keys::{KeyName, parts};
+use super::ops::{Op, Purpose};
+use super::{Ask, Done, End, Machine, OpId, Timer};
+use crate::belief::Belief;
+use crate::handle::millis;
+use crate::{Failure, Instant};
+
+/// How long a look, or the release after it, may take.
+const UPKEEP_DEADLINE: Duration = Duration::from_secs(5);
+/// How long after a look that came to nothing the next one is made.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+
+impl Machine {
+    /// Extends the grant from now on, unasked.
+    pub(super) fn keep(&mut self, now: Instant, name: &KeyName, token: u64) {
+        let Some(key) = self.keys.get_mut(name) else { return };
+        if key.held().is_some_and(|belief| belief.token() == token) {
+            key.kept = true;
+            self.key_due(now, name);
+        }
+    }
+
+    /// Releases a grant that nobody wants.
+    pub(super) fn clean(&mut self, now: Instant, name: &KeyName, token: u64) {
+        let key = self.keys.entry(name.clone()).or_default();
+        if key.looking.is_some() {
+            // It is being cleaned already, or will be looked at again.
+            key.unresolved = true;
+            key.dead = key.dead.max(token);
+            return;
+        }
+        let call = Call::Release(api::Release {
+            namespace: name.namespace(),
+            name: name.name(),
+            token,
+            instance: Some(self.config.instance),
+            deadline_ms: None,
+        });
+        self.look_by(now, name, call, Purpose::Clean(name.clone()));
+    }
+
+    pub(super) fn key_due(&mut self, now: Instant, name: &KeyName) {
+        let Some(key) = self.keys.get(name) else { return };
+        match key.held() {
+            Some(belief) if ends_at(belief, key.kept) <= now => {
+                let token = belief.token();
+                self.end_belief(now, name, token, End::Expired);
+            }
+            Some(belief) if key.kept && key.keeping.is_none() && belief.extend_at() <= now => {
+                self.extend_kept(now, name);
+            }
+            None if key.needs_look() && key.claiming.is_none() && key.looking.is_none() => {
+                if key.loose.is_none_or(|loose| loose <= now) {
+                    self.look(now, name);
+                }
+            }
+            _ => {}
+        }
+        self.settle(name);
+    }
+
+    pub(super) fn arm_key(&mut self, name: &KeyName) {
+        let Some(key) = self.keys.get(name) else { return };
+        let at = match key.held() {
+            Some(belief) if key.kept && key.keeping.is_none() => {
+                Some(belief.extend_at().min(ends_at(belief, true)))
+            }
+            Some(belief) => Some(ends_at(belief, key.kept)),
+            None if key.needs_look() && key.claiming.is_none() && key.looking.is_none() => {
+                Some(key.loose.unwrap_or(Instant::ZERO))
+            }
+            None => None,
+        };
+        self.timers.set(Timer::Key(name.clone()), at);
+    }
+
+    /// A call about leases has ended.
+    pub(super) fn settle_op(&mut self, now: Instant, id: OpId, op: &Op, result: &Result<Done, Failure>) {
+        let parts = op.call().map(parts).unwrap_or_default();
+        for (at, part) in parts.iter().enumerate() {
+            let Some(name) = self.own_key(part) else { continue };
+            if let Some(key) = self.keys.get_mut(&name) {
+                key.ops = key.ops.saturating_sub(1);
+                key.claiming = key.claiming.filter(|claiming| *claiming != id);
+            }
+            for attempt in &op.attempts {
+                self.note_loose(part, attempt.not_after);
+            }
+            if let (Call::Claim(_), true, Some(token)) = (part, op.abandoned, granted(result, at)) {
+                self.clean(now, &name, token);
+            }
+            self.settle(&name);
+        }
+        match &op.purpose {
+            Purpose::Caller => {}
+            Purpose::Keep(name) => self.kept_extended(name, result),
+            Purpose::Look(name) => self.looked(now, name, result),
+            Purpose::Clean(name) => self.cleaned(now, name, result),
+        }
+    }
+
+    fn extend_kept(&mut self, now: Instant, name: &KeyName) {
+        let id = self.next_own_op();
+        let Some(key) = self.keys.get_mut(name) else { return };
+        let Some(belief) = key.held() else { return };
+        let call = Call::Extend(api::Extend {
+            namespace: name.namespace(),
+            name: name.name(),
+            token: belief.token(),
+            instance: Some(self.config.instance),
+            ttl_ms: Some(millis(belief.ttl())),
+            deadline_ms: None,
+        });
+        // Later than belief ends, an extend would only bring back what its holder was told is over.
+        let ends = ends_at(belief, true);
+        key.keeping = Some(id);
+        self.begin(now, id, Ask::Call(call), Some(ends), Purpose::Keep(name.clone()));
+    }
+
+    fn kept_extended(&mut self, name: &KeyName, result: &Result<Done, Failure>) {
+        let Some(key) = self.keys.get_mut(name) else { return };
+        key.keeping = None;
+        // Refused though it lives, as when it was revoked and ends at its deadline: to ask again would change nothing.
+        if result.is_err() {
+            key.kept = false;
+        }
+        self.settle(name);
+    }
+
+    fn look(&mut self, now: Instant, name: &KeyName) {
+        let call = Call::Get(api::Get { namespace: name.namespace(), name: name.name() });
+        self.look_by(now, name, call, Purpose::Look(name.clone()));
+    }
+
+    fn look_by(&mut self, now: Instant, name: &KeyName, call: Call, purpose: Purpose) {
+        let id = self.next_own_op();
+        self.keys.entry(name.clone()).or_default().looking = Some(id);
+        self.begin(now, id, Ask::Call(call), Some(now.after(UPKEEP_DEADLINE)), purpose);
+    }
+
+    fn looked(&mut self, now: Instant, name: &KeyName, result: &Result<Done, Failure>) {
+        let Some(key) = self.keys.get_mut(name) else { return };
+        key.looking = None;
+        let claimed_since = key.claiming.is_some() || key.held.is_some();
+        match result {
+            // What is seen may be what the new claim won: when that has its outcome, the look is made again if need be.
+            _ if claimed_since => {}
+            Ok(Done::Reply(Reply::Lease(lease))) => {
+                (key.loose, key.unresolved) = (None, false);
+                let ours = lease
+                    .held
+                    .as_ref()
+                    .filter(|held| key.holder.as_ref() == Some(&held.holder) || held.token == key.dead);
+                // It may be another life of the same holder: the release carries our instance, so the cluster refuses it then.
+                if let Some(token) = ours.map(|held| held.token) {
+                    self.clean(now, name, token);
+                }
+            }
+            Err(Failure::Refused(_)) => (key.loose, key.unresolved) = (None, false),
+            _ => key.loose = Some(now.after(LOOK_AGAIN)),
+        }
+        self.settle(name);
+    }
+
+    fn cleaned(&mut self, now: Instant, name: &KeyName, result: &Result<Done, Failure>) {
+        let Some(key) = self.keys.get_mut(name) else { return };
+        key.looking = None;
+        match result {
+            Ok(_) | Err(Failure::Refused(_)) => {
+                if let Some(claiming) = key.claiming {
+                    // A claim rests until this token is gone.
+                    self.pump_rested(now, claiming);
+                }
+            }
+            Err(_) => key.loose = key.loose.max(Some(now.after(LOOK_AGAIN))),
+        }
+        self.settle(name);
+    }
+
+    /// Forgets a lease that nothing is to be done about any more; else sets when something is.
+    pub(super) fn settle(&mut self, name: &KeyName) {
+        let Some(key) = self.keys.get(name) else { return };
+        if key.is_done_with() {
+            self.keys.remove(name);
+            self.timers.set(Timer::Key(name.clone()), None);
+        } else {
+            self.arm_key(name);
+        }
+    }
+}
+
+/// When belief ends for good. A grant that its caller extends by hand may come back after `safe_until`, but for a ttl.
+fn ends_at(belief: &Belief, kept: bool) -> Instant {
+    match belief.safe_until() {
+        Some(safe_until) if kept => safe_until,
+        Some(safe_until) => safe_until.after(belief.ttl()),
+        None => belief.extend_at().after(belief.ttl()),
+    }
+}
+
+fn granted(result: &Result<Done, Failure>, at: usize) -> Option<u64> {
+    match result {
+        Ok(Done::Granted { grant, .. }) => Some(grant.token),
+        Ok(Done::Bulk(parts)) => parts.get(at).and_then(|part| granted(part, 0)),
+        _ => None,
+    }
+}
