@@ -28,6 +28,14 @@ impl Slab {
         find(&self.pages, slot)
     }
 
+    /// Reads the cache lines that a change of the record at `slot` will need.
+    pub(crate) fn touch(&self, slot: Slot) -> Option<(usize, u64, bool)> {
+        let page = self.pages.get(slot as usize / PAGE)?;
+        let lease = page.leases[slot as usize % PAGE].as_ref()?;
+        let deadline = lease.grant.as_ref().map_or(0, |grant| grant.deadline.as_nanos());
+        Some((Arc::strong_count(page), deadline, lease.confirmed))
+    }
+
     pub(crate) fn get_mut(&mut self, slot: Slot) -> Option<&mut Lease> {
         let page = self.pages.get_mut(slot as usize / PAGE)?;
         Arc::make_mut(page).leases[slot as usize % PAGE].as_mut()

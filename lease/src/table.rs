@@ -34,6 +34,9 @@ use crate::space::Spaces;
 use crate::tokens::{Tokens, Trace};
 use crate::*;
 
+/// How many commands ahead their records are fetched into the processor's cache.
+const WARM: usize = 32;
+
 /// Who holds which name, until when, under which token.
 #[derive(Debug, Default)]
 pub struct Table {
@@ -76,9 +79,12 @@ impl Table {
         self.now = self.now.max(batch.stamp);
         let mut step = self.step(batch.requests.len());
         self.sweep(batch.sweep, &mut step);
-        for request in &batch.requests {
-            let outcome = self.perform(request, &mut step);
-            step.applied.outcomes.push(outcome);
+        for group in batch.requests.chunks(WARM) {
+            self.warm(group);
+            for request in group {
+                let outcome = self.perform(request, &mut step);
+                step.applied.outcomes.push(outcome);
+            }
         }
         self.finish(step)
     }
@@ -92,6 +98,21 @@ impl Table {
     pub(crate) fn finish(&self, mut step: Step) -> Applied {
         step.applied.freed.retain(|key| self.is_free(key));
         step.applied
+    }
+
+    /// Reads what the extends of `group` will need, and does nothing with it. Among a million leases each is
+    /// a chain of cache misses; here the chains of many run side by side, which one command after the
+    /// other does not let them, and the extends take half the time.
+    fn warm(&self, group: &[Request]) {
+        let mut slots = [Slot::MAX; WARM];
+        for (slot, request) in slots.iter_mut().zip(group) {
+            if let Command::Extend { token, .. } = &request.command {
+                *slot = self.tokens.get(*token).map_or(Slot::MAX, |(slot, _)| slot);
+            }
+        }
+        for slot in slots {
+            std::hint::black_box(self.slab.touch(slot));
+        }
     }
 
     fn perform(&mut self, request: &Request, step: &mut Step) -> Outcome {

@@ -246,7 +246,7 @@ fn listed(twin: &Twin) -> Vec<LeaseView> {
 }
 
 prop_state_machine! {
-    #![proptest_config(Config { cases: 400, failure_persistence: None, ..Config::default() })]
+    #![proptest_config(Config { cases: 1_500, failure_persistence: None, ..Config::default() })]
 
     #[test]
     fn the_table_does_what_its_naive_twin_does(sequential 1..60 => Tables);
