@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use lease::{Claim, Command, Holder, Instance, Key, Name, Namespace, Outcome, Seq, Token, Ttl};
 use openraft_rt_tokio::TokioRuntime;
-use replica::log::{Folder, UnprovableTail};
+use replica::log::{Folder, MemoryDisk, UnprovableTail};
 use replica::{
     Alone, Answer, Clock, Freshness, Handle, Member, Mono, Named, Options, Parts, Proposal, Read, Reading,
     StartError, World,
@@ -119,4 +119,27 @@ pub async fn read<T: Send + 'static>(
         }),
     });
     receiver.await.expect("every read is answered")
+}
+
+/// A replica's two folders in memory.
+#[derive(Clone, Default)]
+pub struct Disks {
+    pub log: MemoryDisk,
+    pub snapshots: MemoryDisk,
+}
+
+impl Disks {
+    pub fn parts(&self, on_fatal: replica::log::OnFatal) -> Parts<Test> {
+        Parts {
+            clock: Arc::new(ProcessClock(Instant::now())),
+            log_disk: Arc::new(self.log.clone()),
+            snapshot_disk: Arc::new(self.snapshots.clone()),
+            network: Alone,
+            on_fatal,
+        }
+    }
+
+    pub async fn start(&self, options: Options) -> Result<Member<Test>, StartError> {
+        replica::start(options, self.parts(Box::new(|fatal| panic!("{fatal}")))).await
+    }
 }
