@@ -1,1 +1,38 @@
-//! (story to come)
+//! The process: sockets, files, clocks and doors around one replica.
+//!
+//! ```text
+//! HTTP ─────┐                    ┌─▶ log, snapshots
+//!           ├─▶ service ─▶ replica
+//! session ──┘   (one path)       └─▶ lease::Table
+//! ```
+//!
+//! The rooms: `run` opens and closes everything; `config` and `data` check what they are given before anything is touched;
+//! `doors` hear clients, `service` is the one path from any door to the replica, `admission` counts who is let in; `clock`
+//! and `log` are this machine's. To serve from a program:
+//!
+//! ```no_run
+//! let config = server::Config::load(&server::Flags { dev: true, ..server::Flags::default() })?;
+//! server::serve(config)?;
+//! # Ok::<(), server::ServeError>(())
+//! ```
+//!
+//! [`serve`] blocks until SIGTERM or SIGINT and takes logs and signals for itself; [`Server`] leaves both to its caller.
+
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that cannot go on should stop, and say where"))]
+
+mod admission;
+mod clock;
+mod config;
+mod data;
+mod doors;
+mod error;
+mod log;
+mod replica_thread;
+mod run;
+mod service;
+
+pub use config::{Config, ConfigError, Flags, KEYS, LISTEN_DEFAULT, LogFormat, LogLevel, Origin, Setting};
+pub use data::DataError;
+pub use doors::openapi_json;
+pub use error::{ExitKind, ServeError};
+pub use run::{Server, serve};

@@ -1,0 +1,65 @@
+//! Every setting, in one table: what the file and the environment may say, and what the documentation prints.
+
+/// One setting. Its place in the file is its key; in the environment it is `TENURE_` and the key in capitals, with `_` for
+/// each dot.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting {
+    /// Its key in the file, with the table's name before a dot.
+    pub key: &'static str,
+    /// What it means, its unit, its bounds and its default.
+    pub doc: &'static str,
+}
+
+macro_rules! keys {
+    ($($key:literal: $doc:literal;)*) => {
+        /// Every setting, by key.
+        pub const KEYS: &[Setting] = &[$(Setting { key: $key, doc: $doc }),*];
+    };
+}
+
+keys! {
+    "data": "The data folder: identity, log and snapshots. Made with mode 0700 where it is missing. Default with --dev: tenure-data; without it, none: it must be given.";
+    "listen": "Where clients connect, as ADDRESS:PORT; port 0 takes a free one. Default 127.0.0.1:7400.";
+    "insecure_plain_listener": "Let clients connect from other machines, although there is no TLS and no identity: whoever reaches the port may take any lease. true or false, default false.";
+    "allow_volatile_data": "Let the data folder be on tmpfs (gone at a reboot) or NFS (its syncs promise less). true or false, default false, with --dev true.";
+    "accept_torn_tail": "Let a single voter cut the end of its log where it cannot prove whether that was acknowledged. true or false, default false, with --dev true.";
+    "cluster": "The cluster that the data folder must belong to: its id, 32 hexadecimal digits. Default: whichever it belongs to.";
+    "member": "The member that the data folder must belong to, from 1. Default: whichever it belongs to, and 1 where it is new.";
+    "log.level": "How much is logged: error, warn, info, debug or trace. Default info. SIGHUP changes it in a running server.";
+    "log.format": "How it is logged: text, or json (one object a line). Default text.";
+    "limits.connections": "Client connections at a time, 1 to 18000. Default 18000, or what the limit on open files leaves.";
+    "session.ping_every": "A session whose client is silent for so long is pinged: a duration such as \"20s\". Default 20s.";
+    "session.dead_after": "A session whose client is silent for so long is closed: a duration, at least twice session.ping_every. Default 40s.";
+    "session.stall_after": "A session whose client reads nothing for so long, while something is written to it, is closed: a duration. Default 10s.";
+    "stop.within": "How long an orderly stop delivers answers before it closes what is left: a duration. Default 2s.";
+    "snapshot.log_bytes": "Bytes of log after which a snapshot is made: a size such as \"64MiB\", 1 MiB to 64 GiB. Default 64MiB.";
+}
+
+impl Setting {
+    /// The setting's name in the environment.
+    pub fn env(&self) -> String {
+        format!("TENURE_{}", self.key.replace('.', "_").to_uppercase())
+    }
+}
+
+/// The known word that `word` is most likely meant to be, if any is near.
+pub(super) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let near = known.map(|known| (distance(word, known), known)).min()?;
+    (near.0 <= near.1.len().div_ceil(3)).then_some(near.1)
+}
+
+/// How many letters to add, drop or change from one word to the other: Levenshtein's distance.
+fn distance(from: &str, to: &str) -> usize {
+    let to: Vec<char> = to.chars().collect();
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    // A word far longer than any key is near none, and is not measured whole.
+    for (above, letter) in from.chars().take(64).enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], above + 1);
+        for (column, other) in to.iter().enumerate() {
+            let changed = diagonal + usize::from(letter != *other);
+            diagonal = row[column + 1];
+            row[column + 1] = changed.min(diagonal + 1).min(row[column] + 1);
+        }
+    }
+    row[to.len()]
+}

@@ -1,0 +1,177 @@
+//! What an operator may set: from a file, the environment and flags into one checked [`Config`].
+//!
+//! ```text
+//! tenure.toml ──▶ TENURE_* ──▶ flags ──▶ values ──▶ Config
+//!        (each wins over those before it)   (parsed, each relation checked)
+//! ```
+//!
+//! A value that is wrong is refused with where it came from and what it overrides; nothing is guessed or left out. SIGHUP
+//! reads it all anew: `log.level` changes at once, everything else with the next start, and a bad file changes nothing.
+
+mod error;
+mod keys;
+mod raw;
+#[cfg(test)]
+mod tests;
+mod value;
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use error::{ConfigError, Origin};
+pub use keys::{KEYS, Setting};
+use raw::Raws;
+pub use value::{LogFormat, LogLevel};
+
+/// The client port, where none is named.
+pub const LISTEN_DEFAULT: &str = "127.0.0.1:7400";
+/// The data folder of `--dev`, where none is named.
+const DEV_DATA: &str = "tenure-data";
+
+/// A checked configuration. [`KEYS`] says what each setting means, in which unit and with which default.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Config {
+    /// For trying things: loopback only, no TLS, a torn tail is cut.
+    pub dev: bool,
+    /// The data folder.
+    pub data: PathBuf,
+    /// Where clients connect.
+    pub listen: SocketAddr,
+    /// Clients may connect from other machines, without TLS and without identity.
+    pub insecure_plain_listener: bool,
+    /// The data folder may be on a file system that forgets, or that cannot promise to have synced.
+    pub allow_volatile_data: bool,
+    /// A single voter may cut an end of its log that it cannot prove.
+    pub accept_torn_tail: bool,
+    /// The cluster that the data folder must belong to, where it is named.
+    pub cluster: Option<u128>,
+    /// The member that the data folder must belong to, where it is named.
+    pub member: Option<u64>,
+    /// How much is logged.
+    pub log_level: LogLevel,
+    /// How it is logged.
+    pub log_format: LogFormat,
+    /// Client connections at a time.
+    pub connections: usize,
+    /// A session's client that is silent for so long is pinged.
+    pub ping_every: Duration,
+    /// A session's client that is silent for so long is gone.
+    pub dead_after: Duration,
+    /// A session's client that reads nothing for so long, while something is written to it, is closed.
+    pub stall_after: Duration,
+    /// How long an orderly stop delivers answers before it closes what is left.
+    pub stop_within: Duration,
+    /// Bytes of log after which a snapshot is made.
+    pub snapshot_log_bytes: u64,
+    /// What it was read from, so that it can be read anew.
+    pub(crate) source: Flags,
+}
+
+/// What the command line says: texts as they were typed, so that one place checks them and words what is wrong.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Flags {
+    /// `--dev`.
+    pub dev: bool,
+    /// `--config FILE`; without it, `TENURE_CONFIG`, and without that, no file.
+    pub config: Option<PathBuf>,
+    /// `--data DIR`.
+    pub data: Option<PathBuf>,
+    /// `--listen ADDRESS:PORT`; port 0 takes a free one.
+    pub listen: Option<String>,
+    /// `--insecure-plain-listener`.
+    pub insecure_plain_listener: bool,
+    /// `--allow-volatile-data`.
+    pub allow_volatile_data: bool,
+    /// `--accept-torn-tail`.
+    pub accept_torn_tail: bool,
+    /// `--log-level LEVEL`.
+    pub log_level: Option<String>,
+    /// `--log-format FORMAT`.
+    pub log_format: Option<String>,
+}
+
+impl Config {
+    /// Reads the file that `flags` or the environment name, the environment, and `flags`.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, with where it came from and what to do.
+    pub fn load(flags: &Flags) -> Result<Config, ConfigError> {
+        Config::load_with(flags, &|name| std::env::var_os(name))
+    }
+
+    fn load_with(flags: &Flags, env: &dyn Fn(&str) -> Option<OsString>) -> Result<Config, ConfigError> {
+        let mut raws = Raws::default();
+        if let Some(path) = flags.config.clone().or_else(|| env("TENURE_CONFIG").map(PathBuf::from)) {
+            raws.add_file(&path)?;
+        }
+        raws.add_env(env)?;
+        raws.add_flags(flags);
+        let config = Config::parse(&raws, flags)?;
+        config.check(&raws)?;
+        Ok(config)
+    }
+
+    fn parse(raws: &Raws, flags: &Flags) -> Result<Config, ConfigError> {
+        let dev = flags.dev;
+        let listen = raws.get("listen", value::address)?;
+        let data = raws.get("data", value::path)?.or_else(|| dev.then(|| PathBuf::from(DEV_DATA)));
+        Ok(Config {
+            dev,
+            data: data.ok_or(ConfigError::NoData)?,
+            listen: listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 7400))),
+            insecure_plain_listener: raws.get("insecure_plain_listener", value::yes_or_no)?.unwrap_or(false),
+            allow_volatile_data: raws.get("allow_volatile_data", value::yes_or_no)?.unwrap_or(dev),
+            accept_torn_tail: raws.get("accept_torn_tail", value::yes_or_no)?.unwrap_or(false) || dev,
+            cluster: raws.get("cluster", value::cluster)?,
+            member: raws.get("member", value::member)?,
+            log_level: raws.get("log.level", value::level)?.unwrap_or(LogLevel::Info),
+            log_format: raws.get("log.format", value::format)?.unwrap_or(LogFormat::Text),
+            connections: raws.get("limits.connections", value::connections)?.unwrap_or(lease::CONNECTIONS_MAX),
+            ping_every: raws.get("session.ping_every", value::duration)?.unwrap_or(Duration::from_secs(20)),
+            dead_after: raws.get("session.dead_after", value::duration)?.unwrap_or(Duration::from_secs(40)),
+            stall_after: raws.get("session.stall_after", value::duration)?.unwrap_or(Duration::from_secs(10)),
+            stop_within: raws.get("stop.within", value::duration)?.unwrap_or(Duration::from_secs(2)),
+            snapshot_log_bytes: raws.get("snapshot.log_bytes", value::bytes)?.unwrap_or(64 << 20),
+            source: flags.clone(),
+        })
+    }
+
+    /// The relations between values.
+    fn check(&self, raws: &Raws) -> Result<(), ConfigError> {
+        if self.dead_after < 2 * self.ping_every {
+            return Err(ConfigError::Broken {
+                rule: "session.dead_after >= 2 x session.ping_every".to_owned(),
+                values: format!(
+                    "session.dead_after is {:?}{}, session.ping_every is {:?}{}",
+                    self.dead_after,
+                    raws.from("session.dead_after"),
+                    self.ping_every,
+                    raws.from("session.ping_every"),
+                ),
+                why: "a client must have time to answer a ping before it counts as gone",
+            });
+        }
+        let is_loopback = self.listen.ip().is_loopback();
+        match (is_loopback, self.dev, self.insecure_plain_listener) {
+            (true, _, _) | (false, false, true) => Ok(()),
+            (false, true, _) => Err(ConfigError::DevBeyondLoopback { listen: self.listen }),
+            (false, false, false) => Err(ConfigError::PlainBeyondLoopback { listen: self.listen }),
+        }
+    }
+
+    /// Reads everything anew, as it was read at the start.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub(crate) fn reload(&self) -> Result<Config, ConfigError> {
+        Config::load(&self.source)
+    }
+
+    /// Whether something differs from `newer` that changes only with a new start.
+    pub(crate) fn needs_restart(&self, newer: &Config) -> bool {
+        Config { log_level: newer.log_level, ..self.clone() } != *newer
+    }
+}

@@ -1,0 +1,241 @@
+//! One test a bad-input row of configuration, and what is right.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use super::*;
+
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn new() -> Folder {
+        Folder(tempfile::tempdir().unwrap())
+    }
+
+    fn file(&self, bytes: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.0.path().join("tenure.toml");
+        fs::write(&path, bytes).unwrap();
+        path
+    }
+
+    fn load(&self, text: &str) -> Result<Config, ConfigError> {
+        load(Flags { config: Some(self.file(text)), ..Flags::default() }, &[])
+    }
+}
+
+fn load(flags: Flags, env: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    let env: BTreeMap<&str, &str> = env.iter().copied().collect();
+    Config::load_with(&flags, &|name| env.get(name).map(OsString::from))
+}
+
+fn dev() -> Flags {
+    Flags { dev: true, ..Flags::default() }
+}
+
+#[test]
+fn defaults_are_safe() {
+    let config = load(Flags { data: Some("d".into()), ..Flags::default() }, &[]).unwrap();
+    assert_eq!(config.listen.to_string(), LISTEN_DEFAULT);
+    assert!(!config.dev && !config.insecure_plain_listener && !config.accept_torn_tail && !config.allow_volatile_data);
+    assert_eq!((config.ping_every, config.dead_after), (Duration::from_secs(20), Duration::from_secs(40)));
+    let config = load(dev(), &[]).unwrap();
+    assert_eq!(config.data, PathBuf::from("tenure-data"));
+    assert!(config.accept_torn_tail && config.allow_volatile_data);
+}
+
+#[test]
+fn every_setting_can_be_set_in_the_file() {
+    let folder = Folder::new();
+    let config = folder
+        .load(
+            r#"
+            data = "d"
+            listen = "[::1]:0"
+            insecure_plain_listener = true
+            allow_volatile_data = true
+            accept_torn_tail = true
+            cluster = "000102030405060708090a0b0c0d0e0f"
+            member = 3
+            log = { level = "debug", format = "json" }
+            limits.connections = 7
+            [session]
+            ping_every = "500ms"
+            dead_after = "1s"
+            stall_after = "2m"
+            [stop]
+            within = "1h"
+            [snapshot]
+            log_bytes = "2GiB"
+            "#,
+        )
+        .unwrap();
+    let expected = Config {
+        dev: false,
+        data: "d".into(),
+        listen: "[::1]:0".parse().unwrap(),
+        insecure_plain_listener: true,
+        allow_volatile_data: true,
+        accept_torn_tail: true,
+        cluster: Some(0x0001_0203_0405_0607_0809_0a0b_0c0d_0e0f),
+        member: Some(3),
+        log_level: LogLevel::Debug,
+        log_format: LogFormat::Json,
+        connections: 7,
+        ping_every: Duration::from_millis(500),
+        dead_after: Duration::from_secs(1),
+        stall_after: Duration::from_secs(120),
+        stop_within: Duration::from_secs(3_600),
+        snapshot_log_bytes: 2 << 30,
+        source: config.source.clone(),
+    };
+    assert_eq!(config, expected);
+}
+
+#[test]
+fn flags_win_over_the_environment_over_the_file() {
+    let folder = Folder::new();
+    let path = folder.file("data = \"of-file\"\nlisten = \"127.0.0.1:1\"\nlog.level = \"error\"\n");
+    let env = [("TENURE_LISTEN", "127.0.0.1:2"), ("TENURE_LOG_LEVEL", "warn"), ("TENURE_MEMBER", "4")];
+    let flags = Flags { config: Some(path.clone()), log_level: Some("trace".into()), ..Flags::default() };
+    let config = load(flags, &env).unwrap();
+    assert_eq!(config.data, PathBuf::from("of-file"));
+    assert_eq!(config.listen.port(), 2);
+    assert_eq!(config.log_level, LogLevel::Trace);
+    assert_eq!(config.member, Some(4));
+    // The environment may name the file.
+    let config = load(Flags::default(), &[("TENURE_CONFIG", path.to_str().unwrap())]).unwrap();
+    assert_eq!(config.listen.port(), 1);
+}
+
+#[test]
+fn row_30_a_file_that_cannot_be_read_is_named_with_the_cause() {
+    let folder = Folder::new();
+    let error = |path: PathBuf| {
+        let error = load(Flags { config: Some(path.clone()), ..dev() }, &[]).unwrap_err().to_string();
+        assert!(error.contains(path.to_str().unwrap()), "{error}");
+        error
+    };
+    assert!(error(folder.0.path().join("none.toml")).contains("No such file"));
+    assert!(error(folder.0.path().to_owned()).contains("directory"));
+    assert!(error(folder.file(b"data = \"\xff\"")).contains("not UTF-8 at byte 8"));
+    assert!(error(folder.file(" \n")).contains("it is empty"));
+}
+
+#[test]
+fn row_31_what_is_no_toml_is_named_with_line_and_column() {
+    let folder = Folder::new();
+    for (text, place) in [("data = \"d\"\n\nlisten == 3\n", ":3:9: no TOML"), ("data = \"d", ":1:10: no TOML"), ("é", ":1:")] {
+        let error = folder.load(text).unwrap_err().to_string();
+        assert!(error.contains(place), "{error}");
+    }
+    let error = folder.load("data = \"d\"\ndata = \"e\"\n").unwrap_err().to_string();
+    assert!(error.contains(":2:1: no TOML: duplicate key"), "{error}");
+}
+
+#[test]
+fn row_32_an_unknown_key_is_refused_and_the_nearest_is_named() {
+    let folder = Folder::new();
+    let cases = [
+        ("data = \"d\"\nlsten = \"127.0.0.1:1\"\n", "tenure.toml:2:1: there is no setting \"lsten\"; did you mean \"listen\"?"),
+        ("[session]\nping_evry = \"1s\"\n", ":2:1: there is no setting \"session.ping_evry\"; did you mean \"session.ping_every\"?"),
+        ("[sesion]\nping_every = \"1s\"\n", ":1:2: there is no setting \"sesion\""),
+        ("quorum = 3\n", ":1:1: there is no setting \"quorum\"; `tenure serve --help` lists them"),
+    ];
+    for (text, expected) in cases {
+        let error = folder.load(text).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+}
+
+#[test]
+fn row_33_a_wrong_type_or_unit_says_what_is_wanted() {
+    let folder = Folder::new();
+    let cases = [
+        ("listen = 7400", "listen is 7400; give an IP address and a port"),
+        ("listen = \"localhost:7400\"", "listen is \"localhost:7400\"; give an IP address"),
+        ("listen = \"127.0.0.1:70000\"", "port from 0 to 65535"),
+        ("data = [1]", "data is an array; give a path"),
+        ("accept_torn_tail = \"yes\"", "give true or false, without quotes"),
+        ("session.ping_every = 20", "session.ping_every is 20; give a duration with its unit (ms, s, m or h)"),
+        ("session.ping_every = \"20\"", "give a duration with its unit"),
+        ("session.ping_every = \"20 s\"", "give a duration with its unit"),
+        ("session.ping_every = \"-5s\"", "give a duration with its unit"),
+        ("session.ping_every = \"0s\"", "from 1ms to 24h"),
+        ("session.ping_every = \"99999999999999999h\"", "from 1ms to 24h"),
+        ("limits.connections = 0", "give a whole number from 1 to 18000"),
+        ("limits.connections = 1.5", "limits.connections is 1.5; give a whole number"),
+        ("member = -1", "member is -1; give a whole number from 1"),
+        ("cluster = \"12\"", "give 32 hexadecimal digits"),
+        ("snapshot.log_bytes = \"64MB\"", "give a size with its unit (KiB, MiB or GiB)"),
+        ("snapshot.log_bytes = \"1KiB\"", "from 1MiB to 64GiB"),
+        ("log.level = \"loud\"", "log.level is \"loud\"; give error, warn, info, debug or trace"),
+        ("log = 3", "there is no setting \"log\""),
+    ];
+    for (text, expected) in cases {
+        let config = Some(folder.file(format!("{text}\n")));
+        let error = load(Flags { config, ..dev() }, &[]).unwrap_err().to_string();
+        assert!(error.contains(expected), "{text}: {error}");
+        assert!(error.contains("tenure.toml:1:"), "{error}");
+    }
+}
+
+#[test]
+fn row_33_a_wrong_value_that_wins_says_over_what() {
+    let folder = Folder::new();
+    let path = folder.file("log.level = \"info\"\n");
+    let flags = Flags { config: Some(path.clone()), log_level: Some("loud".into()), ..dev() };
+    let error = load(flags, &[("TENURE_LOG_LEVEL", "warn")]).unwrap_err().to_string();
+    assert!(error.starts_with("--log-level: log.level is \"loud\"; give error"), "{error}");
+    assert!(error.ends_with("(it wins over TENURE_LOG_LEVEL: a flag over the environment over the file)"), "{error}");
+    let flags = Flags { config: Some(path), ..dev() };
+    let error = load(flags, &[("TENURE_LOG_LEVEL", "loud")]).unwrap_err().to_string();
+    assert!(error.contains("it wins over") && error.contains("tenure.toml:1:5"), "{error}");
+}
+
+#[test]
+fn row_34_a_broken_relation_shows_both_values() {
+    let error = Folder::new().load("data = \"d\"\nsession.ping_every = \"30s\"\n").unwrap_err().to_string();
+    assert!(error.contains("session.dead_after >= 2 x session.ping_every does not hold"), "{error}");
+    assert!(error.contains("session.dead_after is 40s (the default)"), "{error}");
+    assert!(error.contains("session.ping_every is 30s (") && error.contains("tenure.toml:2:9)"), "{error}");
+}
+
+#[test]
+fn row_37_a_plain_listener_beyond_loopback_must_be_asked_for() {
+    for listen in ["0.0.0.0:7400", "[::]:7400", "192.0.2.1:7400"] {
+        let flags = Flags { data: Some("d".into()), listen: Some(listen.into()), ..Flags::default() };
+        let error = load(flags.clone(), &[]).unwrap_err().to_string();
+        assert!(error.contains(listen) && error.contains("--insecure-plain-listener"), "{error}");
+        assert!(load(Flags { insecure_plain_listener: true, ..flags.clone() }, &[]).is_ok());
+        let error = load(Flags { dev: true, insecure_plain_listener: true, ..flags }, &[]).unwrap_err().to_string();
+        assert!(error.contains("--dev listens on loopback only"), "{error}");
+    }
+    for listen in ["127.0.0.1:0", "127.9.9.9:1", "[::1]:7400"] {
+        assert!(load(Flags { listen: Some(listen.into()), ..dev() }, &[]).is_ok());
+    }
+}
+
+#[test]
+fn without_dev_the_data_folder_must_be_named() {
+    assert_eq!(load(Flags::default(), &[]), Err(ConfigError::NoData));
+    assert!(load(Flags::default(), &[("TENURE_DATA", "")]).unwrap_err().to_string().contains("give a path"));
+}
+
+#[test]
+fn row_38_only_the_log_level_changes_without_a_restart() {
+    let now = load(dev(), &[]).unwrap();
+    let louder = load(Flags { log_level: Some("debug".into()), ..dev() }, &[]).unwrap();
+    let moved = load(Flags { listen: Some("127.0.0.1:1".into()), ..dev() }, &[]).unwrap();
+    let louder = Config { source: now.source.clone(), ..louder };
+    assert!(!now.needs_restart(&louder));
+    assert!(now.needs_restart(&moved));
+}
+
+#[test]
+fn every_setting_is_documented_with_its_default() {
+    for setting in KEYS {
+        assert!(setting.doc.contains("efault"), "{}", setting.key);
+        assert!(setting.env().starts_with("TENURE_"), "{}", setting.key);
+    }
+    assert_eq!(KEYS[KEYS.len() - 1].env(), "TENURE_SNAPSHOT_LOG_BYTES");
+}

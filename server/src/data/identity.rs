@@ -1,0 +1,126 @@
+//! Whose data folder this is: made once, at random, and kept beside the log.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::{DataError, sync_folder};
+use crate::config::Config;
+
+const FILE: &str = "identity.toml";
+const FORMAT: i64 = 1;
+const STORY: &str = "# Who this member is: made once, by the server. Do not edit it, and do not copy it to another member.\n";
+
+/// Who a member is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    /// The cluster's id.
+    pub(crate) cluster: u128,
+    /// The member's, within it.
+    pub(crate) member: u64,
+    /// Whether it has run before, and so must have a log.
+    pub(crate) begun: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Text {
+    format: i64,
+    cluster: String,
+    member: u64,
+    begun: bool,
+}
+
+#[derive(Deserialize)]
+struct Format {
+    format: i64,
+}
+
+/// Reads the folder's identity and checks it against `config`, or makes one for an empty folder.
+pub(super) fn open(root: &Path, config: &Config) -> Result<Identity, DataError> {
+    let path = root.join(FILE);
+    match fs::read_to_string(&path) {
+        Ok(text) => {
+            let found = parse(&path, &text)?;
+            check(path, found, config)
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            if has_log(root)? {
+                return Err(DataError::Nameless { path });
+            }
+            let cluster = config.cluster.unwrap_or_else(rand::random);
+            let identity = Identity { cluster, member: config.member.unwrap_or(1), begun: false };
+            write(root, &identity)?;
+            Ok(identity)
+        }
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+            Err(DataError::Unreadable { path, cause: "it is not UTF-8".to_owned() })
+        }
+        Err(error) => Err(DataError::io("reading", &path, error)),
+    }
+}
+
+/// Writes it aside and puts it in its place, so that a crash leaves the old or the new, and never half of one.
+pub(super) fn write(root: &Path, identity: &Identity) -> Result<(), DataError> {
+    let (path, aside) = (root.join(FILE), root.join("identity.toml.tmp"));
+    let text = Text {
+        format: FORMAT,
+        cluster: format!("{:032x}", identity.cluster),
+        member: identity.member,
+        begun: identity.begun,
+    };
+    let text = toml::to_string(&text)
+        .map_err(|error| DataError::Unreadable { path: path.clone(), cause: error.to_string() })?;
+    let put = || {
+        let mut file = create(&aside)?;
+        file.write_all(STORY.as_bytes())?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&aside, &path)
+    };
+    put().map_err(|error| DataError::io("writing", &path, error))?;
+    sync_folder(root)
+}
+
+fn create(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
+}
+
+fn parse(path: &Path, text: &str) -> Result<Identity, DataError> {
+    let unreadable = |cause: &str| DataError::Unreadable { path: path.to_owned(), cause: cause.trim().to_owned() };
+    // The format alone first: a newer one may have other fields.
+    let Format { format } = toml::from_str(text).map_err(|error| unreadable(error.message()))?;
+    if format > FORMAT {
+        return Err(DataError::NewerFormat { path: path.to_owned(), found: format, supported: FORMAT });
+    }
+    let text: Text = toml::from_str(text).map_err(|error| unreadable(error.message()))?;
+    let cluster = u128::from_str_radix(&text.cluster, 16).ok().filter(|_| text.cluster.len() == 32);
+    let cluster = cluster.ok_or_else(|| unreadable("cluster is not 32 hexadecimal digits"))?;
+    match format == FORMAT && text.member > 0 {
+        true => Ok(Identity { cluster, member: text.member, begun: text.begun }),
+        false => Err(unreadable("format or member is not a number from 1")),
+    }
+}
+
+fn check(path: PathBuf, found: Identity, config: &Config) -> Result<Identity, DataError> {
+    let wanted = (config.cluster.unwrap_or(found.cluster), config.member.unwrap_or(found.member));
+    match (found.cluster, found.member) {
+        ids if ids == wanted => Ok(found),
+        ids => Err(DataError::Foreign { path, found: ids, wanted }),
+    }
+}
+
+fn has_log(root: &Path) -> Result<bool, DataError> {
+    Ok(has_files(&root.join("log"))? || has_files(&root.join("snapshots"))?)
+}
+
+fn has_files(folder: &Path) -> Result<bool, DataError> {
+    match fs::read_dir(folder) {
+        Ok(mut files) => Ok(files.next().is_some()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(DataError::io("reading", folder, error)),
+    }
+}

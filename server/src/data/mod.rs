@@ -1,0 +1,138 @@
+//! The data folder: who it belongs to, who uses it, and whether it can be trusted with promises.
+//!
+//! ```text
+//! DIR/                 0700
+//!   lock               the pid of the process that has it, and a lock that ends with that process
+//!   identity.toml      which cluster, which member
+//!   log/               replica::log's
+//!   snapshots/         the replica's
+//! ```
+//!
+//! It is checked before anything is written: a folder that is refused is as it was.
+
+mod error;
+mod identity;
+mod mount;
+#[cfg(test)]
+mod tests;
+
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+
+pub use error::DataError;
+pub(crate) use identity::Identity;
+
+use crate::config::Config;
+
+/// An open data folder. It is ours for as long as this lives.
+#[derive(Debug)]
+pub(crate) struct Data {
+    root: PathBuf,
+    identity: Identity,
+    _lock: Flock<File>,
+}
+
+impl Data {
+    /// Opens the folder that `config` names, and makes it where it is missing.
+    ///
+    /// # Errors
+    /// [`DataError`]; the folder is as it was.
+    pub(crate) fn open(config: &Config) -> Result<Data, DataError> {
+        let root = config.data.clone();
+        make_private(&root)?;
+        mount::check(&root, config.allow_volatile_data)?;
+        let lock = lock(&root)?;
+        let identity = identity::open(&root, config)?;
+        for inner in ["log", "snapshots"] {
+            make_private(&root.join(inner))?;
+        }
+        sync_folder(&root)?;
+        Ok(Data { root, identity, _lock: lock })
+    }
+
+    /// Who this member is.
+    pub(crate) fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    /// The log's folder.
+    pub(crate) fn log(&self) -> PathBuf {
+        self.root.join("log")
+    }
+
+    /// The snapshots' folder.
+    pub(crate) fn snapshots(&self) -> PathBuf {
+        self.root.join("snapshots")
+    }
+
+    /// Remembers that this member has run: from now on its log must be there.
+    ///
+    /// # Errors
+    /// [`DataError::Io`].
+    pub(crate) fn begin(&mut self) -> Result<(), DataError> {
+        if !self.identity.begun {
+            self.identity.begun = true;
+            identity::write(&self.root, &self.identity)?;
+        }
+        Ok(())
+    }
+}
+
+/// Makes a folder that only we may read, or checks that it is one.
+fn make_private(folder: &Path) -> Result<(), DataError> {
+    let failed = |what, error| DataError::io(what, folder, error);
+    match fs::metadata(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            DirBuilder::new().mode(0o700).recursive(true).create(folder).map_err(|error| failed("making it", error))?;
+            // The mode that was asked for is cut by the process's mask.
+            fs::set_permissions(folder, Permissions::from_mode(0o700)).map_err(|error| failed("its mode", error))?;
+            match folder.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+                Some(parent) => sync_folder(parent),
+                None => sync_folder(Path::new(".")),
+            }
+        }
+        Err(error) => Err(failed("looking at it", error)),
+        Ok(found) if !found.is_dir() => Err(DataError::NoFolder { path: folder.to_owned() }),
+        Ok(found) => match found.permissions().mode() & 0o777 {
+            mode if mode & 0o077 != 0 => Err(DataError::Loose { path: folder.to_owned(), mode }),
+            _ => Ok(()),
+        },
+    }
+}
+
+/// Takes the folder for this process. The lock ends with the process, however that ends.
+fn lock(root: &Path) -> Result<Flock<File>, DataError> {
+    let path = root.join("lock");
+    let failed = |error| DataError::io("locking", &path, error);
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&path)
+        .map_err(failed)?;
+    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Ok(mut lock) => {
+            lock.set_len(0).and_then(|()| lock.rewind()).map_err(failed)?;
+            writeln!(lock, "{}", std::process::id()).map_err(failed)?;
+            Ok(lock)
+        }
+        Err((mut file, Errno::EWOULDBLOCK)) => {
+            let mut pid = String::new();
+            drop(file.read_to_string(&mut pid));
+            Err(DataError::Locked { path: root.to_owned(), pid: pid.trim().parse().ok() })
+        }
+        Err((_, errno)) => Err(failed(errno.into())),
+    }
+}
+
+/// Makes what was created or renamed in a folder durable.
+fn sync_folder(folder: &Path) -> Result<(), DataError> {
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| DataError::io("syncing", folder, error))
+}

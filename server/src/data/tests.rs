@@ -1,0 +1,125 @@
+//! One test a bad-input row of the data folder.
+
+use super::*;
+use crate::config::Flags;
+
+fn config(data: &Path) -> Config {
+    let flags = Flags { data: Some(data.to_owned()), allow_volatile_data: true, ..Flags::default() };
+    Config::load(&flags).unwrap()
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+/// Everything in a folder, to see that nothing was touched.
+fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files.into_iter().map(|path| (path.clone(), fs::read(&path).unwrap_or_default())).collect()
+}
+
+#[test]
+fn a_new_folder_is_private_and_keeps_its_identity() {
+    let parent = tempfile::tempdir().unwrap();
+    let root = parent.path().join("a/b");
+    let mut data = Data::open(&config(&root)).unwrap();
+    let made = data.identity();
+    assert_eq!((made.member, made.begun), (1, false));
+    for folder in [&root, &root.join("log"), &root.join("snapshots")] {
+        assert_eq!(mode(folder), 0o700, "{}", folder.display());
+    }
+    assert_eq!(mode(&root.join("identity.toml")), 0o600);
+    data.begin().unwrap();
+    drop(data);
+    let again = Data::open(&config(&root)).unwrap().identity();
+    assert_eq!(again, Identity { begun: true, ..made });
+    let other = Data::open(&config(&parent.path().join("c"))).unwrap().identity();
+    assert_ne!(other.cluster, made.cluster, "cluster ids are random");
+}
+
+#[test]
+fn row_39_a_folder_that_others_may_read_is_refused_with_the_mode_wanted() {
+    let parent = tempfile::tempdir().unwrap();
+    for loose in [0o755, 0o750, 0o701] {
+        let root = parent.path().join(format!("{loose:o}"));
+        fs::create_dir(&root).unwrap();
+        fs::set_permissions(&root, Permissions::from_mode(loose)).unwrap();
+        let error = Data::open(&config(&root)).unwrap_err().to_string();
+        assert!(error.contains(&format!("has mode 0{loose:o}")) && error.contains("chmod 700"), "{error}");
+        assert!(contents(&root).is_empty(), "nothing was made in it");
+    }
+}
+
+#[test]
+fn row_39_what_is_no_folder_or_cannot_be_made_is_named() {
+    let parent = tempfile::tempdir().unwrap();
+    let file = parent.path().join("file");
+    fs::write(&file, "").unwrap();
+    let error = Data::open(&config(&file)).unwrap_err().to_string();
+    assert!(error.contains("is no folder"), "{error}");
+    let error = Data::open(&config(&file.join("data"))).unwrap_err().to_string();
+    assert!(error.contains("file/data: looking at it: Not a directory"), "{error}");
+    let denied = DataError::io("making it", Path::new("/d"), io::ErrorKind::PermissionDenied.into()).to_string();
+    assert!(denied.contains("/d: making it: permission denied") && denied.contains("mode 0700"), "{denied}");
+}
+
+#[test]
+fn row_40_a_folder_in_use_names_the_pid_and_nothing_is_touched() {
+    let parent = tempfile::tempdir().unwrap();
+    let root = parent.path().join("data");
+    let data = Data::open(&config(&root)).unwrap();
+    let before = contents(&root);
+    let error = Data::open(&config(&root)).unwrap_err().to_string();
+    assert!(error.contains(&format!("the process with pid {}", std::process::id())), "{error}");
+    assert_eq!(contents(&root), before);
+    drop(data);
+    Data::open(&config(&root)).unwrap();
+}
+
+#[test]
+fn row_41_another_cluster_or_member_is_refused_with_both_ids() {
+    let parent = tempfile::tempdir().unwrap();
+    let root = parent.path().join("data");
+    let ours = Data::open(&config(&root)).unwrap().identity();
+    let wanted = Config { member: Some(2), ..config(&root) };
+    let error = Data::open(&wanted).unwrap_err().to_string();
+    let expected = format!("this is member 1 of cluster {:032x}, and the configuration says member 2 of", ours.cluster);
+    assert!(error.contains(&expected), "{error}");
+    let wanted = Config { cluster: Some(7), ..config(&root) };
+    let error = Data::open(&wanted).unwrap_err().to_string();
+    assert!(error.contains("says member 1 of cluster 00000000000000000000000000000007"), "{error}");
+    assert!(Data::open(&Config { cluster: Some(ours.cluster), member: Some(1), ..config(&root) }).is_ok());
+}
+
+#[test]
+fn row_42_a_newer_format_is_left_alone() {
+    let parent = tempfile::tempdir().unwrap();
+    let root = parent.path().join("data");
+    drop(Data::open(&config(&root)).unwrap());
+    let newer = "format = 2\nanything = \"new\"\n";
+    fs::write(root.join("identity.toml"), newer).unwrap();
+    let error = Data::open(&config(&root)).unwrap_err().to_string();
+    assert!(error.contains("has format 2, and this program reads up to 1"), "{error}");
+    assert_eq!(fs::read_to_string(root.join("identity.toml")).unwrap(), newer);
+}
+
+#[test]
+fn an_identity_that_is_damaged_or_lost_is_not_made_anew() {
+    let parent = tempfile::tempdir().unwrap();
+    let root = parent.path().join("data");
+    drop(Data::open(&config(&root)).unwrap());
+    let path = root.join("identity.toml");
+    for damaged in ["", "format = 1", "format = 1\ncluster = \"12\"\nmember = 1\nbegun = false\n", "format = \"x\""] {
+        fs::write(&path, damaged).unwrap();
+        let error = Data::open(&config(&root)).unwrap_err().to_string();
+        assert!(error.contains("identity.toml cannot be read"), "{error}");
+    }
+    fs::write(&path, b"\xff").unwrap();
+    assert!(Data::open(&config(&root)).unwrap_err().to_string().contains("not UTF-8"));
+    fs::remove_file(&path).unwrap();
+    fs::write(root.join("log/segment"), "x").unwrap();
+    let error = Data::open(&config(&root)).unwrap_err().to_string();
+    assert!(error.contains("identity.toml is missing, and there is a log"), "{error}");
+    assert!(!path.exists());
+}

@@ -1,0 +1,77 @@
+//! Whether the process lives, and whether it is ready, with the reason where it is not.
+
+use std::sync::Arc;
+
+use api::{Code, ErrorBody, Problem};
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use replica::Unavailable;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::reply::problem;
+use crate::service::Service;
+
+/// The process lives.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Health {
+    /// Always `ok`: who cannot say so does not answer.
+    status: &'static str,
+}
+
+/// The member is ready for calls.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Ready {
+    /// Always true; a member that is not ready answers with a problem.
+    ready: bool,
+    /// The member's id.
+    #[schema(value_type = String, example = "1")]
+    member: String,
+    /// The leader's id, where this member knows of one.
+    #[schema(value_type = Option<String>, example = "1")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    leader: Option<String>,
+    /// How many leases are held.
+    held: u64,
+}
+
+/// Whether the process lives.
+#[utoipa::path(get, path = "/healthz", tag = "member", responses((status = 200, description = "It does", body = Health)))]
+pub(super) async fn healthz() -> Response {
+    Json(Health { status: "ok" }).into_response()
+}
+
+/// Whether the member is ready for calls, and why not.
+#[utoipa::path(
+    get, path = "/readyz", tag = "member",
+    responses(
+        (status = 200, description = "It is", body = Ready),
+        (status = 503, description = "`no_leader`, `behind`, `stopping`, `disk_full`, `overloaded`", body = ErrorBody),
+    )
+)]
+pub(super) async fn readyz(State(service): State<Arc<Service>>) -> Response {
+    let status = service.status();
+    match why_not(service.is_stopping(), &status) {
+        Some(error) => problem(error),
+        None => {
+            let (member, leader) = (status.member.to_string(), status.leader.map(|leader| leader.to_string()));
+            Json(Ready { ready: true, member, leader, held: status.held }).into_response()
+        }
+    }
+}
+
+fn why_not(stopping: bool, status: &replica::Status) -> Option<Problem> {
+    if stopping {
+        return Some(Problem::new(Code::Stopping, "not ready: the member is stopping"));
+    }
+    let trouble = status.trouble.or((!status.serving).then_some(Unavailable::NoLeader))?;
+    let code = match trouble {
+        Unavailable::Overloaded { .. } => Code::Overloaded,
+        Unavailable::NoLeader => Code::NoLeader,
+        Unavailable::Behind => Code::Behind,
+        Unavailable::Stopping => Code::Stopping,
+        Unavailable::DiskFull => Code::DiskFull,
+    };
+    Some(Problem::new(code, format!("not ready: {trouble}")).retry_after_ms(1_000))
+}

@@ -1,0 +1,214 @@
+//! The HTTP/JSON door: one call a request, for curl and for programs that need no session.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::{Call, Claim, Code, Count, Counted, ErrorBody, Extend, Free, Get, Grant, Lease, List, Page, Problem, Release, Released, Reply, Wait};
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
+use axum::http::{Method, StatusCode, Uri};
+use axum::response::Response;
+use serde::de::DeserializeOwned;
+use tokio::sync::oneshot;
+
+use super::reply::{problem, problem_as, reply};
+use super::Doors;
+use super::body::Body;
+use super::listen::stopped;
+use crate::service::{Done, Service, Waiting, clean, is_command, patience, stopping, unanswered};
+
+/// How long a wait lasts that names no time: proxies and clients give up on a silent request soon after.
+const WAIT_DEFAULT: Duration = Duration::from_millis(30_000);
+
+/// Take a free lease; or extend it, where this holder and instance hold it already.
+#[utoipa::path(
+    post, path = "/v1/claim", tag = "leases", request_body = Claim,
+    responses(
+        (status = 200, description = "Granted", body = Grant),
+        (status = 400, description = "`bad_request`, `bad_name`, `bad_ttl`", body = ErrorBody),
+        (status = 409, description = "`held`, `cooldown`, `queued`, `full`", body = ErrorBody),
+        (status = 413, description = "`too_large`", body = ErrorBody),
+        (status = 415, description = "The content type is not application/json", body = ErrorBody),
+        (status = 503, description = "Surely not done: `overloaded`, `late`, `behind`, `no_leader`, `stopping`, `disk_full`", body = ErrorBody),
+        (status = 504, description = "`unknown`: it may have been done", body = ErrorBody),
+    )
+)]
+pub(super) async fn claim(State(service): State<Arc<Service>>, Body(claim): Body<Claim>) -> Response {
+    answer(&service, Call::Claim(claim)).await
+}
+
+/// Move a grant's deadline to at least its ttl from now.
+#[utoipa::path(
+    post, path = "/v1/extend", tag = "leases", request_body = Extend,
+    responses(
+        (status = 200, description = "Extended", body = Grant),
+        (status = 400, description = "`bad_request`, `bad_name`, `bad_ttl`", body = ErrorBody),
+        (status = 409, description = "`lost`, `stale_token`, `ending`, `not_yours`", body = ErrorBody),
+        (status = 413, description = "`too_large`", body = ErrorBody),
+        (status = 415, description = "The content type is not application/json", body = ErrorBody),
+        (status = 503, description = "Surely not done: `overloaded`, `late`, `behind`, `no_leader`, `stopping`, `disk_full`", body = ErrorBody),
+        (status = 504, description = "`unknown`: it may have been done", body = ErrorBody),
+    )
+)]
+pub(super) async fn extend(State(service): State<Arc<Service>>, Body(extend): Body<Extend>) -> Response {
+    answer(&service, Call::Extend(extend)).await
+}
+
+/// End a grant, so that the next one may claim.
+#[utoipa::path(
+    post, path = "/v1/release", tag = "leases", request_body = Release,
+    responses(
+        (status = 200, description = "Released", body = Released),
+        (status = 400, description = "`bad_request`, `bad_name`", body = ErrorBody),
+        (status = 409, description = "`lost`, `stale_token`, `not_yours`", body = ErrorBody),
+        (status = 413, description = "`too_large`", body = ErrorBody),
+        (status = 415, description = "The content type is not application/json", body = ErrorBody),
+        (status = 503, description = "Surely not done: `overloaded`, `late`, `behind`, `no_leader`, `stopping`, `disk_full`", body = ErrorBody),
+        (status = 504, description = "`unknown`: it may have been done", body = ErrorBody),
+    )
+)]
+pub(super) async fn release(State(service): State<Arc<Service>>, Body(release): Body<Release>) -> Response {
+    answer(&service, Call::Release(release)).await
+}
+
+/// See one lease. A lease that nobody holds is answered as free, known or not.
+#[utoipa::path(
+    get, path = "/v1/leases/{namespace}/{name}", tag = "leases",
+    params(
+        ("namespace" = String, Path, description = "The lease's namespace, percent-encoded"),
+        ("name" = String, Path, description = "The lease's name, percent-encoded; slashes may stand as they are"),
+    ),
+    responses(
+        (status = 200, description = "The lease", body = Lease),
+        (status = 400, description = "`bad_name`, `bad_request`", body = ErrorBody),
+        (status = 503, description = "`overloaded`, `behind`, `no_leader`, `stopping`", body = ErrorBody),
+    )
+)]
+pub(super) async fn get(
+    State(service): State<Arc<Service>>,
+    path: Result<Path<(String, String)>, PathRejection>,
+) -> Response {
+    match path {
+        Ok(Path((namespace, name))) => answer(&service, Call::Get(Get { namespace, name })).await,
+        Err(rejection) => problem(Problem::new(Code::BadRequest, clean(&rejection.body_text()))),
+    }
+}
+
+/// A path that ends where the name should stand: the name is empty, and the answer says so.
+pub(super) async fn get_unnamed(State(service): State<Arc<Service>>, Path(namespace): Path<String>) -> Response {
+    answer(&service, Call::Get(Get { namespace, name: String::new() })).await
+}
+
+/// See many leases, a page at a time, ordered by namespace and name.
+#[utoipa::path(
+    get, path = "/v1/leases", tag = "leases", params(List),
+    responses(
+        (status = 200, description = "A page", body = Page),
+        (status = 400, description = "`bad_request`, `bad_name`", body = ErrorBody),
+        (status = 503, description = "`overloaded`, `behind`, `no_leader`, `stopping`", body = ErrorBody),
+    )
+)]
+pub(super) async fn list(State(service): State<Arc<Service>>, uri: Uri) -> Response {
+    match read_query::<List>(&uri) {
+        Ok(list) => answer(&service, Call::List(list)).await,
+        Err(error) => problem(error),
+    }
+}
+
+/// How many leases are held.
+#[utoipa::path(
+    get, path = "/v1/count", tag = "leases", params(Count),
+    responses(
+        (status = 200, description = "The count", body = Counted),
+        (status = 400, description = "`bad_request`, `bad_name`", body = ErrorBody),
+        (status = 503, description = "`overloaded`, `behind`, `no_leader`, `stopping`", body = ErrorBody),
+    )
+)]
+pub(super) async fn count(State(service): State<Arc<Service>>, uri: Uri) -> Response {
+    match read_query::<Count>(&uri) {
+        Ok(count) => answer(&service, Call::Count(count)).await,
+        Err(error) => problem(error),
+    }
+}
+
+/// Be told once a lease is free: the answer comes when it is, or when `timeout_ms` has passed.
+#[utoipa::path(
+    get, path = "/v1/wait", tag = "leases", params(Wait),
+    responses(
+        (status = 200, description = "The lease is free", body = Free),
+        (status = 400, description = "`bad_request`, `bad_name`", body = ErrorBody),
+        (status = 409, description = "`still_held`", body = ErrorBody),
+        (status = 503, description = "`overloaded`, `behind`, `no_leader`, `stopping`", body = ErrorBody),
+    )
+)]
+pub(super) async fn wait(State(doors): State<Doors>, uri: Uri) -> Response {
+    let (sender, receiver) = oneshot::channel();
+    let begun = read_query::<Wait>(&uri)
+        .and_then(|wait| doors.service.wait(&wait, move |done| drop(sender.send(done))));
+    let (waiting, timeout) = match begun {
+        Ok(begun) => begun,
+        Err(error) => return problem(error),
+    };
+    // Dropped with this future, where the client goes away: a wait for nobody would stay in the table for ever.
+    let waiting = GivenUp(waiting);
+    let mut stop = doors.stop;
+    tokio::select! {
+        done = receiver => reply(worded(done, false)),
+        () = tokio::time::sleep(timeout.unwrap_or(WAIT_DEFAULT)) => problem(waiting.0.still_held()),
+        () = stopped(&mut stop) => problem(stopping()),
+    }
+}
+
+struct GivenUp(Waiting);
+
+impl Drop for GivenUp {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
+}
+
+/// No such path.
+pub(super) async fn not_found(uri: Uri) -> Response {
+    let message = format!("there is no path {}: GET /v1/openapi.json lists them", clean(uri.path()));
+    problem(Problem::new(Code::NotFound, message))
+}
+
+/// The path is right, and the method is not.
+pub(super) async fn method_not_allowed(method: Method, uri: Uri) -> Response {
+    let message = format!("{} does not take {method}: GET /v1/openapi.json lists what it takes", clean(uri.path()));
+    problem_as(StatusCode::METHOD_NOT_ALLOWED, Problem::new(Code::BadRequest, message))
+}
+
+async fn answer(service: &Service, call: Call) -> Response {
+    let (patience, is_command) = (patience(&call), is_command(&call));
+    let (sender, receiver) = oneshot::channel();
+    service.submit(call, move |done| drop(sender.send(done)));
+    match tokio::time::timeout(patience, receiver).await {
+        Ok(done) => reply(worded(done, is_command)),
+        Err(_) => problem(unanswered(is_command)),
+    }
+}
+
+/// A sink that was dropped unanswered is a replica that is gone: that is no answer either.
+fn worded(done: Result<Done, oneshot::error::RecvError>, is_command: bool) -> Reply {
+    match done {
+        Ok(done) => done.reply(&mut rand::random),
+        Err(_) => Reply::Error(unanswered(is_command)),
+    }
+}
+
+fn read_query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Problem> {
+    let query: Result<Query<T>, QueryRejection> = Query::try_from_uri(uri);
+    match query {
+        Ok(Query(query)) => Ok(query),
+        Err(rejection) => {
+            let text = rejection.body_text();
+            let why = text.strip_prefix("Failed to deserialize query string: ").unwrap_or(&text);
+            let error = Problem::new(Code::BadRequest, format!("the query is wrong: {}", clean(why)));
+            Err(match why.split_once(": ") {
+                Some((field, _)) => error.in_field(clean(field)),
+                None => error,
+            })
+        }
+    }
+}

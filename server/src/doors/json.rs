@@ -1,0 +1,156 @@
+//! Reading callers' JSON, at both doors: what is wrong, in which field, and what to do.
+
+use api::{Code, Problem};
+use lease::FRAME_DEPTH_MAX;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use crate::service::clean;
+
+/// Reads a `T` from `bytes`.
+///
+/// # Errors
+/// `bad_request` or `not_found`, with the path of the field that is wrong.
+pub(crate) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        let message = format!("the text is not UTF-8 at byte {}: send JSON in UTF-8", error.valid_up_to());
+        Problem::new(Code::BadRequest, message)
+    })?;
+    read_text(text)
+}
+
+/// Reads a `T` from `text`.
+///
+/// # Errors
+/// As [`read`].
+pub(crate) fn read_text<T: DeserializeOwned>(text: &str) -> Result<T, Problem> {
+    // Before the parser, which would follow any nesting down its own stack.
+    check_depth(text)?;
+    // The path costs time and memory, so only a text that is wrong is read with it.
+    serde_json::from_str(text).map_err(|_| explain::<T>(text))
+}
+
+/// The call's number in a frame that is otherwise wrong, where it can be read.
+pub(crate) fn call_id(text: &str) -> Option<u64> {
+    #[derive(Deserialize)]
+    struct Numbered {
+        id: u64,
+    }
+    check_depth(text).ok()?;
+    serde_json::from_str::<Numbered>(text).ok().map(|numbered| numbered.id)
+}
+
+fn explain<T: DeserializeOwned>(text: &str) -> Problem {
+    let mut json = serde_json::Deserializer::from_str(text);
+    let error = match serde_path_to_error::deserialize::<_, T>(&mut json) {
+        Err(error) => error,
+        // The value is whole, and something follows it.
+        Ok(_) => {
+            let why = json.end().map_or_else(|error| error.to_string(), |()| "it could not be read".to_owned());
+            return Problem::new(Code::BadRequest, format!("{}: send one JSON object", clean(&why)));
+        }
+    };
+    let path = error.path().to_string();
+    let why = error.inner().to_string();
+    let code = match path.as_str() {
+        "call" if why.starts_with("unknown variant") => Code::NotFound,
+        _ => Code::BadRequest,
+    };
+    match path.as_str() {
+        "." | "" => Problem::new(code, clean(&why)),
+        path => {
+            let path = clean(path);
+            Problem::new(code, format!("{path}: {}", clean(&why))).in_field(path)
+        }
+    }
+}
+
+/// Bad-input row 18: nesting is bounded before anything is read.
+fn check_depth(text: &str) -> Result<(), Problem> {
+    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b'{' | b'[' if !in_string => depth += 1,
+            b'}' | b']' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > FRAME_DEPTH_MAX {
+            let message = format!("the JSON nests deeper than {FRAME_DEPTH_MAX} at byte {at}: flatten it");
+            return Err(Problem::new(Code::BadRequest, message));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use api::{Claim, ClientFrame, Extend};
+
+    use super::*;
+
+    fn frame(text: &str) -> Problem {
+        read_text::<ClientFrame>(text).unwrap_err()
+    }
+
+    /// Bad-input row 18.
+    #[test]
+    fn row_18_nesting_is_bounded() {
+        let deep = format!("{}1{}", "[".repeat(10_000), "]".repeat(10_000));
+        let problem = frame(&deep);
+        assert_eq!(problem.message, "the JSON nests deeper than 16 at byte 16: flatten it");
+        assert_eq!(call_id(&format!(r#"{{"id":1,"call":{deep}}}"#)), None);
+        // Brackets in a string do not nest, not even behind an escaped quote.
+        let name = r#"\"[[[[[[[[[[[[[[[[[[[["#;
+        let text = format!(r#"{{"name":"{name}","holder":"h"}}"#);
+        assert!(read_text::<Claim>(&text).is_ok(), "{text}");
+    }
+
+    /// Bad-input rows 19 and 20.
+    #[test]
+    fn rows_19_20_what_is_wrong_is_named_with_its_path() {
+        let cases = [
+            (r#"{"id":1,"call":{"claim":{"nme":"a"}}}"#, "call.claim.nme", "unknown field `nme`, expected one of"),
+            (r#"{"id":1,"call":{"claim":{"name":"a"}}}"#, "call.claim", "missing field `holder`"),
+            (r#"{"id":1,"call":{"claim":{"name":7,"holder":"h"}}}"#, "call.claim.name", "invalid type: integer `7`"),
+            (r#"{"id":-1,"call":{"hello":{}}}"#, "id", "invalid value: integer `-1`, expected u64"),
+            (r#"{"id":1.5,"call":{"hello":{}}}"#, "id", "invalid type: floating point `1.5`, expected u64"),
+            (r#"{"id":18446744073709551616,"call":{"hello":{}}}"#, "id", "invalid type: floating point"),
+            (r#"{"id":1,"call":{"extend":{"name":"a","token":4.0}}}"#, "call.extend.token", "a decimal string"),
+            (r#"{"id":1,"call":{"extend":{"name":"a","token":41}}}"#, "call.extend.token", "a decimal string"),
+            (r#"{"id":1,"call":{"extend":{"name":"a","token":"-1"}}}"#, "call.extend.token", "a decimal string"),
+            (r#"{"id":1,"call":{"bulk":[{"release":{"name":"a"}}]}}"#, "call.bulk[0].release", "missing field `token`"),
+            (r#"{"id":1,"version":2,"call":{"count":{}}}"#, "version", "unknown field `version`"),
+        ];
+        for (text, field, why) in cases {
+            let problem = frame(text);
+            assert_eq!((problem.code, problem.field.as_deref()), (Code::BadRequest, Some(field)), "{}", problem.message);
+            assert!(problem.message.contains(why), "{}", problem.message);
+        }
+    }
+
+    #[test]
+    fn row_19_an_unknown_call_is_not_found_and_the_known_ones_are_listed() {
+        let problem = frame(r#"{"id":1,"call":{"steal":{}}}"#);
+        assert_eq!(problem.code, Code::NotFound);
+        assert!(problem.message.contains("`steal`, expected one of `hello`, `claim`"), "{}", problem.message);
+    }
+
+    #[test]
+    fn text_behind_the_object_and_text_that_is_no_json_are_refused() {
+        let problem = read_text::<Extend>(r#"{"name":"a","token":"1"} x"#).unwrap_err();
+        assert!(problem.message.starts_with("trailing characters at line 1 column 26"), "{}", problem.message);
+        assert!(frame("{").message.contains("EOF while parsing"));
+        assert!(frame("").message.contains("EOF while parsing"));
+        assert_eq!(read::<Claim>(b"{\"name\":\"\xff\"}").unwrap_err().message.split(':').next(), Some("the text is not UTF-8 at byte 9"));
+    }
+
+    #[test]
+    fn the_number_of_a_wrong_call_is_found() {
+        assert_eq!(call_id(r#"{"call":{"claim":{"nme":1}},"id":7}"#), Some(7));
+        assert_eq!(call_id(r#"{"id":"7"}"#), None);
+        assert_eq!(call_id(r#"{"id":7"#), None);
+    }
+}

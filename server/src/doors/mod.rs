@@ -1,0 +1,59 @@
+//! The doors: one port, one router, one folder or file a door. Each turns what it hears into calls of the service.
+
+mod body;
+mod health;
+mod http;
+mod json;
+pub(crate) mod listen;
+mod openapi;
+mod reply;
+pub(crate) mod session;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, FromRef};
+use axum::routing::{get, post};
+use tokio::sync::watch;
+
+pub use openapi::openapi_json;
+pub(crate) use session::{Registry, Times};
+
+use crate::service::Service;
+
+/// What every door needs.
+#[derive(Clone)]
+pub(crate) struct Doors {
+    pub(crate) service: Arc<Service>,
+    pub(crate) sessions: Arc<Registry>,
+    pub(crate) times: Times,
+    /// Turns true when the member begins to stop.
+    pub(crate) stop: watch::Receiver<bool>,
+}
+
+impl FromRef<Doors> for Arc<Service> {
+    fn from_ref(doors: &Doors) -> Arc<Service> {
+        Arc::clone(&doors.service)
+    }
+}
+
+/// Every path of the client port.
+pub(crate) fn router(doors: Doors) -> Router {
+    Router::new()
+        .route("/v1/claim", post(http::claim))
+        .route("/v1/extend", post(http::extend))
+        .route("/v1/release", post(http::release))
+        .route("/v1/leases", get(http::list))
+        .route("/v1/leases/{namespace}/", get(http::get_unnamed))
+        .route("/v1/leases/{namespace}/{*name}", get(http::get))
+        .route("/v1/count", get(http::count))
+        .route("/v1/wait", get(http::wait))
+        .route("/v1/session", get(session::session))
+        .route("/v1/openapi.json", get(openapi::openapi))
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .fallback(http::not_found)
+        .method_not_allowed_fallback(http::method_not_allowed)
+        .layer(DefaultBodyLimit::max(lease::FRAME_BYTES_MAX))
+        .with_state(doors)
+}

@@ -1,0 +1,50 @@
+//! The description of the HTTP calls that the server serves and docs/openapi.json keeps: made from the handlers and from
+//! `api`'s types, so that it cannot fall behind them. The session's frames are described with it.
+
+use api::{ClientFrame, ServerFrame};
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use utoipa::OpenApi;
+
+use super::{health, http, session};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Tenure",
+        description = "Leases and leadership: claim a name for a time, extend it, wait for it, hand it on. Tokens and other u64 \
+            are decimal strings; durations are whole milliseconds, in fields named `…_ms`. docs/api.md tells it in examples.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0"),
+    ),
+    paths(
+        http::claim, http::extend, http::release, http::get, http::list, http::count, http::wait,
+        session::session, health::healthz, health::readyz, openapi,
+    ),
+    components(schemas(ClientFrame, ServerFrame)),
+    tags(
+        (name = "leases", description = "One call a request"),
+        (name = "session", description = "Many calls on one WebSocket"),
+        (name = "member", description = "The member itself"),
+    ),
+)]
+struct Described;
+
+/// The OpenAPI document as the server serves it, and as docs/openapi.json keeps it.
+pub fn openapi_json() -> String {
+    let mut json = Described::openapi().to_pretty_json().unwrap_or_else(|error| {
+        debug_assert!(false, "the document is always JSON: {error}");
+        format!("{{\"error\": \"{error}\"}}")
+    });
+    json.push('\n');
+    json
+}
+
+/// This document.
+#[utoipa::path(
+    get, path = "/v1/openapi.json", tag = "member",
+    responses((status = 200, description = "An OpenAPI document", content_type = "application/json"))
+)]
+pub(super) async fn openapi() -> Response {
+    let json = HeaderValue::from_static("application/json");
+    ([(header::CONTENT_TYPE, json)], openapi_json()).into_response()
+}

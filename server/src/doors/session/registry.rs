@@ -1,0 +1,83 @@
+//! Which sessions there are, so that all can be told to go.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use super::outbox::Outbox;
+
+/// Every session of this process.
+#[derive(Default)]
+pub(crate) struct Registry {
+    sessions: Mutex<Sessions>,
+    emptied: Notify,
+}
+
+#[derive(Default)]
+struct Sessions {
+    next: u64,
+    live: BTreeMap<u64, Arc<Outbox>>,
+    going: Option<Arc<str>>,
+}
+
+/// A session's place in the registry, which it leaves when this is dropped.
+pub(super) struct Place {
+    registry: Arc<Registry>,
+    number: u64,
+}
+
+impl Registry {
+    fn sessions(&self) -> MutexGuard<'_, Sessions> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a session in. One that comes while the others go is told to go at once.
+    pub(super) fn join(self: &Arc<Self>, outbox: &Arc<Outbox>) -> Place {
+        let mut sessions = self.sessions();
+        let number = sessions.next;
+        sessions.next += 1;
+        sessions.live.insert(number, Arc::clone(outbox));
+        if let Some(why) = &sessions.going {
+            outbox.go(why);
+        }
+        Place { registry: Arc::clone(self), number }
+    }
+
+    /// Tells every session to go.
+    pub(crate) fn go(&self, why: &str) {
+        let why: Arc<str> = why.into();
+        let mut sessions = self.sessions();
+        sessions.going = Some(Arc::clone(&why));
+        for outbox in sessions.live.values() {
+            outbox.go(&why);
+        }
+    }
+
+    /// How many sessions there are.
+    pub(crate) fn count(&self) -> usize {
+        self.sessions().live.len()
+    }
+
+    /// Once there is no session.
+    pub(crate) async fn empty(&self) {
+        loop {
+            // Asked for before the look, so that a session that leaves in between is not missed.
+            let emptied = self.emptied.notified();
+            if self.count() == 0 {
+                return;
+            }
+            emptied.await;
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut sessions = self.registry.sessions();
+        sessions.live.remove(&self.number);
+        if sessions.live.is_empty() {
+            self.registry.emptied.notify_waiters();
+        }
+    }
+}

@@ -1,0 +1,343 @@
+//! A session's task: one hand-written future, so that it holds its socket once and nothing else over an await.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use api::{Code, Going, Problem, Push, Reply, ServerFrame};
+use axum::extract::ws::{CloseFrame, Message, WebSocket};
+use futures_util::{Sink, Stream};
+use lease::Ttl;
+use tokio::time::Sleep;
+use tokio_tungstenite::tungstenite;
+
+use super::Times;
+use super::call;
+use super::outbox::{Outbox, Unanswered};
+use super::registry::Place;
+use crate::doors::Doors;
+use crate::doors::listen::Permit;
+use crate::service::{Done, Service, retry_after_ms, unanswered};
+
+/// Frames read in one turn, so that a busy session lets the others have theirs.
+const FRAMES_A_TURN: usize = 64;
+/// How long a session that was closed from here waits for its client to see it.
+const LINGER: Duration = Duration::from_secs(1);
+
+const CLOSE_GOING: u16 = 1001;
+const CLOSE_PROTOCOL: u16 = 1002;
+const CLOSE_NOT_TEXT: u16 = 1007;
+const CLOSE_TOO_LARGE: u16 = 1009;
+
+/// A session, as its task.
+pub(super) struct Session {
+    socket: WebSocket,
+    outbox: Arc<Outbox>,
+    service: Arc<Service>,
+    times: Times,
+    timer: Pin<Box<Sleep>>,
+    /// What the session itself says, ahead of replies.
+    own: VecDeque<Message>,
+    heard: Instant,
+    pinged: bool,
+    blocked: Option<Instant>,
+    /// The socket failed and reads no more; what is written may still arrive.
+    failed: bool,
+    /// When the next call's answer is due.
+    due: Option<Instant>,
+    phase: Phase,
+    _place: Place,
+    _permit: Option<Arc<Permit>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Calls are taken.
+    Open,
+    /// Answers are delivered until then.
+    Going { until: Instant },
+    /// The close frame is on its way; the client may answer it until then.
+    Closing { until: Instant },
+}
+
+/// The session has ended.
+struct Ended;
+
+impl Session {
+    pub(super) fn new(socket: WebSocket, doors: &Doors, permit: Option<Arc<Permit>>) -> Session {
+        let outbox = Outbox::new();
+        let now = Instant::now();
+        Session {
+            socket,
+            _place: doors.sessions.join(&outbox),
+            outbox,
+            service: Arc::clone(&doors.service),
+            times: doors.times,
+            timer: Box::pin(tokio::time::sleep_until((now + doors.times.ping_every).into())),
+            own: VecDeque::new(),
+            heard: now,
+            pinged: false,
+            blocked: None,
+            failed: false,
+            due: None,
+            phase: Phase::Open,
+            _permit: permit,
+        }
+    }
+
+    fn advance(&mut self, cx: &mut Context<'_>) -> Result<(), Ended> {
+        self.outbox.register(cx.waker());
+        for _ in 0..FRAMES_A_TURN {
+            let now = Instant::now();
+            self.look_around(now)?;
+            let sent = self.send(cx, now)?;
+            self.close_when_done()?;
+            // A client that does not read is not read from either: its replies would pile up here.
+            if sent.is_pending() || self.receive(cx, now)?.is_pending() {
+                if self.own.is_empty() || sent.is_pending() {
+                    return Ok(self.set_timer(cx));
+                }
+            }
+        }
+        cx.waker().wake_by_ref();
+        Ok(())
+    }
+
+    /// What time and the process ask for.
+    fn look_around(&mut self, now: Instant) -> Result<(), Ended> {
+        if let Some(why) = self.outbox.take_going() {
+            self.go(&why, now);
+        }
+        if self.due.is_some_and(|due| due <= now) {
+            self.answer_overdue(now);
+        }
+        let over = match self.phase {
+            Phase::Closing { until } => until <= now,
+            _ => false,
+        };
+        let stalled = self.blocked.is_some_and(|since| since + self.times.stall_after <= now);
+        let silent = self.heard + self.times.dead_after <= now;
+        if over || stalled || silent {
+            tracing::debug!(over, stalled, silent, "session ends");
+            return Err(Ended);
+        }
+        if !self.pinged && self.heard + self.times.ping_every <= now {
+            self.pinged = true;
+            self.own.push_back(Message::Ping(Default::default()));
+        }
+        Ok(())
+    }
+
+    fn answer_overdue(&mut self, now: Instant) {
+        let (over, next) = self.outbox.overdue(now);
+        self.due = next;
+        for call in over {
+            let problem = match call.what {
+                Unanswered::Call { is_command } => unanswered(is_command),
+                Unanswered::Wait(Some(waiting)) => {
+                    waiting.cancel();
+                    waiting.still_held()
+                }
+                Unanswered::Wait(None) => unanswered(false),
+            };
+            self.say(&ServerFrame::reply(call.id, Reply::Error(problem)));
+        }
+    }
+
+    /// Tells the client, gives its waits up, and leaves what is in flight some time.
+    fn go(&mut self, why: &str, now: Instant) {
+        if self.phase != Phase::Open {
+            return;
+        }
+        self.phase = Phase::Going { until: now + self.times.going_for };
+        let spread = |millis| retry_after_ms(Ttl::from_millis(millis), rand::random());
+        let going = Going { why: why.to_owned(), reconnect_after_ms: spread(1_000) };
+        self.say(&ServerFrame::push(Push::Going(going)));
+        for (id, waiting) in self.outbox.cancel_all() {
+            if let Some(waiting) = waiting {
+                waiting.cancel();
+            }
+            let problem = Problem::new(Code::Stopping, format!("the wait ended early: {why}; wait at another member"));
+            self.say(&ServerFrame::reply(id, Reply::Error(problem.retry_after_ms(spread(1_000)))));
+        }
+    }
+
+    fn close_when_done(&mut self) -> Result<(), Ended> {
+        let Phase::Going { until } = self.phase else { return Ok(()) };
+        let delivered = self.outbox.is_idle() && self.own.is_empty() && self.blocked.is_none();
+        if delivered || until <= Instant::now() {
+            self.close(CLOSE_GOING, "going: see the push before");
+        }
+        Ok(())
+    }
+
+    fn close(&mut self, code: u16, why: &'static str) {
+        self.own.push_back(Message::Close(Some(CloseFrame { code, reason: why.into() })));
+        self.phase = Phase::Closing { until: Instant::now() + LINGER };
+    }
+
+    fn say(&mut self, frame: &ServerFrame) {
+        if let Some(message) = text(frame) {
+            self.own.push_back(message);
+        }
+    }
+
+    /// Hands what there is to the socket. Pending while the client does not read it.
+    fn send(&mut self, cx: &mut Context<'_>, now: Instant) -> Result<Poll<()>, Ended> {
+        loop {
+            if Pin::new(&mut self.socket).poll_ready(cx).map_err(|_| Ended)?.is_pending() {
+                self.blocked.get_or_insert(now);
+                return Ok(Poll::Pending);
+            }
+            let Some(message) = self.next_message() else { break };
+            Pin::new(&mut self.socket).start_send(message).map_err(|_| Ended)?;
+        }
+        match Pin::new(&mut self.socket).poll_flush(cx).map_err(|_| Ended)? {
+            Poll::Pending => {
+                self.blocked.get_or_insert(now);
+                Ok(Poll::Pending)
+            }
+            Poll::Ready(()) => {
+                self.blocked = None;
+                Ok(Poll::Ready(()))
+            }
+        }
+    }
+
+    fn next_message(&mut self) -> Option<Message> {
+        if let Some(message) = self.own.pop_front() {
+            return Some(message);
+        }
+        // Behind the close frame nothing may follow.
+        if matches!(self.phase, Phase::Closing { .. }) {
+            return None;
+        }
+        let (id, done): (u64, Done) = self.outbox.pop()?;
+        text(&ServerFrame::reply(id, done.reply(&mut rand::random)))
+    }
+
+    fn receive(&mut self, cx: &mut Context<'_>, now: Instant) -> Result<Poll<()>, Ended> {
+        if self.failed {
+            return Ok(Poll::Pending);
+        }
+        let Poll::Ready(received) = Pin::new(&mut self.socket).poll_next(cx) else { return Ok(Poll::Pending) };
+        (self.heard, self.pinged) = (now, false);
+        match received {
+            Some(Ok(message)) => self.take(message, now),
+            Some(Err(error)) => self.fail(error)?,
+            None => return Err(Ended),
+        }
+        Ok(Poll::Ready(()))
+    }
+
+    fn take(&mut self, message: Message, now: Instant) {
+        if matches!(self.phase, Phase::Closing { .. }) {
+            return;
+        }
+        match message {
+            Message::Text(frame) => {
+                let at_once = call::begin(&self.service, &self.outbox, frame.as_str(), now, &mut self.due);
+                if let Some(frame) = at_once {
+                    self.say(&frame);
+                }
+            }
+            Message::Binary(bytes) => {
+                let message = format!("a binary frame of {} bytes: send JSON in text frames", bytes.len());
+                self.say(&ServerFrame::push(Push::Unreadable(Problem::new(Code::BadRequest, message))));
+            }
+            // The library answers pings and closes by itself, with the next flush.
+            Message::Ping(_) | Message::Pong(_) | Message::Close(_) => {}
+        }
+    }
+
+    /// The socket failed. Where the client can still be told, it is.
+    fn fail(&mut self, error: axum::Error) -> Result<(), Ended> {
+        let Ok(error) = error.into_inner().downcast::<tungstenite::Error>() else { return Err(Ended) };
+        let (code, problem) = match *error {
+            tungstenite::Error::Capacity(tungstenite::error::CapacityError::MessageTooLong { size, max_size }) => {
+                let message = format!("a frame of {size} bytes is over the limit, {max_size}: send it in parts");
+                (CLOSE_TOO_LARGE, Problem::new(Code::TooLarge, message))
+            }
+            tungstenite::Error::Utf8(_) => {
+                (CLOSE_NOT_TEXT, Problem::new(Code::BadRequest, "a text frame is not UTF-8: send JSON in UTF-8"))
+            }
+            tungstenite::Error::Protocol(tungstenite::error::ProtocolError::ResetWithoutClosingHandshake) => {
+                return Err(Ended);
+            }
+            tungstenite::Error::Protocol(why) => {
+                (CLOSE_PROTOCOL, Problem::new(Code::BadRequest, format!("the WebSocket's rules are broken: {why}")))
+            }
+            _ => return Err(Ended),
+        };
+        self.failed = true;
+        if !matches!(self.phase, Phase::Closing { .. }) {
+            self.say(&ServerFrame::push(Push::Unreadable(problem)));
+            self.close(code, "unreadable: see the push before");
+        }
+        Ok(())
+    }
+
+    /// Wakes this task at the earliest time at which there is something to do. A timer that is set earlier than needed
+    /// stays so: it costs one look, and moving it at every frame would cost more.
+    fn set_timer(&mut self, cx: &mut Context<'_>) {
+        loop {
+            let wanted = self.next_time();
+            if self.timer.is_elapsed() || wanted < self.timer.deadline().into_std() {
+                self.timer.as_mut().reset(wanted.into());
+            }
+            match self.timer.as_mut().poll(cx) {
+                Poll::Pending => return,
+                Poll::Ready(()) if self.next_time() <= Instant::now() => return cx.waker().wake_by_ref(),
+                Poll::Ready(()) => {}
+            }
+        }
+    }
+
+    fn next_time(&self) -> Instant {
+        let silence = match self.pinged {
+            false => self.times.ping_every,
+            true => self.times.dead_after,
+        };
+        let stall = self.blocked.map(|since| since + self.times.stall_after);
+        let phase = match self.phase {
+            Phase::Open => None,
+            Phase::Going { until } | Phase::Closing { until } => Some(until),
+        };
+        [self.due, stall, phase].into_iter().flatten().fold(self.heard + silence, Instant::min)
+    }
+}
+
+fn text(frame: &ServerFrame) -> Option<Message> {
+    match serde_json::to_string(frame) {
+        Ok(json) => Some(Message::Text(json.into())),
+        Err(error) => {
+            tracing::error!(%error, "a reply could not be written as JSON");
+            debug_assert!(false, "replies are always JSON: {error}");
+            None
+        }
+    }
+}
+
+impl Future for Session {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        match self.get_mut().advance(cx) {
+            Ok(()) => Poll::Pending,
+            Err(Ended) => Poll::Ready(()),
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // A wait for nobody would stay in the table for ever.
+        for (_, waiting) in self.outbox.cancel_all() {
+            if let Some(waiting) = waiting {
+                waiting.cancel();
+            }
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! Why a server did not start, or ended.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+
+use replica::StartError;
+use replica::log::OpenError;
+
+use crate::config::ConfigError;
+use crate::data::DataError;
+
+/// Why a server did not start, or did not end as it should.
+#[derive(Debug)]
+pub enum ServeError {
+    /// The configuration is wrong.
+    Config(ConfigError),
+    /// The data folder cannot be used.
+    Data(DataError),
+    /// The log or the snapshot in it cannot be used.
+    Replica(StartError),
+    /// The client port cannot be had.
+    Listen {
+        /// Which setting says so.
+        listener: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// A clock, a thread or a runtime could not be had.
+    System {
+        /// What was asked for.
+        what: &'static str,
+        /// What the system said.
+        error: io::Error,
+    },
+}
+
+/// What an exit code tells. The numbers are the command line's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExitKind {
+    /// The data says no: it is damaged, another's, or a newer program's. Trying again gives the same.
+    Refused,
+    /// What was asked for is wrong.
+    Usage,
+    /// It may go when something else has changed: a port is taken, a folder is in use, a disk is full.
+    Unavailable,
+}
+
+impl ServeError {
+    /// Which kind of exit it is.
+    pub fn exit_kind(&self) -> ExitKind {
+        match self {
+            ServeError::Config(_) => ExitKind::Usage,
+            ServeError::Data(DataError::NoFolder { .. } | DataError::Loose { .. } | DataError::Volatile { .. }) => {
+                ExitKind::Usage
+            }
+            ServeError::Data(DataError::Io { error, .. }) if error.kind() == io::ErrorKind::PermissionDenied => {
+                ExitKind::Usage
+            }
+            ServeError::Data(DataError::Io { .. } | DataError::Locked { .. }) => ExitKind::Unavailable,
+            ServeError::Data(_) => ExitKind::Refused,
+            ServeError::Replica(StartError::Log(OpenError::Io { .. }) | StartError::Engine(_)) => {
+                ExitKind::Unavailable
+            }
+            ServeError::Replica(_) => ExitKind::Refused,
+            ServeError::Listen { error, .. } => match error.kind() {
+                io::ErrorKind::AddrInUse => ExitKind::Unavailable,
+                _ => ExitKind::Usage,
+            },
+            ServeError::System { .. } => ExitKind::Unavailable,
+        }
+    }
+}
+
+impl fmt::Display for ServeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ServeError::Config(error) => error.fmt(f),
+            ServeError::Data(error) => error.fmt(f),
+            ServeError::Replica(error) => error.fmt(f),
+            ServeError::Listen { listener, address, error } => {
+                let remedy = match error.kind() {
+                    io::ErrorKind::AddrInUse => "another process has it: stop that one, or choose another port",
+                    io::ErrorKind::AddrNotAvailable => "this machine has no such address: choose one that it has",
+                    io::ErrorKind::PermissionDenied => {
+                        "ports below 1024 are privileged: choose a higher one, or grant CAP_NET_BIND_SERVICE"
+                    }
+                    _ => "choose another address",
+                };
+                write!(f, "the client listener ({listener}) cannot have {address}: {error}; {remedy}")
+            }
+            ServeError::System { what, error } => write!(f, "{what}: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for ServeError {}
+
+impl From<ConfigError> for ServeError {
+    fn from(error: ConfigError) -> ServeError {
+        ServeError::Config(error)
+    }
+}
+
+impl From<DataError> for ServeError {
+    fn from(error: DataError) -> ServeError {
+        ServeError::Data(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bad-input row 35: each case says which listener, and what to do.
+    #[test]
+    fn row_35_an_address_that_cannot_be_had_names_the_listener_and_the_remedy() {
+        let cases = [
+            (io::ErrorKind::AddrInUse, "another process has it", ExitKind::Unavailable),
+            (io::ErrorKind::AddrNotAvailable, "this machine has no such address", ExitKind::Usage),
+            (io::ErrorKind::PermissionDenied, "ports below 1024 are privileged", ExitKind::Usage),
+        ];
+        for (kind, remedy, exit) in cases {
+            let address = SocketAddr::from(([127, 0, 0, 1], 80));
+            let error = ServeError::Listen { listener: "listen", address, error: kind.into() };
+            let text = error.to_string();
+            assert!(text.starts_with("the client listener (listen) cannot have 127.0.0.1:80: "), "{text}");
+            assert!(text.contains(remedy), "{text}");
+            assert_eq!(error.exit_kind(), exit);
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! The process from start to end: what is opened in which order, what a signal does, and how it stops.
+//!
+//! ```text
+//! config ─▶ data folder ─▶ port ─▶ replica (own thread) ─▶ doors (runtime of their own) ─▶ "listening on …"
+//!                                                             │ SIGTERM, SIGINT
+//!   replica stops ◀─ sessions and requests end, bounded ◀─ nothing new is let in
+//! ```
+
+use std::future::pending;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::admission::{self, Gate};
+use crate::config::Config;
+use crate::data::Data;
+use crate::doors::{self, Doors, Registry, Times};
+use crate::error::ServeError;
+use crate::log::{self, SetLevel};
+use crate::replica_thread::{EXIT_BROKEN, ReplicaThread};
+use crate::service::Service;
+
+/// How much longer than its sessions an orderly stop waits for their closing frames and last requests.
+const STOP_SLACK: Duration = Duration::from_millis(1_500);
+
+/// A running server. Dropped without [`Server::stop`], it ends without a word to its clients.
+pub struct Server {
+    runtime: Runtime,
+    address: SocketAddr,
+    doors: Doors,
+    gate: Arc<Gate>,
+    stop: watch::Sender<bool>,
+    stop_within: Duration,
+    replica: ReplicaThread,
+    // The last to go: until the replica has stopped, the folder is ours.
+    data: Data,
+}
+
+/// Serves until SIGTERM or SIGINT, then stops in order: returns once every client was told and the log is closed. A second
+/// signal ends the process at once. Prints `listening on ADDRESS:PORT` to stdout once clients are served, and nothing else.
+///
+/// # Errors
+/// Why it did not start.
+pub fn serve(config: Config) -> Result<(), ServeError> {
+    let set_level = log::start(config.log_level, config.log_format);
+    end_with_broken_threads();
+    let server = Server::start(&config)?;
+    let runtime = server.runtime.handle().clone();
+    let signals = || Ok((StopSignals::new()?, signal(SignalKind::hangup())?));
+    let no_signals = |error| ServeError::System { what: "listening for signals", error };
+    let (mut stop, hangup) = runtime.block_on(async { signals() }).map_err(no_signals)?;
+    announce(&config, server.address);
+    runtime.block_on(until_stop(&mut stop, hangup, config, set_level));
+    runtime.spawn(async move {
+        let name = stop.next().await;
+        eprintln!("tenure: {name} again: the process ends at once");
+        std::process::exit(EXIT_BROKEN);
+    });
+    server.stop();
+    Ok(())
+}
+
+impl Server {
+    /// Starts a server; it serves once this returns.
+    ///
+    /// # Errors
+    /// Why it did not start. What it had opened is closed.
+    pub fn start(config: &Config) -> Result<Server, ServeError> {
+        let system = |what| move |error| ServeError::System { what, error };
+        let mut data = Data::open(config)?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .thread_name("doors")
+            .enable_all()
+            .build()
+            .map_err(system("making the doors' runtime"))?;
+        let listener = {
+            let _runtime = runtime.enter();
+            let unbound = |error| ServeError::Listen { listener: "listen", address: config.listen, error };
+            doors::listen::bind(config.listen).map_err(unbound)?
+        };
+        let address = listener.local_addr().map_err(system("asking for the port"))?;
+        let replica = ReplicaThread::start(config, &data)?;
+        // Before anything is acknowledged: from now on a folder without a log is a loss, and not a beginning.
+        data.begin()?;
+
+        let (stop, stopping) = watch::channel(false);
+        let identity = data.identity();
+        let doors = Doors {
+            service: Arc::new(Service::new(Arc::new(replica.handle()), identity.cluster, identity.member)),
+            sessions: Arc::new(Registry::default()),
+            times: times(config),
+            stop: stopping.clone(),
+        };
+        let gate = Gate::new(admission::connections_max(config.connections));
+        let router = doors::router(doors.clone());
+        runtime.spawn(doors::listen::accept(listener, router, Arc::clone(&gate), stopping));
+        tracing::info!(
+            %address,
+            cluster = format!("{:032x}", identity.cluster),
+            member = identity.member,
+            data = %config.data.display(),
+            connections = gate.limit(),
+            "serving"
+        );
+        Ok(Server { runtime, address, doors, gate, stop, stop_within: config.stop_within, replica, data })
+    }
+
+    /// Where clients connect: with the real port, where port 0 was asked for.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// How many client connections are open.
+    pub fn connections(&self) -> usize {
+        self.gate.inside()
+    }
+
+    /// How many sessions are open.
+    pub fn sessions(&self) -> usize {
+        self.doors.sessions.count()
+    }
+
+    /// Stops in order: nothing new is let in, sessions and waits are told, answers in flight are delivered within the
+    /// configured bound, and the replica closes its log.
+    pub fn stop(self) {
+        tracing::info!(connections = self.gate.inside(), sessions = self.sessions(), "stopping");
+        self.doors.service.stop();
+        let _ = self.stop.send(true);
+        self.doors.sessions.go("this member is stopping");
+        let all_gone = async {
+            self.doors.sessions.empty().await;
+            self.gate.empty().await;
+        };
+        let bound = self.stop_within + STOP_SLACK;
+        let gone = self.runtime.block_on(async { tokio::time::timeout(bound, all_gone).await });
+        if gone.is_err() {
+            tracing::warn!(connections = self.gate.inside(), "some connections did not end in time: closed as they are");
+        }
+        self.replica.stop();
+        self.runtime.shutdown_timeout(Duration::from_millis(200));
+        drop(self.data);
+        tracing::info!("stopped");
+    }
+}
+
+fn times(config: &Config) -> Times {
+    Times {
+        ping_every: config.ping_every,
+        dead_after: config.dead_after,
+        stall_after: config.stall_after,
+        going_for: config.stop_within,
+    }
+}
+
+/// stdout is data: one line that a program may read, and the same text in every version.
+fn announce(config: &Config, address: SocketAddr) {
+    let mut out = std::io::stdout().lock();
+    // Nobody may be reading; that is no reason not to serve.
+    drop(writeln!(out, "listening on {address}").and_then(|()| out.flush()));
+    if config.dev {
+        eprintln!("tenure is listening on {address}, for this machine only; its data is in {}. Try:", config.data.display());
+        eprintln!("  curl -sd '{{\"name\":\"db/primary\",\"holder\":\"me\"}}' -H content-type:application/json http://{address}/v1/claim");
+        eprintln!("  curl -s http://{address}/v1/leases");
+    }
+}
+
+/// A panic on the replica's or the log's thread is a broken invariant: a member that guesses on is worse than none.
+fn end_with_broken_threads() {
+    let tell = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        tell(panic);
+        if matches!(std::thread::current().name(), Some("replica" | "log")) {
+            eprintln!("tenure: an invariant is broken: the process ends at once; please report the lines above");
+            std::process::exit(EXIT_BROKEN);
+        }
+    }));
+}
+
+/// What asks the process to end.
+struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    fn new() -> std::io::Result<StopSignals> {
+        Ok(StopSignals { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            Some(()) = self.terminate.recv() => "SIGTERM",
+            Some(()) = self.interrupt.recv() => "SIGINT",
+            else => pending().await,
+        }
+    }
+}
+
+async fn until_stop(stop: &mut StopSignals, mut hangup: Signal, mut config: Config, set_level: SetLevel) {
+    loop {
+        tokio::select! {
+            Some(()) = hangup.recv() => reload(&mut config, &set_level),
+            name = stop.next() => return tracing::info!(signal = name, "asked to stop"),
+        }
+    }
+}
+
+/// Bad-input row 38: a bad file changes nothing, and is logged.
+fn reload(config: &mut Config, set_level: &SetLevel) {
+    match config.reload() {
+        Ok(newer) => {
+            if config.needs_restart(&newer) {
+                tracing::warn!("SIGHUP: only log.level changes in a running server; restart it for the rest");
+            }
+            set_level(newer.log_level);
+            config.log_level = newer.log_level;
+            tracing::info!(log.level = ?newer.log_level, "SIGHUP: the configuration was read anew");
+        }
+        Err(error) => tracing::error!(%error, "SIGHUP: the configuration is wrong; the old one stays"),
+    }
+}

@@ -1,0 +1,77 @@
+//! What came of a call, before it is worded.
+
+use api::{Problem, Reply};
+use lease::{Key, LeaseView, Token};
+use replica::{Answer, Reading, Unavailable, Waited};
+
+/// What came of a call. Made on the replica's thread, turned into a [`Reply`] by [`Done::reply`] on the door's.
+pub(crate) enum Done {
+    /// It was known at once.
+    Reply(Reply),
+    /// A claim, an extend or a release was answered.
+    Step {
+        /// What was asked for.
+        asked: Asked,
+        /// What the replica said.
+        answer: Answer,
+    },
+    /// A lease was read; none where neither table nor history knows it.
+    Lease {
+        /// Which.
+        key: Key,
+        /// What is known of it.
+        view: Option<Box<LeaseView>>,
+        /// The state that was read.
+        at: Reading,
+    },
+    /// Leases were listed, one more than `limit` where there are more.
+    Page {
+        /// What was found.
+        views: Vec<LeaseView>,
+        /// How many the page shows.
+        limit: usize,
+        /// The state that was read.
+        at: Reading,
+    },
+    /// Leases were counted.
+    Counted {
+        /// How many are held.
+        held: u64,
+        /// The state that was read.
+        at: Reading,
+    },
+    /// A wait ended.
+    Waited(Waited),
+    /// A read could not be made.
+    Unavailable(Unavailable),
+    /// Every step of a bulk call was answered, in order.
+    Bulk(Vec<Done>),
+}
+
+impl Done {
+    /// The call is answered with a problem.
+    pub(crate) fn refused(problem: Problem) -> Done {
+        Done::Reply(Reply::Error(problem))
+    }
+}
+
+/// What a step asked for, as far as its answer repeats it.
+pub(crate) struct Asked {
+    /// The lease's namespace.
+    pub(crate) namespace: String,
+    /// The lease's name.
+    pub(crate) name: String,
+    /// What to do.
+    pub(crate) verb: Verb,
+}
+
+/// What to do to a lease.
+#[derive(Clone, Copy)]
+pub(crate) enum Verb {
+    /// Take it.
+    Claim,
+    /// Keep this grant of it.
+    Extend(Token),
+    /// End this grant of it.
+    Release(Token),
+}

@@ -1,0 +1,159 @@
+//! A stand-in for the replica: it answers at once from a real table, or is mute, and keeps what it was asked.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use lease::{Batch, Key, Request, Revision, Table, Time};
+use replica::{Answer, Proposal, Read, Reading, ReplyFn, Status, Waited};
+
+use super::{Backend, Ticket};
+
+/// A replica for tests.
+pub(crate) struct Fake(Mutex<State>);
+
+struct State {
+    table: Table,
+    now: Time,
+    mute: bool,
+    /// What a mute replica keeps to itself.
+    proposals: Vec<Proposal>,
+    reads: Vec<Read>,
+    waits: Vec<(u64, Key, ReplyFn<Waited>)>,
+    cancelled: Vec<u64>,
+    tickets: u64,
+    next: Option<Answer>,
+}
+
+impl Fake {
+    pub(crate) fn new() -> Fake {
+        Fake(Mutex::new(State {
+            table: Table::new(0),
+            now: Time::from_nanos(1_000_000_000),
+            mute: false,
+            proposals: Vec::new(),
+            reads: Vec::new(),
+            waits: Vec::new(),
+            cancelled: Vec::new(),
+            tickets: 0,
+            next: None,
+        }))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on it answers nothing.
+    pub(crate) fn fall_silent(&self) {
+        self.state().mute = true;
+    }
+
+    /// Its next answer to a proposal, whatever that is.
+    pub(crate) fn answer_next(&self, answer: Answer) {
+        self.state().next = Some(answer);
+    }
+
+    /// Its lease clock goes on.
+    pub(crate) fn pass(&self, ttl: lease::Ttl) {
+        let mut state = self.state();
+        state.now = state.now.after(ttl);
+    }
+
+    /// What it was asked and did not answer.
+    pub(crate) fn kept(&self) -> Vec<Proposal> {
+        std::mem::take(&mut self.state().proposals)
+    }
+
+    /// The waits that it was told to give up.
+    pub(crate) fn cancelled(&self) -> Vec<u64> {
+        self.state().cancelled.clone()
+    }
+
+    fn answer(state: &mut State, proposal: &Proposal) -> Answer {
+        if let Some(answer) = state.next.take() {
+            return answer;
+        }
+        let request = Request { not_after: None, command: proposal.command.clone() };
+        let batch = Batch { term: 1, stamp: state.now, sweep: 10, requests: vec![request] };
+        let outcome = state.table.apply(1, &batch).outcomes.pop().unwrap();
+        Answer::Decided { outcome, at: reading(&state.table) }
+    }
+}
+
+fn reading(table: &Table) -> Reading {
+    Reading { revision: table.revision(), now: table.now() }
+}
+
+impl Backend for Fake {
+    fn propose(&self, proposal: Proposal) {
+        let answer = {
+            let mut state = self.state();
+            if state.mute {
+                return state.proposals.push(proposal);
+            }
+            Fake::answer(&mut state, &proposal)
+        };
+        (proposal.reply)(answer);
+        let freed: Vec<_> = {
+            let mut state = self.state();
+            let waits = std::mem::take(&mut state.waits);
+            let (free, held) = waits.into_iter().partition(|(_, key, _)| state.table.is_free(key));
+            state.waits = held;
+            let at = reading(&state.table);
+            free.into_iter().map(|(_, _, reply)| (reply, at)).collect()
+        };
+        for (reply, at) in freed {
+            reply(Waited::Free(at));
+        }
+    }
+
+    fn propose_all(&self, proposals: Vec<Proposal>) {
+        for proposal in proposals {
+            self.propose(proposal);
+        }
+    }
+
+    fn read(&self, read: Read) {
+        let mut state = self.state();
+        match state.mute {
+            true => state.reads.push(read),
+            false => (read.reply)(Ok((&state.table, reading(&state.table)))),
+        }
+    }
+
+    fn look(&self, look: &mut dyn FnMut(&Table, Reading)) {
+        let state = self.state();
+        look(&state.table, reading(&state.table));
+    }
+
+    fn wait(&self, key: Key, _: Option<Revision>, reply: ReplyFn<Waited>) -> Ticket {
+        let mut state = self.state();
+        state.tickets += 1;
+        let ticket = state.tickets;
+        match state.table.is_free(&key) && !state.mute {
+            true => {
+                let at = reading(&state.table);
+                drop(state);
+                reply(Waited::Free(at));
+            }
+            false => state.waits.push((ticket, key, reply)),
+        }
+        Ticket::Fake(ticket)
+    }
+
+    fn cancel(&self, ticket: Ticket) -> bool {
+        let Ticket::Fake(ticket) = ticket else { return false };
+        let mut state = self.state();
+        let before = state.waits.len();
+        state.waits.retain(|(waiting, ..)| *waiting != ticket);
+        let was_waiting = state.waits.len() < before;
+        if was_waiting {
+            state.cancelled.push(ticket);
+        }
+        was_waiting
+    }
+
+    fn status(&self) -> Status {
+        let state = self.state();
+        Status { member: 1, leader: Some(1), serving: !state.mute, ..Status::default() }
+    }
+}

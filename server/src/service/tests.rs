@@ -1,0 +1,257 @@
+//! The one path, over a replica that answers at once from a real table, or not at all.
+
+use std::sync::{Arc, mpsc};
+
+use api::{Call, Claim, Code, Extend, Get, Grant, List, Problem, Release, Reply, Step, Wait};
+use replica::{Answer, Reading, Unavailable};
+
+use super::fake::Fake;
+use super::*;
+
+struct Bench {
+    fake: Arc<Fake>,
+    service: Arc<Service>,
+}
+
+impl Bench {
+    fn new() -> Bench {
+        let fake = Arc::new(Fake::new());
+        Bench { service: Arc::new(Service::new(Arc::clone(&fake) as Arc<dyn Backend>, 7, 1)), fake }
+    }
+
+    fn call(&self, call: Call) -> Reply {
+        let (told, heard) = mpsc::channel();
+        self.service.submit(call, move |done| told.send(done).unwrap());
+        heard.try_recv().expect("the stand-in answers at once").reply(&mut || u32::MAX / 2)
+    }
+
+    fn granted(&self, call: Call) -> Grant {
+        match self.call(call) {
+            Reply::Granted(grant) => grant,
+            other => panic!("not granted: {other:?}"),
+        }
+    }
+
+    fn problem(&self, call: Call) -> Problem {
+        match self.call(call) {
+            Reply::Error(problem) => problem,
+            other => panic!("no problem: {other:?}"),
+        }
+    }
+}
+
+fn claim(name: &str, holder: &str, instance: u64) -> Claim {
+    let (namespace, name, holder) = ("default".to_owned(), name.to_owned(), holder.to_owned());
+    Claim { namespace, name, holder, instance: Some(instance), seq: Some(1), ..Claim::default() }
+}
+
+fn extend(grant: &Grant, instance: u64) -> Extend {
+    let (namespace, name) = (grant.namespace.clone(), grant.name.clone());
+    Extend { namespace, name, token: grant.token, instance: Some(instance), ..Extend::default() }
+}
+
+fn release(grant: &Grant, instance: u64) -> Release {
+    let (namespace, name) = (grant.namespace.clone(), grant.name.clone());
+    Release { namespace, name, token: grant.token, instance: Some(instance), ..Release::default() }
+}
+
+#[test]
+fn a_grant_says_how_long_to_believe_and_when_to_extend() {
+    let bench = Bench::new();
+    let grant = bench.granted(Call::Claim(claim("a", "h1", 1)));
+    assert_eq!((grant.ttl_ms, grant.hold_ms, grant.extend_after_ms, grant.confirmed), (15_000, 14_702, 4_999, true));
+    let again = bench.granted(Call::Extend(extend(&grant, 1)));
+    assert_eq!(again.token, grant.token);
+    assert!(matches!(bench.call(Call::Release(release(&grant, 1))), Reply::Released(r) if r.token == grant.token));
+}
+
+#[test]
+fn an_extend_without_a_ttl_keeps_the_grants_own() {
+    let bench = Bench::new();
+    let grant = bench.granted(Call::Claim(Claim { ttl_ms: Some(30_000), ..claim("a", "h1", 1) }));
+    assert_eq!(bench.granted(Call::Extend(extend(&grant, 1))).ttl_ms, 30_000);
+    let shorter = Extend { ttl_ms: Some(20_000), ..extend(&grant, 1) };
+    assert_eq!(bench.granted(Call::Extend(shorter)).ttl_ms, 20_000);
+}
+
+#[test]
+fn row_22_a_held_lease_is_refused_with_everything_that_helps() {
+    let bench = Bench::new();
+    let grant = bench.granted(Call::Claim(claim("a", "h1", 1)));
+    bench.fake.pass(Ttl::from_millis(5_000));
+    let problem = bench.problem(Call::Claim(claim("a", "h2", 2)));
+    assert_eq!((problem.code, problem.by_you), (Code::Held, Some(false)));
+    assert_eq!((problem.holder.as_deref(), problem.token), (Some("h1"), Some(grant.token)));
+    assert_eq!(problem.remaining_ms, Some(10_000));
+    assert!(problem.revision.is_some());
+    assert!(problem.message.contains("\"a\"") && problem.message.contains("\"h1\""), "{}", problem.message);
+    let problem = bench.problem(Call::Claim(claim("a", "h1", 9)));
+    assert_eq!(problem.by_you, Some(true));
+    assert!(problem.message.contains("another life of your own holder name"), "{}", problem.message);
+}
+
+#[test]
+fn row_23_lost_and_stale_tokens_are_told_apart() {
+    let bench = Bench::new();
+    let grant = bench.granted(Call::Claim(claim("a", "h1", 1)));
+    bench.fake.pass(Ttl::from_millis(16_000));
+    let problem = bench.problem(Call::Extend(extend(&grant, 1)));
+    let end = problem.end.clone().unwrap();
+    assert_eq!((problem.code, end.why.as_str(), end.token), (Code::Lost, "expired", grant.token));
+    assert!(problem.message.contains("has ended: expired"), "{}", problem.message);
+    let newer = bench.granted(Call::Claim(Claim { seq: Some(2), ..claim("a", "h1", 1) }));
+    let problem = bench.problem(Call::Extend(extend(&grant, 1)));
+    assert_eq!((problem.code, problem.token), (Code::StaleToken, Some(newer.token)));
+}
+
+#[test]
+fn row_11_a_release_of_anothers_lease_is_refused() {
+    let bench = Bench::new();
+    let grant = bench.granted(Call::Claim(claim("a", "h1", 1)));
+    bench.fake.answer_next(Answer::NotYours { at: Reading::default() });
+    let problem = bench.problem(Call::Release(release(&grant, 2)));
+    assert_eq!(problem.code, Code::NotYours);
+    assert!(problem.message.contains(&format!("the grant of token {}", grant.token)), "{}", problem.message);
+}
+
+#[test]
+fn row_28_a_namespaces_own_range_is_named() {
+    let bench = Bench::new();
+    let problem = bench.problem(Call::Claim(Claim { ttl_ms: Some(500), ..claim("a", "h1", 1) }));
+    assert_eq!((problem.code, problem.field.as_deref()), (Code::BadTtl, Some("ttl_ms")));
+    assert!(problem.message.contains("500") && problem.message.contains("1000 to 86400000"), "{}", problem.message);
+}
+
+#[test]
+fn what_a_member_could_not_do_is_worth_another_try() {
+    let bench = Bench::new();
+    let cases = [
+        (Unavailable::Overloaded { retry_after: Ttl::from_millis(100) }, Code::Overloaded),
+        (Unavailable::NoLeader, Code::NoLeader),
+        (Unavailable::Behind, Code::Behind),
+        (Unavailable::Stopping, Code::Stopping),
+        (Unavailable::DiskFull, Code::DiskFull),
+    ];
+    for (why, code) in cases {
+        bench.fake.answer_next(Answer::Unavailable(why));
+        let problem = bench.problem(Call::Claim(claim("a", "h1", 1)));
+        assert_eq!(problem.code, code);
+        assert!(problem.retry_after_ms.is_some_and(|millis| millis > 0), "{problem}");
+        assert!(problem.message.contains("not done"), "{problem}");
+    }
+    bench.fake.answer_next(Answer::Unknown);
+    assert_eq!(bench.problem(Call::Claim(claim("a", "h1", 1))).code, Code::Unknown);
+}
+
+#[test]
+fn a_bulk_call_answers_each_step_in_order() {
+    let bench = Bench::new();
+    let held = bench.granted(Call::Claim(Claim { ttl_ms: Some(7_000), ..claim("held", "h1", 1) }));
+    let steps = vec![
+        Step::Claim(claim("a", "h1", 1)),
+        Step::Claim(claim("", "h1", 1)),
+        Step::Claim(claim("held", "h2", 2)),
+        Step::Extend(extend(&held, 1)),
+        Step::Release(release(&held, 1)),
+    ];
+    let Reply::Bulk(replies) = bench.call(Call::Bulk(steps)) else { panic!("not bulk") };
+    let codes: Vec<_> = replies
+        .iter()
+        .map(|reply| match reply {
+            Reply::Granted(grant) => format!("granted {}", grant.ttl_ms),
+            Reply::Released(_) => "released".to_owned(),
+            Reply::Error(problem) => problem.code.to_string(),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(codes, ["granted 15000", "bad_name", "held", "granted 7000", "released"]);
+    assert_eq!(bench.call(Call::Bulk(Vec::new())), Reply::Bulk(Vec::new()));
+}
+
+#[test]
+fn row_18_a_bulk_call_has_a_limit() {
+    let bench = Bench::new();
+    let steps = vec![Step::Claim(claim("a", "h1", 1)); 10_001];
+    let problem = bench.problem(Call::Bulk(steps));
+    assert_eq!(problem.code, Code::TooLarge);
+    assert!(problem.message.contains("10001 steps, and the limit is 10000"), "{problem}");
+    assert!(matches!(bench.call(Call::Get(Get { namespace: "default".into(), name: "a".into() })),
+        Reply::Lease(lease) if lease.held.is_none()), "none of it was done");
+}
+
+#[test]
+fn pages_follow_each_other_to_the_end() {
+    let bench = Bench::new();
+    for number in 0..5 {
+        bench.granted(Call::Claim(claim(&format!("lease/{number}"), "h1", 1)));
+    }
+    bench.granted(Call::Claim(claim("other", "h2", 2)));
+    let mut list = List { prefix: Some("lease/".into()), limit: Some(2), ..List::default() };
+    let mut names = Vec::new();
+    loop {
+        let Reply::Page(page) = bench.call(Call::List(list.clone())) else { panic!("no page") };
+        assert!(page.leases.len() <= 2);
+        names.extend(page.leases.into_iter().map(|lease| lease.name));
+        match page.next {
+            Some(next) => list.after = Some(next),
+            None => break,
+        }
+    }
+    assert_eq!(names, ["lease/0", "lease/1", "lease/2", "lease/3", "lease/4"]);
+    let count = api::Count { holder: Some("h1".into()), ..api::Count::default() };
+    assert!(matches!(bench.call(Call::Count(count)), Reply::Counted(counted) if counted.held == 5));
+}
+
+#[test]
+fn a_wait_ends_when_the_lease_is_released_or_is_given_up() {
+    let bench = Bench::new();
+    let grant = bench.granted(Call::Claim(claim("a", "h1", 1)));
+    let wait = Wait { namespace: "default".into(), name: "a".into(), timeout_ms: Some(50), ..Wait::default() };
+    let (told, heard) = mpsc::channel();
+    let (waiting, timeout) = bench.service.wait(&wait, move |done| told.send(done).unwrap()).unwrap();
+    assert_eq!(timeout, Some(Duration::from_millis(50)));
+    assert!(heard.try_recv().is_err());
+    let problem = waiting.still_held();
+    assert_eq!((problem.code, problem.holder.as_deref()), (Code::StillHeld, Some("h1")));
+    assert_eq!((problem.token, problem.remaining_ms), (Some(grant.token), Some(15_000)));
+    bench.call(Call::Release(release(&grant, 1)));
+    assert!(matches!(heard.try_recv().unwrap().reply(&mut || 0), Reply::Free(_)));
+    assert!(!waiting.cancel(), "it was answered");
+
+    bench.granted(Call::Claim(Claim { seq: Some(2), ..claim("a", "h1", 1) }));
+    let (waiting, _) = bench.service.wait(&wait, |_| panic!("given up")).unwrap();
+    assert!(waiting.cancel());
+    assert_eq!(bench.fake.cancelled(), [2]);
+}
+
+#[test]
+fn a_stopping_member_says_so_to_whatever_comes() {
+    let bench = Bench::new();
+    bench.service.stop();
+    assert_eq!(bench.problem(Call::Claim(claim("a", "h1", 1))).code, Code::Stopping);
+    let wait = Wait { namespace: "default".into(), name: "a".into(), ..Wait::default() };
+    assert_eq!(bench.service.wait(&wait, |_| {}).err().map(|problem| problem.code), Some(Code::Stopping));
+}
+
+#[test]
+fn deadlines_go_with_the_proposal_and_bound_the_doors_patience() {
+    let bench = Bench::new();
+    bench.fake.fall_silent();
+    let call = Call::Claim(Claim { deadline_ms: Some(750), ..claim("a", "h1", 1) });
+    assert_eq!(patience(&call), Duration::from_millis(750) + GUARD_SLACK);
+    bench.service.submit(call, |_| {});
+    assert_eq!(bench.fake.kept().pop().unwrap().deadline, Ttl::from_millis(750));
+    let steps = vec![Step::Claim(claim("a", "h", 1)), Step::Release(Release { deadline_ms: Some(9_000), ..Release::default() })];
+    assert_eq!(patience(&Call::Bulk(steps)), Duration::from_millis(9_000) + GUARD_SLACK);
+    assert_eq!(unanswered(true).code, Code::Unknown);
+    assert_eq!(unanswered(false).code, Code::Overloaded);
+}
+
+#[test]
+fn a_greeting_in_another_version_is_told_which_is_spoken() {
+    let bench = Bench::new();
+    let hello = |version| api::Hello { version, agent: "test".into() };
+    assert!(matches!(bench.service.hello(&hello(1)), Reply::Welcome(welcome) if welcome.cluster.ends_with("07")));
+    let Reply::Error(problem) = bench.service.hello(&hello(2)) else { panic!("welcomed") };
+    assert!(problem.message.contains("version 2 is not spoken here: speak version 1"), "{problem}");
+}
