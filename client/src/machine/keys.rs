@@ -51,8 +51,9 @@ pub(super) struct Key {
     pub(super) loose: Option<Instant>,
     pub(super) claiming: Option<OpId>,
     pub(super) keeping: Option<OpId>,
-    /// The look, or the release that follows it.
     pub(super) looking: Option<OpId>,
+    /// The release of what nobody wants.
+    pub(super) cleaning: Option<OpId>,
     /// Calls about it that have no outcome yet.
     pub(super) ops: u32,
 }
@@ -66,7 +67,13 @@ impl Key {
         self.ops == 0 && self.held.is_none() && self.looking.is_none() && !self.needs_look()
     }
 
-    pub(super) fn needs_look(&self) -> bool {
+    /// Whether a look is called for and nothing under way would make it moot.
+    pub(super) fn may_look(&self) -> bool {
+        let busy = self.claiming.or(self.looking).or(self.cleaning);
+        self.needs_look() && self.held.is_none() && busy.is_none()
+    }
+
+    fn needs_look(&self) -> bool {
         self.loose.is_some() || self.unresolved
     }
 }

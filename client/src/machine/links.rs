@@ -195,7 +195,7 @@ impl Machine {
     /// the link itself is dead a new one will. True where the link was given up.
     pub(super) fn probe(&mut self, now: Instant, id: LinkId, sent_at: Instant, patience: Duration) -> bool {
         let Some(link) = self.links.link(id) else { return true };
-        if link.heard_at >= sent_at {
+        if link.heard_at > sent_at {
             return false;
         }
         match link.pinged_at {

@@ -1,1 +1,9 @@
-//! (to come)
+//! The machine's rules one by one, with explicit times; and all of them at once against a model cluster.
+
+mod belief;
+mod claims;
+mod links;
+mod model;
+mod releases;
+mod retries;
+mod rig;

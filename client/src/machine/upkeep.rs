@@ -30,12 +30,13 @@ impl Machine {
     /// Releases a grant that nobody wants.
     pub(super) fn clean(&mut self, now: Instant, name: &KeyName, token: u64) {
         let key = self.keys.entry(name.clone()).or_default();
-        if key.looking.is_some() {
-            // It is being cleaned already, or will be looked at again.
+        if key.cleaning.is_some() {
+            // One at a time; the look that follows finds what is left.
             key.unresolved = true;
-            key.dead = key.dead.max(token);
             return;
         }
+        let id = self.next_own_op();
+        self.keys.entry(name.clone()).or_default().cleaning = Some(id);
         let call = Call::Release(api::Release {
             namespace: name.namespace(),
             name: name.name(),
@@ -43,7 +44,8 @@ impl Machine {
             instance: Some(self.config.instance),
             deadline_ms: None,
         });
-        self.look_by(now, name, call, Purpose::Clean(name.clone()));
+        let ends = Some(now.after(UPKEEP_DEADLINE));
+        self.begin(now, id, Ask::Call(call), ends, Purpose::Clean(name.clone()));
     }
 
     pub(super) fn key_due(&mut self, now: Instant, name: &KeyName) {
@@ -56,11 +58,7 @@ impl Machine {
             Some(belief) if key.kept && key.keeping.is_none() && belief.extend_at() <= now => {
                 self.extend_kept(now, name);
             }
-            None if key.needs_look() && key.claiming.is_none() && key.looking.is_none() => {
-                if key.loose.is_none_or(|loose| loose <= now) {
-                    self.look(now, name);
-                }
-            }
+            None if key.may_look() && key.loose.is_none_or(|loose| loose <= now) => self.look(now, name),
             _ => {}
         }
         self.settle(name);
@@ -73,9 +71,7 @@ impl Machine {
                 Some(belief.extend_at().min(ends_at(belief, true)))
             }
             Some(belief) => Some(ends_at(belief, key.kept)),
-            None if key.needs_look() && key.claiming.is_none() && key.looking.is_none() => {
-                Some(key.loose.unwrap_or(Instant::ZERO))
-            }
+            None if key.may_look() => Some(key.loose.unwrap_or(Instant::ZERO)),
             None => None,
         };
         self.timers.set(Timer::Key(name.clone()), at);
@@ -100,7 +96,7 @@ impl Machine {
         }
         match &op.purpose {
             Purpose::Caller => {}
-            Purpose::Keep(name) => self.kept_extended(name, result),
+            Purpose::Keep(name) => self.kept_extended(now, name, result),
             Purpose::Look(name) => self.looked(now, name, result),
             Purpose::Clean(name) => self.cleaned(now, name, result),
         }
@@ -124,31 +120,33 @@ impl Machine {
         self.begin(now, id, Ask::Call(call), Some(ends), Purpose::Keep(name.clone()));
     }
 
-    fn kept_extended(&mut self, name: &KeyName, result: &Result<Done, Failure>) {
+    fn kept_extended(&mut self, now: Instant, name: &KeyName, result: &Result<Done, Failure>) {
         let Some(key) = self.keys.get_mut(name) else { return };
         key.keeping = None;
-        // Refused though it lives, as when it was revoked and ends at its deadline: to ask again would change nothing.
         if result.is_err() {
+            let over = key.held().filter(|belief| ends_at(belief, true) <= now).map(Belief::token);
+            // Refused though it lives, as when it was revoked and ends at its deadline: to ask again would change nothing.
             key.kept = false;
+            if let Some(token) = over {
+                self.end_belief(now, name, token, End::Expired);
+            }
         }
         self.settle(name);
     }
 
     fn look(&mut self, now: Instant, name: &KeyName) {
-        let call = Call::Get(api::Get { namespace: name.namespace(), name: name.name() });
-        self.look_by(now, name, call, Purpose::Look(name.clone()));
-    }
-
-    fn look_by(&mut self, now: Instant, name: &KeyName, call: Call, purpose: Purpose) {
         let id = self.next_own_op();
-        self.keys.entry(name.clone()).or_default().looking = Some(id);
-        self.begin(now, id, Ask::Call(call), Some(now.after(UPKEEP_DEADLINE)), purpose);
+        let Some(key) = self.keys.get_mut(name) else { return };
+        key.looking = Some(id);
+        let call = Call::Get(api::Get { namespace: name.namespace(), name: name.name() });
+        let ends = Some(now.after(UPKEEP_DEADLINE));
+        self.begin(now, id, Ask::Call(call), ends, Purpose::Look(name.clone()));
     }
 
     fn looked(&mut self, now: Instant, name: &KeyName, result: &Result<Done, Failure>) {
         let Some(key) = self.keys.get_mut(name) else { return };
         key.looking = None;
-        let claimed_since = key.claiming.is_some() || key.held.is_some();
+        let claimed_since = key.claiming.is_some() || key.cleaning.is_some() || key.held.is_some();
         match result {
             // What is seen may be what the new claim won: when that has its outcome, the look is made again if need be.
             _ if claimed_since => {}
@@ -171,7 +169,7 @@ impl Machine {
 
     fn cleaned(&mut self, now: Instant, name: &KeyName, result: &Result<Done, Failure>) {
         let Some(key) = self.keys.get_mut(name) else { return };
-        key.looking = None;
+        key.cleaning = None;
         match result {
             Ok(_) | Err(Failure::Refused(_)) => {
                 if let Some(claiming) = key.claiming {

@@ -1,0 +1,134 @@
+//! Until when the machine believes, and what ends it.
+
+use api::{Call, Code};
+
+use super::rig::*;
+use crate::Instant;
+use crate::machine::{Done, Effect, End, Input};
+
+#[test]
+fn belief_counts_from_when_the_answered_attempt_left() {
+    let mut rig = Rig::connected(1);
+    let op = rig.at(1_000).ask(claim(12_000), 5_000);
+    let (link, frame, _) = rig.sent_one();
+    rig.at(3_000).answer(link, frame, granted(5, 12_000));
+    let until = Some(Instant::from_millis(1_000 + 11_762));
+    let Some(Ok(Done::Granted { safe_until, .. })) = rig.result(op) else { panic!("not granted") };
+    assert_eq!(safe_until, until);
+    assert!(rig.saw(&Effect::Held { token: 5, until }));
+    assert!(rig.at(12_761).is_held());
+    assert!(!rig.at(12_762).is_held(), "at the very instant it is over");
+}
+
+#[test]
+fn a_repeat_that_is_answered_counts_from_the_repeat_and_the_first_from_the_first() {
+    for (answered, until_ms) in [(0, 11_762), (1, 2_000 + 11_762)] {
+        let mut rig = Rig::connected(2);
+        let op = rig.ask(claim(12_000), 5_000);
+        let first = rig.sent_one();
+        let (second_link, _) = rig.at(2_000).opens()[0];
+        rig.input(Input::Opened { link: second_link });
+        let second = rig.sent_one();
+        let (link, frame, _) = if answered == 0 { first } else { second };
+        rig.at(2_500).answer(link, frame, granted(5, 12_000));
+        let Some(Ok(Done::Granted { safe_until, .. })) = rig.result(op) else { panic!("not granted") };
+        assert_eq!(safe_until, Some(Instant::from_millis(until_ms)), "attempt {answered}");
+    }
+}
+
+#[test]
+fn asking_for_a_release_ends_belief_for_good_whatever_is_answered() {
+    for reply in
+        [released(5), no(Code::NotYours), no(Code::Overloaded), no(Code::Unknown), granted(5, 12_000)]
+    {
+        let mut rig = Rig::connected(1);
+        rig.won(5);
+        rig.at(100).ask(release(5), 5_000);
+        assert!(!rig.is_held(), "belief outlived its release");
+        assert_eq!(rig.over(5), Some(End::LetGo));
+        let (link, frame, _) = rig.sent_one();
+        rig.answer(link, frame, reply.clone());
+        assert!(!rig.is_held(), "{reply:?} brought belief back");
+    }
+}
+
+#[test]
+fn an_extend_that_is_answered_after_the_release_brings_nothing_back() {
+    let mut rig = Rig::connected(1);
+    rig.won(5);
+    rig.at(100).ask(extend(5), 5_000);
+    let (link, frame, _) = rig.sent_one();
+    rig.at(101).ask(release(5), 5_000);
+    rig.at(102).answer(link, frame, granted(5, 12_000));
+    assert!(!rig.is_held());
+}
+
+#[test]
+fn the_cluster_saying_that_the_grant_ended_ends_belief() {
+    for code in [Code::Lost, Code::StaleToken, Code::NotYours] {
+        let mut rig = Rig::connected(1);
+        rig.won(5);
+        rig.at(100).ask(extend(5), 5_000);
+        let (link, frame, _) = rig.sent_one();
+        rig.answer(link, frame, no(code));
+        assert!(!rig.is_held(), "{code}");
+        assert!(matches!(rig.over(5), Some(End::Lost(problem)) if problem.code == code));
+    }
+}
+
+#[test]
+fn a_grant_that_is_ending_is_believed_to_its_end() {
+    let mut rig = Rig::connected(1);
+    rig.won(5);
+    rig.at(100).ask(extend(5), 5_000);
+    let (link, frame, _) = rig.sent_one();
+    rig.answer(link, frame, no(Code::Ending));
+    assert!(rig.at(11_761).is_held());
+    assert!(!rig.at(11_762).is_held());
+}
+
+#[test]
+fn a_kept_grant_is_extended_at_a_third_and_stays_held() {
+    let mut rig = Rig::connected(1);
+    rig.won(5);
+    rig.input(Input::Keep { namespace: "default".to_owned(), name: "a".to_owned(), token: 5 });
+    for round in 1..=20 {
+        assert!(rig.at(round * 4_000 - 1).sent().is_empty(), "too early");
+        let (link, frame, call) = rig.at(round * 4_000).sent_one();
+        assert!(
+            matches!(call, Call::Extend(extend) if extend.token == 5 && extend.instance == Some(INSTANCE))
+        );
+        rig.answer(link, frame, granted(5, 12_000));
+        assert!(rig.is_held());
+    }
+}
+
+#[test]
+fn a_kept_grant_that_nobody_extends_ends_at_its_instant_and_is_not_extended_after() {
+    let mut rig = Rig::connected(1);
+    rig.won(5);
+    rig.input(Input::Keep { namespace: "default".to_owned(), name: "a".to_owned(), token: 5 });
+    rig.at(4_000).sent_one();
+    assert!(rig.at(11_761).is_held());
+    rig.at(11_762);
+    assert!(!rig.is_held());
+    assert_eq!(rig.over(5), Some(End::Expired));
+    rig.sent();
+    let late = rig.at(60_000).sent();
+    assert!(late.iter().all(|(_, _, call)| !matches!(call, Call::Extend(_))), "{late:?}");
+}
+
+#[test]
+fn an_unconfirmed_grant_is_kept_by_an_extend_at_once_and_believed_after_it() {
+    let mut rig = Rig::connected(1);
+    rig.ask(claim(12_000), 5_000);
+    let (link, frame, _) = rig.sent_one();
+    let api::Reply::Granted(mut grant) = granted(5, 12_000) else { panic!() };
+    grant.confirmed = false;
+    rig.at(10).answer(link, frame, api::Reply::Granted(grant));
+    assert!(!rig.is_held());
+    rig.input(Input::Keep { namespace: "default".to_owned(), name: "a".to_owned(), token: 5 });
+    let (link, frame, _) = rig.sent_one();
+    rig.at(20).answer(link, frame, granted(5, 12_000));
+    assert!(rig.is_held());
+}

@@ -1,0 +1,141 @@
+//! Which endpoint is talked to, and what is said when none can be.
+
+use api::{Code, Going, Push, ServerFrame};
+
+use super::rig::*;
+use crate::machine::{Effect, Input, LinkId};
+use crate::{Failure, Unavailable};
+
+#[test]
+fn endpoints_are_tried_in_order_and_each_failure_is_named_with_its_cause() {
+    let mut rig = Rig::new(3);
+    let op = rig.ask_ready();
+    for n in 0..3 {
+        let opens = rig.opens();
+        assert_eq!(opens.len(), 1);
+        assert_eq!(opens[0].1, n);
+        assert!(rig.result(op).is_none());
+        rig.input(Input::Lost { link: opens[0].0, cause: format!("cause {n}") });
+    }
+    let message = rig.failure(op).to_string();
+    for n in 0..3 {
+        assert!(message.contains(&format!("m{n}:7400 (cause {n})")), "{message}");
+    }
+}
+
+#[test]
+fn the_second_endpoint_does_where_the_first_refuses() {
+    let mut rig = Rig::new(2);
+    let op = rig.ask_ready();
+    let link = rig.opening();
+    rig.input(Input::Lost { link, cause: "connection refused".to_owned() });
+    let link = rig.opening();
+    rig.input(Input::Opened { link });
+    assert!(rig.result(op).is_some_and(|result| result.is_ok()));
+}
+
+#[test]
+fn a_call_that_never_left_is_unavailable_with_every_cause() {
+    let mut rig = Rig::new(1);
+    let op = rig.ask(claim(12_000), 1_000);
+    while rig.result(op).is_none() {
+        for (link, _) in rig.opens() {
+            rig.lose(link.0);
+        }
+        let wake = rig.machine.next_wake().map_or(1_000, |at| at.as_nanos() / 1_000_000 + 1);
+        rig.at(wake);
+    }
+    let Unavailable::Unreachable(tries) = rig.unavailable(op) else { panic!("{}", rig.failure(op)) };
+    assert_eq!(tries.len(), 1);
+    assert_eq!(tries[0].cause, "cut");
+}
+
+#[test]
+fn going_moves_the_session_when_the_server_says_and_calls_go_on_until_then() {
+    let mut rig = Rig::connected(2);
+    rig.opens();
+    let going = Going { why: "draining".to_owned(), reconnect_after_ms: 400 };
+    rig.input(Input::Answer { link: LinkId(1), frame: ServerFrame::push(Push::Going(going)) });
+    assert!(rig.at(399).opens().is_empty());
+    rig.ask(claim(12_000), 5_000);
+    let (on, frame, _) = rig.sent_one();
+    assert_eq!(on, 1);
+    let (link, endpoint) = rig.at(400).opens()[0];
+    assert_eq!(endpoint, 1);
+    rig.answer(1, frame, granted(5, 12_000));
+    rig.input(Input::Opened { link });
+    assert!(rig.saw(&Effect::Close { link: LinkId(1) }));
+    rig.ask(extend(5), 5_000);
+    assert_eq!(rig.sent_one().0, link.0);
+}
+
+#[test]
+fn stopping_is_tried_again_through_another_endpoint() {
+    let mut rig = Rig::connected(2);
+    rig.opens();
+    rig.ask(claim(12_000), 5_000);
+    let (on, frame, _) = rig.sent_one();
+    rig.answer(on, frame, no(Code::Stopping));
+    let (link, endpoint) = rig.at(250).opens()[0];
+    assert_eq!(endpoint, 1);
+    rig.input(Input::Opened { link });
+    assert_eq!(rig.sent_one().0, link.0);
+}
+
+#[test]
+fn where_no_other_endpoint_can_be_had_the_call_goes_on_through_this_one() {
+    let mut rig = Rig::connected(2);
+    rig.opens();
+    rig.ask(claim(12_000), 5_000);
+    let (on, frame, _) = rig.sent_one();
+    rig.answer(on, frame, no(Code::Late));
+    let (other, _) = rig.at(0).opens()[0];
+    rig.lose(other.0);
+    assert_eq!(rig.sent_one().0, on);
+}
+
+#[test]
+fn a_reply_that_fits_no_call_breaks_the_link_and_is_no_answer() {
+    let mut rig = Rig::connected(1);
+    let op = rig.ask(claim(12_000), 5_000);
+    let (on, frame, _) = rig.sent_one();
+    rig.answer(on, frame, released(5));
+    assert!(rig.saw(&Effect::Close { link: LinkId(on) }));
+    assert!(rig.at(5_000).is_unknown(op));
+}
+
+#[test]
+fn an_idle_link_is_pinged_and_a_silent_one_replaced() {
+    let mut rig = Rig::connected(1);
+    rig.opens();
+    let link = LinkId(1);
+    assert!(!rig.at(19_999).saw(&Effect::Ping { link }));
+    assert!(rig.at(20_000).saw(&Effect::Ping { link }));
+    assert!(!rig.at(29_999).saw(&Effect::Close { link }));
+    assert!(rig.at(30_000).saw(&Effect::Close { link }));
+    assert_eq!(rig.at(30_250).opens().len(), 1);
+}
+
+#[test]
+fn a_frame_that_the_server_could_not_read_ends_the_one_call_it_can_have_been() {
+    let mut rig = Rig::connected(1);
+    let op = rig.ask(claim(12_000), 5_000);
+    let problem = api::Problem::new(Code::BadRequest, "no JSON");
+    rig.input(Input::Answer { link: LinkId(1), frame: ServerFrame::push(Push::Unreadable(problem.clone())) });
+    assert_eq!(rig.failure(op), Failure::Refused(problem));
+}
+
+#[test]
+fn close_gives_every_call_the_outcome_that_its_attempts_allow() {
+    let mut rig = Rig::connected(1);
+    let left = rig.ask(claim(12_000), 5_000);
+    let read = rig.ask(wait(), 5_000);
+    rig.lose(1);
+    let api::Call::Claim(mut other) = claim(12_000) else { panic!() };
+    other.name = "b".to_owned();
+    let never_left = rig.ask(api::Call::Claim(other), 5_000);
+    rig.input(Input::Close);
+    assert!(rig.is_unknown(left));
+    assert_eq!(rig.unavailable(read), Unavailable::Closed);
+    assert_eq!(rig.unavailable(never_left), Unavailable::Closed);
+}
