@@ -6,7 +6,7 @@ use nix::time::{ClockId, clock_gettime};
 use crate::history::Nanos;
 
 /// What the machine's clock reads now.
-pub fn now() -> Nanos {
+pub(crate) fn now() -> Nanos {
     // Linux has had this clock since 2.6.39; a machine without it cannot tell how long anything took.
     let read = clock_gettime(ClockId::CLOCK_BOOTTIME).map_or(0, |time| {
         let secs = u64::try_from(time.tv_sec()).unwrap_or(0);

@@ -27,7 +27,7 @@ pub enum Style {
 
 /// Where a line belongs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Line {
+pub(crate) enum Line {
     /// On stdout.
     Out(String),
     /// On stderr.
@@ -37,20 +37,20 @@ pub enum Line {
 }
 
 /// Turns events into lines.
-pub struct Writer {
+pub(crate) struct Writer {
     /// How much they say.
-    pub style: Style,
+    pub(crate) style: Style,
     /// Every holder by its number.
-    pub holders: Vec<String>,
+    pub(crate) holders: Vec<String>,
     /// The run's times.
-    pub pace: Pace,
+    pub(crate) pace: Pace,
     /// When the run started.
-    pub start: Nanos,
+    pub(crate) start: Nanos,
 }
 
 impl Writer {
     /// The line of an event, where it has one.
-    pub fn line(&self, event: &Event) -> Option<Line> {
+    pub(crate) fn line(&self, event: &Event) -> Option<Line> {
         let holder = self.holders.get(event.holder as usize)?;
         let since = self.pace.told(event.at.since(self.start));
         let text = match self.style {

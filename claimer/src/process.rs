@@ -17,7 +17,7 @@ pub struct Usage {
 }
 
 /// Reads what process `pid` has used; none where it is gone.
-pub fn usage(pid: u32) -> Option<Usage> {
+pub(crate) fn usage(pid: u32) -> Option<Usage> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     Some(Usage { pid, rss_bytes: rss_bytes(&status)?, cpu_seconds: cpu_seconds(&stat)? })

@@ -80,11 +80,6 @@ impl Judge {
         }
     }
 
-    /// How many leases the holders compete for.
-    pub fn leases(&self) -> usize {
-        self.leases.len()
-    }
-
     /// How many leases somebody believes to hold at `now`.
     pub fn held(&self, now: Nanos) -> usize {
         let mut held = vec![false; self.leases.len()];

@@ -7,6 +7,7 @@
 //! is printed of those times is multiplied by F again, so that the lines of a run at F = 10 read like those of one
 //! that lasted ten times as long. What the server took for a call is never scaled: it is printed as measured.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -145,6 +146,11 @@ pub fn make_holders(leases: usize, units: usize) -> Result<Vec<String>, InvalidW
 }
 
 impl Workload {
+    /// How many leases the holders compete for.
+    pub fn leases(&self) -> usize {
+        self.holders.iter().map(|holder| lease_of(holder)).collect::<BTreeSet<_>>().len()
+    }
+
     /// How many processes are needed where the user names no number.
     pub fn processes_default(&self) -> usize {
         self.holders.len().div_ceil(HOLDERS_PER_PROCESS).clamp(1, PROCESSES_MAX)

@@ -87,6 +87,12 @@ impl From<api::Problem> for Failure {
     }
 }
 
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Failure {
+        Failure::unavailable(format!("the result cannot be written: {error}"))
+    }
+}
+
 /// Characters of a value that a message shows.
 const SHOWN_MAX: usize = 64;
 

@@ -1,2 +1,118 @@
-//! The `tenure` binary.
-fn main() {}
+//! The `tenure` binary: a file a family of verbs.
+//!
+//! ```text
+//!   hold     claim extend release          parse    words on the command line to values
+//!   wait     wait                          usage    clap's errors in our form
+//!   read     get list count                connect  where the cluster is, and as whom
+//!   serve    serve                         output   tables, plain text, JSON
+//!   claimer  claimer                       exit     five codes, and what is said of a failure
+//!   docs     completions man
+//! ```
+//!
+//! stdout is data, stderr is talk. A verb returns how the program ends or why it failed, and only this file exits.
+
+mod claimer;
+mod connect;
+mod docs;
+mod exit;
+mod hold;
+mod output;
+mod parse;
+mod read;
+mod serve;
+mod usage;
+mod wait;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::exit::{Exit, Failure};
+use crate::output::{json_line, say, write_out};
+use crate::usage::Parsed;
+
+/// Leases for a fleet: claim a name, extend it, wait for it, hand it on. One holder at a time.
+///
+/// Exit codes: 0 done, 1 refused, 2 usage, 3 unavailable (surely not done), 4 unknown (it may have happened).
+#[derive(Debug, Parser)]
+#[command(name = "tenure", version, arg_required_else_help = true, subcommand_required = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Serve(serve::Serve),
+    Claim(hold::Claim),
+    Extend(hold::Extend),
+    Release(hold::Release),
+    Wait(wait::Wait),
+    Get(read::Get),
+    List(read::List),
+    Count(read::Count),
+    Claimer(Box<claimer::Claimer>),
+    Completions(docs::Completions),
+    Man(docs::Man),
+}
+
+fn main() -> ExitCode {
+    let cli: Cli = match usage::read(std::env::args_os().collect()) {
+        Parsed::Run(cli) => cli,
+        Parsed::Show(text) => return end(write_out(text.as_bytes()).map(|()| Exit::Done).map_err(Failure::from), false),
+        Parsed::Help(text) => {
+            say(text);
+            return Exit::Usage.into();
+        }
+        Parsed::Wrong(failure) => return end(Err(failure), false),
+    };
+    let json = cli.verb.json();
+    end(cli.verb.run(), json)
+}
+
+impl Verb {
+    fn run(&self) -> Result<Exit, Failure> {
+        match self {
+            Verb::Serve(args) => serve::serve(args),
+            Verb::Claim(args) => hold::claim(args),
+            Verb::Extend(args) => hold::extend(args),
+            Verb::Release(args) => hold::release(args),
+            Verb::Wait(args) => wait::wait(args),
+            Verb::Get(args) => read::get(args),
+            Verb::List(args) => read::list(args),
+            Verb::Count(args) => read::count(args),
+            Verb::Claimer(args) => claimer::run(args),
+            Verb::Completions(args) => docs::completions(args),
+            Verb::Man(args) => docs::man(args),
+        }
+    }
+
+    /// Whether a refusal is wanted on stdout as JSON too.
+    fn json(&self) -> bool {
+        match self {
+            Verb::Claim(args) => args.json.json,
+            Verb::Extend(args) => args.json.json,
+            Verb::Release(args) => args.json.json,
+            Verb::Wait(args) => args.json.json,
+            Verb::Get(args) => args.json.json,
+            Verb::List(args) => args.json.json,
+            Verb::Count(args) => args.json.json,
+            Verb::Serve(_) | Verb::Claimer(_) | Verb::Completions(_) | Verb::Man(_) => false,
+        }
+    }
+}
+
+fn end(result: Result<Exit, Failure>, json: bool) -> ExitCode {
+    match result {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            say(&failure);
+            if let (true, Some(problem)) = (json, &failure.problem) {
+                // The same body as over HTTP. What cannot be written has been said on stderr already.
+                let body = api::ErrorBody { error: api::Problem::clone(problem) };
+                let _ = json_line(&body).and_then(|line| write_out(line.as_bytes()));
+            }
+            failure.exit.into()
+        }
+    }
+}

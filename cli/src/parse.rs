@@ -5,8 +5,9 @@ use std::ffi::OsString;
 use std::fmt;
 use std::time::Duration;
 
-use api::rules::{Holder, InvalidName, Name, Namespace, TTL_MAX, TTL_MIN, Value, WAIT_MAX};
+use api::rules::{DEADLINE_MAX, Holder, InvalidName, Name, Namespace, TTL_MAX, TTL_MIN, Value, WAIT_MAX};
 use claimer::duration::GoDuration;
+use client::Endpoint;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 
 /// Why a value cannot be used; clap names the flag and the value.
@@ -85,6 +86,11 @@ pub(crate) fn timeout() -> impl TypedValueParser<Value = Duration> {
     between("bad_duration", Duration::from_millis(1), Duration::from_nanos(WAIT_MAX.as_nanos()))
 }
 
+/// How long to try: 1 ms to the longest deadline of a call.
+pub(crate) fn patience() -> impl TypedValueParser<Value = Duration> {
+    between("bad_duration", Duration::from_millis(1), Duration::from_nanos(DEADLINE_MAX.as_nanos()))
+}
+
 /// Any time that a run is made of: 0 to 30 days.
 pub(crate) fn span() -> impl TypedValueParser<Value = Duration> {
     between("bad_duration", Duration::ZERO, Duration::from_secs(30 * 24 * 60 * 60))
@@ -122,47 +128,20 @@ pub(crate) fn number(what: &'static str) -> impl TypedValueParser<Value = u64> {
 
 /// Where servers are: one flag, many addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Endpoints(pub(crate) Vec<String>);
+pub(crate) struct Endpoints(pub(crate) Vec<Endpoint>);
 
 /// `HOST:PORT[,HOST:PORT…]`.
 pub(crate) fn endpoints() -> impl TypedValueParser<Value = Endpoints> {
-    text(|value| Ok(Endpoints(value.split(',').map(endpoint).collect::<Result<_, _>>()?)))
-}
-
-fn endpoint(value: &str) -> Result<String, BadValue> {
-    let example = "an endpoint is HOST:PORT, such as 127.0.0.1:7400 or [::1]:7400, and a comma stands between two";
-    let wrong = |what: &str| Err(bad("bad_endpoint", format!("{what}; {example}")));
-    let value = value.trim();
-    if let Some((scheme, _)) = value.split_once("://") {
-        return wrong(&format!("it has the scheme {}, and takes none", crate::exit::quoted(scheme)));
-    }
-    let Some((host, port)) = value.rsplit_once(':') else {
-        return wrong("it has no port");
-    };
-    if host.is_empty() {
-        return wrong("it has no host");
-    }
-    let is_v6 = host.strip_prefix('[').and_then(|inner| inner.strip_suffix(']'));
-    match is_v6 {
-        Some(inner) if inner.parse::<std::net::Ipv6Addr>().is_err() => {
-            return wrong("its host in brackets is no IPv6 address");
-        }
-        None if host.contains(|c: char| !c.is_ascii_alphanumeric() && !"-._".contains(c)) => {
-            return wrong("its host is neither a name nor an address");
-        }
-        _ => {}
-    }
-    match port.parse::<u16>() {
-        Ok(1..) if port.bytes().all(|byte| byte.is_ascii_digit()) => Ok(value.to_owned()),
-        _ => wrong(&format!("its port {} is no number from 1 to 65535", crate::exit::quoted(port))),
-    }
+    text(|value| {
+        Endpoint::parse_list(value).map(Endpoints).map_err(|error| bad("bad_endpoint", error.to_string()))
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use super::{duration, endpoint};
+    use super::duration;
 
     fn ttl(value: &str) -> Result<Duration, String> {
         let day = Duration::from_secs(24 * 60 * 60);
@@ -182,28 +161,6 @@ mod tests {
         for text in ["5", "-5s", "0s", "0", "1e9h", "NaN", "", "s", "100ms", "25h", "9999999h", "99999999999999999999h"] {
             let error = ttl(text).expect_err(text);
             assert!(error.contains("15s, 1m30s or 200ms, from 200ms to 24h0m0s"), "{text}: {error}");
-        }
-    }
-
-    #[test]
-    fn endpoints_are_host_and_port() {
-        for good in ["127.0.0.1:7400", "[::1]:7400", "db-1.example.net:1", "h:65535"] {
-            assert_eq!(endpoint(good).as_deref(), Ok(good));
-        }
-        for (bad, what) in [
-            ("", "no port"),
-            ("host", "no port"),
-            (":7400", "no host"),
-            ("h:0", "its port \"0\""),
-            ("h:70000", "its port \"70000\""),
-            ("h:+1", "its port \"+1\""),
-            ("http://h:1", "the scheme \"http\""),
-            ("a b:1", "neither a name nor an address"),
-            ("[::x]:1", "no IPv6 address"),
-            ("::1:7400", "neither a name nor an address"),
-        ] {
-            let error = endpoint(bad).expect_err(bad).message;
-            assert!(error.contains(what) && error.contains("127.0.0.1:7400"), "{bad}: {error}");
         }
     }
 }

@@ -1,0 +1,191 @@
+//! `tenure claimer`: the flags of the load tool. What it does is in the crate `claimer`.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use claimer::report::Report;
+use claimer::workload::{Pace, Workload, check_holder, make_holders};
+use claimer::{LinesTo, Run, RunError, Style};
+use clap::Args;
+
+use crate::connect::ENDPOINTS_DEFAULT;
+use crate::exit::{Exit, Failure};
+use crate::output::{json_line, say, write_out};
+use crate::parse::{self, Endpoints};
+
+/// Measure: holders that compete for leases, one connection each, and a verdict at the end.
+///
+/// Each holder claims its lease, extends it every --renewtime, and waits where another has it. At the end the run is
+/// judged: no two holders believed in one lease at once, tokens rose, every lease is held. Exit code 1 where not so.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct Claimer {
+    /// Holders, each app/N; the lease is app. Without any, and without --leases, it is --unit.
+    #[arg(value_parser = parse::prefix())]
+    holders: Vec<String>,
+    /// Make up N leases (a0000, a0001, …) with --units holders each.
+    #[arg(long, value_name = "N", conflicts_with = "holders")]
+    leases: Option<usize>,
+    /// Holders of each lease of --leases.
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    units: usize,
+    /// How long each claim and extend asks for.
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse::ttl())]
+    claimtime: Duration,
+    /// How long after each success the next extend goes out [default: half of --claimtime].
+    #[arg(long, value_name = "TIME", value_parser = parse::span())]
+    renewtime: Option<Duration>,
+    /// How long to wait before the start.
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = parse::span())]
+    sleep: Duration,
+    /// Over how long the first connections are spread.
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = parse::span())]
+    ramp: Duration,
+    /// How long to go on [default: until Ctrl-C].
+    #[arg(long, value_name = "TIME", value_parser = parse::span())]
+    duration: Option<Duration>,
+    /// Divide every time above by F; the lines tell them undivided, and latencies as measured.
+    #[arg(long, value_name = "F", default_value_t = 1.0, value_parser = scale)]
+    scale_time: f64,
+    /// Short lines, and none for what was denied or waited for.
+    #[arg(long)]
+    quiet: bool,
+    /// Where the servers are: HOST:PORT, with commas between. Holder N starts at number N mod their count.
+    #[arg(long, env = "TENURE_ENDPOINTS", value_parser = parse::endpoints())]
+    endpoints: Option<Endpoints>,
+    /// The servers' hosts, with commas between; all listen on --port.
+    #[arg(long, visible_alias = "host", value_name = "HOSTS", conflicts_with = "endpoints", value_parser = parse::prefix())]
+    hosts: Option<String>,
+    /// The port of --hosts.
+    #[arg(long, default_value_t = 7400, value_parser = clap::value_parser!(u16).range(1..))]
+    port: u16,
+    /// The leases' namespace.
+    #[arg(long, env = "TENURE_NAMESPACE", default_value = api::NAMESPACE_DEFAULT, value_parser = parse::namespace())]
+    namespace: String,
+    /// The Juju model to log in to. Accepted for the article's command lines; a Tenure session has none.
+    #[arg(long, default_value = "")]
+    uuid: String,
+    /// The Juju unit to log in as; also the one holder where none is named.
+    #[arg(long, default_value = "ubuntu-lite/0", value_parser = parse::prefix())]
+    unit: String,
+    /// That unit's password. Accepted for the article's command lines; a Tenure session has none.
+    #[arg(long, default_value = "", hide_default_value = true)]
+    password: String,
+    /// Split the holders over P processes [default: one for each 8,000 holders].
+    #[arg(long, value_name = "P")]
+    processes: Option<usize>,
+    /// Start a node of our own, in a temporary folder, and measure it.
+    #[arg(long, conflicts_with_all = ["endpoints", "hosts"])]
+    embedded: bool,
+    /// Write the figures as JSON to FILE; "-" is stdout, and the lines then go to stderr.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Be a process of another claimer's run.
+    #[arg(long, hide = true, exclusive = true)]
+    child: bool,
+}
+
+fn scale(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(scale) if (0.001..=1_000.0).contains(&scale) => Ok(scale),
+        _ => Err("it is no number from 0.001 to 1000; 10 makes every time ten times shorter".to_owned()),
+    }
+}
+
+pub(crate) fn run(args: &Claimer) -> Result<Exit, Failure> {
+    if args.child {
+        return claimer::child().map(|()| Exit::Done).map_err(Failure::unavailable);
+    }
+    let json_on_stdout = args.json.as_deref().is_some_and(|path| path.as_os_str() == "-");
+    // Opened before the run: two minutes of measuring must not end at a folder that is missing.
+    let json_file = match &args.json {
+        Some(path) if !json_on_stdout => Some(File::create(path).map_err(|error| {
+            Failure::usage(format!("--json {} cannot be written: {error}; name another file", path.display()))
+        })?),
+        _ => None,
+    };
+    let run = Run {
+        workload: workload(args)?,
+        processes: args.processes,
+        embedded: args.embedded,
+        style: if args.quiet { Style::Quiet } else { Style::Verbose },
+        lines_to: if json_on_stdout { LinesTo::Stderr } else { LinesTo::Stdout },
+        program: std::env::current_exe().map_err(|error| {
+            Failure::unavailable(format!("this program's own file cannot be found: {error}"))
+        })?,
+        stop: stop_on_signal()?,
+    };
+    let report = claimer::run(run).map_err(failure)?;
+    say(&report);
+    write_json(&report, json_file, json_on_stdout)
+        .map_err(|error| Failure::unavailable(format!("the figures cannot be written: {error}")))?;
+    Ok(if report.verdict.is_clean() { Exit::Done } else { Exit::Refused })
+}
+
+fn workload(args: &Claimer) -> Result<Workload, Failure> {
+    let invalid = |error: claimer::workload::InvalidWorkload| Failure::usage(error.0);
+    let holders = match (args.leases, args.holders.as_slice()) {
+        (Some(leases), _) => make_holders(leases, args.units).map_err(invalid)?,
+        (None, []) => vec![args.unit.clone()],
+        (None, holders) => holders.to_vec(),
+    };
+    holders.iter().try_for_each(|holder| check_holder(holder)).map_err(invalid)?;
+    let pace = Pace {
+        claim_time: args.claimtime,
+        renew_time: args.renewtime.unwrap_or(args.claimtime / 2),
+        sleep: args.sleep,
+        ramp: args.ramp,
+        duration: args.duration,
+        scale: args.scale_time,
+    };
+    Ok(Workload { endpoints: endpoints(args)?, namespace: args.namespace.clone(), holders, pace })
+}
+
+fn endpoints(args: &Claimer) -> Result<Vec<String>, Failure> {
+    let list = match (&args.endpoints, &args.hosts) {
+        (Some(Endpoints(endpoints)), _) => return Ok(endpoints.iter().map(ToString::to_string).collect()),
+        (None, None) => return Ok(vec![ENDPOINTS_DEFAULT.to_owned()]),
+        (None, Some(hosts)) => hosts.split(',').map(|host| format!("{}:{}", host.trim(), args.port)),
+    };
+    list.map(|text| {
+        let endpoint = text.parse::<client::Endpoint>();
+        endpoint.map(|endpoint| endpoint.to_string()).map_err(|error| Failure::usage(format!("--hosts: {error}")))
+    })
+    .collect()
+}
+
+fn failure(error: RunError) -> Failure {
+    match error {
+        RunError::Wrong(why) => Failure::usage(why),
+        RunError::Broken(why) => Failure::unavailable(why),
+    }
+}
+
+fn write_json(report: &Report, file: Option<File>, on_stdout: bool) -> std::io::Result<()> {
+    match (file, on_stdout) {
+        (Some(mut file), _) => file.write_all(json_line(report)?.as_bytes()),
+        (None, true) => write_out(json_line(report)?.as_bytes()),
+        (None, false) => Ok(()),
+    }
+}
+
+/// A flag that the first Ctrl-C or SIGTERM raises, for an orderly end; the second ends the program as usual.
+fn stop_on_signal() -> Result<Arc<AtomicBool>, Failure> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let raised = stop.clone();
+    let runtime = crate::connect::runtime()?;
+    std::thread::spawn(move || {
+        runtime.block_on(async {
+            crate::connect::stop_signal().await;
+            say("stopping; once more to stop at once");
+            raised.store(true, Ordering::Relaxed);
+            crate::connect::stop_signal().await;
+            std::process::exit(130);
+        });
+    });
+    Ok(stop)
+}

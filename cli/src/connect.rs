@@ -1,0 +1,111 @@
+//! How a verb reaches the cluster: where it is, as whom, and the one session that it opens.
+
+use std::time::Duration;
+
+use api::{Call, Reply};
+use clap::Args;
+use client::{Options, Session, Unavailable};
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::exit::{Exit, Failure};
+use crate::parse::{self, Endpoints};
+
+/// Where a cluster is sought where nobody says: the node of `tenure serve --dev`.
+pub(crate) const ENDPOINTS_DEFAULT: &str = "127.0.0.1:7400";
+
+/// How long a verb waits for its answer, connecting included.
+const PATIENCE_DEFAULT: &str = "5s";
+
+/// Where the cluster is, and in which namespace the lease.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Reach {
+    /// Where the members are: HOST:PORT, with commas between, tried in this order.
+    #[arg(long, env = "TENURE_ENDPOINTS", default_value = ENDPOINTS_DEFAULT, value_parser = parse::endpoints())]
+    endpoints: Endpoints,
+    /// The lease's namespace.
+    #[arg(long, env = "TENURE_NAMESPACE", default_value = api::NAMESPACE_DEFAULT, value_parser = parse::namespace())]
+    pub(crate) namespace: String,
+    /// How long to try before giving up.
+    #[arg(long, value_name = "TIME", default_value = PATIENCE_DEFAULT, value_parser = parse::patience())]
+    patience: Duration,
+}
+
+impl Reach {
+    /// Makes one call on a session of its own.
+    pub(crate) fn call(&self, call: impl FnOnce(&Session) -> Call) -> Result<Reply, Failure> {
+        runtime()?.block_on(async {
+            let session = self.connect().await?;
+            Ok(session.call(call(&session), self.patience).await?)
+        })
+    }
+
+    /// Opens a session.
+    pub(crate) async fn connect(&self) -> Result<Session, Failure> {
+        let options = Options {
+            agent: Some(concat!("tenure/", env!("CARGO_PKG_VERSION")).to_owned()),
+            deadline: self.patience,
+            connect_timeout: self.patience.min(Duration::from_secs(2)),
+            ..Options::new(self.endpoints.0.clone())
+        };
+        Ok(Session::connect(options).await?)
+    }
+}
+
+impl From<client::Failure> for Failure {
+    fn from(failure: client::Failure) -> Failure {
+        match failure {
+            client::Failure::Refused(problem) => problem.into(),
+            client::Failure::Unavailable(Unavailable::Answered(problem)) => problem.into(),
+            client::Failure::Unavailable(cause) => Failure::unavailable(cause.to_string()),
+            client::Failure::Unknown(doubt) => {
+                let message = doubt.to_string();
+                let message = message.strip_prefix("unknown: ").unwrap_or(&message).to_owned();
+                Failure { exit: Exit::Unknown, code: "unknown".to_owned(), message, problem: None }
+            }
+        }
+    }
+}
+
+/// A holder that nobody else has: host, process and chance. A name fixed by the user would make two runs one holder.
+pub(crate) fn holder_default() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host: String = host.trim().chars().filter(|c| c.is_ascii_graphic()).take(64).collect();
+    let host = if host.is_empty() { "localhost" } else { &host };
+    format!("{host}:{}:{:08x}", std::process::id(), rand::random::<u32>())
+}
+
+/// The runtime of a verb: one thread, for one session.
+pub(crate) fn runtime() -> Result<Runtime, Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::unavailable(format!("this process cannot wait for anything: {error}")))
+}
+
+/// Ends at the next Ctrl-C or SIGTERM.
+pub(crate) async fn stop_signal() {
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        // Without handlers the signals end the process by themselves.
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+}
+
+/// What a reply that fits no call is: a server that speaks another version.
+pub(crate) fn misfit() -> Failure {
+    Failure {
+        exit: Exit::Unknown,
+        code: "unknown".to_owned(),
+        message: format!(
+            "the server answered something else than was asked for; this client speaks version {} of the API: \
+             look with tenure get",
+            api::VERSION
+        ),
+        problem: None,
+    }
+}

@@ -1,0 +1,167 @@
+//! `claim`, `extend`, `release`: one act on one lease each.
+
+use std::time::Duration;
+
+use api::{Call, Claim as ClaimCall, Extend as ExtendCall, Grant, Release as ReleaseCall, Reply};
+use clap::Args;
+use claimer::duration::GoDuration;
+
+use crate::connect::{Reach, holder_default, misfit};
+use crate::exit::{Exit, Failure};
+use crate::output::{JsonFlag, print, say};
+use crate::parse;
+
+/// Take a free lease. Prints its token first: give it to extend, release, and whatever the lease protects.
+#[derive(Debug, Args)]
+pub(crate) struct Claim {
+    /// The lease's name.
+    #[arg(value_parser = parse::name())]
+    name: String,
+    /// How long the grant lasts, from now and from each extend: 15s, 1m30s, 200ms.
+    #[arg(long, default_value = "15s", allow_hyphen_values = true, value_parser = parse::ttl())]
+    ttl: Duration,
+    /// What readers of the lease shall see, such as where to reach its holder.
+    #[arg(long, value_parser = parse::value())]
+    value: Option<String>,
+    /// Who holds it [default: unique, host:process:chance].
+    #[arg(long, env = "TENURE_HOLDER", value_parser = parse::holder())]
+    holder: Option<String>,
+    /// Which life of the holder [default: a random number].
+    #[arg(long, value_parser = parse::number("an instance"))]
+    instance: Option<u64>,
+    /// The claim's number within its instance: the same for a repetition, higher for a new claim.
+    #[arg(long, requires = "instance", value_parser = parse::number("a seq"))]
+    seq: Option<u64>,
+    #[command(flatten)]
+    reach: Reach,
+    #[command(flatten)]
+    pub(crate) json: JsonFlag,
+}
+
+/// Let a grant go on: its deadline moves to at least the ttl from now.
+#[derive(Debug, Args)]
+pub(crate) struct Extend {
+    /// The lease's name.
+    #[arg(value_parser = parse::name())]
+    name: String,
+    /// The grant's token, as claim printed it.
+    #[arg(long, value_parser = parse::number("a token"))]
+    token: u64,
+    /// The new ttl [default: the grant's present one].
+    #[arg(long, allow_hyphen_values = true, value_parser = parse::ttl())]
+    ttl: Option<Duration>,
+    /// The instance that claimed it; without it, the act is an operator's.
+    #[arg(long, value_parser = parse::number("an instance"))]
+    instance: Option<u64>,
+    #[command(flatten)]
+    reach: Reach,
+    #[command(flatten)]
+    pub(crate) json: JsonFlag,
+}
+
+/// End a grant, so that the next one may claim. Prints its token.
+#[derive(Debug, Args)]
+pub(crate) struct Release {
+    /// The lease's name.
+    #[arg(value_parser = parse::name())]
+    name: String,
+    /// The grant's token, as claim printed it.
+    #[arg(long, value_parser = parse::number("a token"))]
+    token: u64,
+    /// The instance that claimed it; without it, the act is an operator's.
+    #[arg(long, value_parser = parse::number("an instance"))]
+    instance: Option<u64>,
+    #[command(flatten)]
+    reach: Reach,
+    #[command(flatten)]
+    pub(crate) json: JsonFlag,
+}
+
+pub(crate) fn claim(args: &Claim) -> Result<Exit, Failure> {
+    let holder = args.holder.clone().unwrap_or_else(|| {
+        let holder = holder_default();
+        say(format!("holder {holder} (choose one with --holder or TENURE_HOLDER)"));
+        holder
+    });
+    let reply = args.reach.call(|session| {
+        Call::Claim(ClaimCall {
+            namespace: args.reach.namespace.clone(),
+            name: args.name.clone(),
+            holder,
+            instance: Some(args.instance.unwrap_or_else(|| session.instance())),
+            seq: args.seq,
+            ttl_ms: Some(millis(args.ttl)),
+            value: args.value.clone(),
+            deadline_ms: None,
+        })
+    })?;
+    show_grant(reply, args.json)
+}
+
+pub(crate) fn extend(args: &Extend) -> Result<Exit, Failure> {
+    let reply = args.reach.call(|_| {
+        Call::Extend(ExtendCall {
+            namespace: args.reach.namespace.clone(),
+            name: args.name.clone(),
+            token: args.token,
+            instance: args.instance,
+            ttl_ms: args.ttl.map(millis),
+            deadline_ms: None,
+        })
+    })?;
+    show_grant(reply, args.json)
+}
+
+pub(crate) fn release(args: &Release) -> Result<Exit, Failure> {
+    let reply = args.reach.call(|_| {
+        Call::Release(ReleaseCall {
+            namespace: args.reach.namespace.clone(),
+            name: args.name.clone(),
+            token: args.token,
+            instance: args.instance,
+            deadline_ms: None,
+        })
+    });
+    match reply.map_err(|failure| with_present_holder(failure, args))? {
+        Reply::Released(released) => {
+            let row = vec![released.token.to_string(), args.name.clone(), "released".to_owned()];
+            print(args.json.format(), &["TOKEN", "NAME", "STATE"], &[row], &released)?;
+            Ok(Exit::Done)
+        }
+        _ => Err(misfit()),
+    }
+}
+
+/// Whoever releases what is not theirs any more wants to know whose it is.
+fn with_present_holder(mut failure: Failure, args: &Release) -> Failure {
+    let knows_holder = failure.problem.as_ref().is_none_or(|problem| problem.holder.is_some());
+    if failure.exit != Exit::Refused || knows_holder {
+        return failure;
+    }
+    let get = Call::Get(api::Get { namespace: args.reach.namespace.clone(), name: args.name.clone() });
+    if let Ok(Reply::Lease(lease)) = args.reach.call(|_| get) {
+        let present = lease.held.map_or("nobody holds it now".to_owned(), |held| {
+            format!("{} holds it now, under token {}", crate::exit::quoted(&held.holder), held.token)
+        });
+        failure.message = format!("{}; {present}", failure.message);
+    }
+    failure
+}
+
+fn show_grant(reply: Reply, json: JsonFlag) -> Result<Exit, Failure> {
+    let Reply::Granted(grant) = reply else { return Err(misfit()) };
+    if !grant.confirmed {
+        say("the grant is not confirmed yet: extend it before you act on it");
+    }
+    print(json.format(), &["TOKEN", "NAME", "TTL", "HOLD"], &[row(&grant)], &grant)?;
+    Ok(Exit::Done)
+}
+
+fn row(grant: &Grant) -> Vec<String> {
+    let [ttl, hold] = [grant.ttl_ms, grant.hold_ms].map(|millis| GoDuration::from(Duration::from_millis(millis)));
+    vec![grant.token.to_string(), grant.name.clone(), ttl.to_string(), hold.to_string()]
+}
+
+pub(crate) fn millis(length: Duration) -> u64 {
+    u64::try_from(length.as_millis()).unwrap_or(u64::MAX)
+}

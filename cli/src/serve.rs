@@ -1,0 +1,85 @@
+//! `serve`: flags into the server's configuration. What they mean, and which win over file and environment, is the
+//! server's to say.
+
+use std::io;
+use std::path::PathBuf;
+
+use clap::Args;
+use nix::sys::signal::{Signal, raise};
+use server::{Config, ExitKind, Flags, LISTEN_DEFAULT, ServeError};
+
+use crate::exit::{Exit, Failure};
+
+/// Run a node. Prints "listening on ADDRESS:PORT" on stdout once it serves.
+///
+/// Settings come from --config, then from TENURE_… variables, then from these flags; the later wins.
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// For trying things: this machine only, no TLS, data in ./tenure-data where --data names no other folder.
+    #[arg(long)]
+    dev: bool,
+    /// The data folder; it is made where it is missing.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// A TOML file with settings.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[arg(long, value_name = "ADDRESS:PORT", help = format!("Where clients connect; port 0 takes a free one [default: {LISTEN_DEFAULT}]"))]
+    listen: Option<String>,
+    /// How logs on stderr are written: text or json.
+    #[arg(long, visible_alias = "log", value_name = "FORMAT")]
+    log_format: Option<String>,
+    /// How much is logged: error, warn, info, debug or trace.
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<String>,
+    /// Let clients connect from other machines, without TLS and without identity.
+    #[arg(long)]
+    insecure_plain_listener: bool,
+    /// Allow a data folder on a file system that forgets, or that cannot promise to have synced.
+    #[arg(long)]
+    allow_volatile_data: bool,
+    /// Let a single voter cut an end of its log that it cannot prove. May lose what was acknowledged.
+    #[arg(long)]
+    accept_torn_tail: bool,
+    /// Stop in order when stdin ends: for a node that must not outlive the program that started it.
+    #[arg(long, hide = true)]
+    until_stdin_ends: bool,
+}
+
+pub(crate) fn serve(args: &Serve) -> Result<Exit, Failure> {
+    let flags = Flags {
+        dev: args.dev,
+        config: args.config.clone(),
+        data: args.data.clone(),
+        listen: args.listen.clone(),
+        insecure_plain_listener: args.insecure_plain_listener,
+        allow_volatile_data: args.allow_volatile_data,
+        accept_torn_tail: args.accept_torn_tail,
+        log_level: args.log_level.clone(),
+        log_format: args.log_format.clone(),
+    };
+    let config = Config::load(&flags).map_err(ServeError::from)?;
+    if args.until_stdin_ends {
+        stop_when_stdin_ends();
+    }
+    server::serve(config)?;
+    Ok(Exit::Done)
+}
+
+fn stop_when_stdin_ends() {
+    std::thread::spawn(|| {
+        let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
+        let _ = raise(Signal::SIGTERM);
+    });
+}
+
+impl From<ServeError> for Failure {
+    fn from(error: ServeError) -> Failure {
+        let (exit, code) = match error.exit_kind() {
+            ExitKind::Refused => (Exit::Refused, "refused"),
+            ExitKind::Usage => (Exit::Usage, "usage"),
+            ExitKind::Unavailable => (Exit::Unavailable, "unavailable"),
+        };
+        Failure { exit, code: code.to_owned(), message: error.to_string(), problem: None }
+    }
+}

@@ -1,0 +1,169 @@
+//! What is wrong on the command line is said before anything is sent: with the value, the limit and the remedy, on
+//! stderr, with exit code 2. Rows 1 to 9 and 14 of the bad-input table, with the real binary and no server.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::process::{Command, Output, Stdio};
+
+fn tenure<S: AsRef<OsStr>>(args: &[S]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tenure"));
+    for name in ["TENURE_HOLDER", "TENURE_ENDPOINTS", "TENURE_NAMESPACE"] {
+        command.env_remove(name);
+    }
+    command.args(args).stdin(Stdio::null()).output().expect("the binary runs")
+}
+
+/// Runs, expects this exit code and an empty stdout, and gives what was said.
+fn fails<S: AsRef<OsStr>>(args: &[S], code: i32) -> String {
+    let output = tenure(args);
+    let said = String::from_utf8(output.stderr).expect("messages are UTF-8");
+    assert_eq!(output.status.code(), Some(code), "{said}");
+    assert!(output.stdout.is_empty(), "stdout is for data: {:?}", String::from_utf8_lossy(&output.stdout));
+    assert!(!said.contains("panicked"), "{said}");
+    said
+}
+
+fn assert_says(said: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(said.contains(part), "{part:?} is not in {said:?}");
+    }
+}
+
+#[test]
+fn no_verb_lists_the_verbs() {
+    assert_says(&fails::<&str>(&[], 2), &["claim", "extend", "release", "wait", "serve", "Usage"]);
+}
+
+#[test]
+fn an_unknown_verb_gets_the_nearest_one() {
+    assert_says(&fails(&["exten"], 2), &["error[usage]: ", "'exten'", "'extend'"]);
+    let long = "x".repeat(500);
+    assert!(fails(&[long.as_str()], 2).len() < 400, "a long verb is not echoed whole");
+}
+
+#[test]
+fn an_unknown_flag_is_named_with_the_nearest_one() {
+    assert_says(&fails(&["claim", "a", "--hodler", "h"], 2), &["error[usage]: ", "--hodler", "--holder"]);
+}
+
+#[test]
+fn a_flag_with_two_values_is_refused_naming_both() {
+    let said = fails(&["claim", "a", "--ttl", "5s", "--ttl=6s"], 2);
+    assert_says(&said, &["error[usage]: ", "--ttl", "\"5s\"", "\"6s\"", "once"]);
+}
+
+#[test]
+fn a_flag_given_twice_with_one_value_is_taken_once() {
+    let said = fails(&["claim", "a", "--ttl", "5s", "--json", "--ttl=5s", "--json", "--endpoints", "127.0.0.1:1"], 3);
+    assert_says(&said, &["error[unavailable]: ", "127.0.0.1:1"]);
+}
+
+#[test]
+fn durations_are_refused_with_the_forms_and_both_limits() {
+    for wrong in ["5", "-5s", "0s", "0", "1e9h", "NaN", "", "25h", "100ms", "99999999999999999h"] {
+        let said = fails(&["claim", "a", "--ttl", wrong], 2);
+        assert_says(&said, &["error[bad_ttl]: --ttl is ", wrong, "15s, 1m30s or 200ms", "200ms to 24h0m0s"]);
+    }
+    assert_says(&fails(&["wait", "a", "--timeout", "5"], 2), &["--timeout is \"5\"", "no unit", "1ms to 24h0m0s"]);
+}
+
+#[test]
+fn names_are_refused_with_the_reason_and_never_echoed_whole() {
+    for empty in ["", " ", "\t "] {
+        assert_says(&fails(&["claim", empty], 2), &["error[bad_name]: <NAME> is ", "it is empty"]);
+    }
+    let said = fails(&["claim", &"n".repeat(300)], 2);
+    assert_says(&said, &["error[bad_name]: ", "it has 300 bytes, and the limit is 256"]);
+    assert!(!said.contains(&"n".repeat(65)), "cut at 64 characters");
+    let said = fails(&["claim", "a", "--namespace", &"n".repeat(65)], 2);
+    assert_says(&said, &["--namespace", "it has 65 bytes, and the limit is 64"]);
+}
+
+#[test]
+fn names_with_bytes_that_mislead_are_refused_at_their_offset() {
+    for (name, what) in [
+        ("a\nb", "the character \\u{a} at byte 1"),
+        ("ab\u{7f}", "the character \\u{7f} at byte 2"),
+        ("é\u{202e}x", "the character \\u{202e} at byte 2"),
+        ("a/../b", "the path segment \"..\" at byte 2"),
+    ] {
+        let said = fails(&["claim", name], 2);
+        assert_says(&said, &["error[bad_name]: ", what]);
+        assert!(!said.contains('\u{202e}') && !said.contains('\u{7f}'), "escaped: {said:?}");
+    }
+    let broken = [OsStr::new("claim"), OsStr::from_bytes(b"ab\xff")];
+    assert_says(&fails(&broken, 2), &["error[bad_name]: ", "not UTF-8 from byte 2 on"]);
+}
+
+#[test]
+fn a_holder_that_cannot_be_one_names_the_flag_and_the_variable() {
+    let said = fails(&["claim", "a", "--holder", ""], 2);
+    assert_says(&said, &["--holder", "it is empty", "--holder or TENURE_HOLDER"]);
+}
+
+#[test]
+fn malformed_endpoints_are_named_with_an_example() {
+    for wrong in ["", "h:0", "h:70000", ":7400", "https://h:1", "a b:1", "127.0.0.1:7400,h:0"] {
+        let said = fails(&["get", "a", "--endpoints", wrong], 2);
+        assert_says(&said, &["error[bad_endpoint]: --endpoints is ", "127.0.0.1:7400"]);
+    }
+}
+
+#[test]
+fn tokens_are_decimal() {
+    for wrong in ["x", "-1", "1.5", "0x10", "+1", "18446744073709551616", ""] {
+        let said = fails(&["release", "a", "--token", wrong], 2);
+        assert_says(&said, &["error[bad_number]: --token is ", "decimal"]);
+    }
+    assert_says(&fails(&["release", "a"], 2), &["--token"]);
+}
+
+#[test]
+fn each_endpoint_that_cannot_be_reached_is_told_with_its_cause() {
+    let said = fails(&["get", "a", "--endpoints", "127.0.0.1:1,no-such-host.invalid:7400"], 3);
+    assert_says(&said, &["error[unavailable]: ", "127.0.0.1:1 (", "no-such-host.invalid:7400 ("]);
+}
+
+#[test]
+fn a_closed_pipe_ends_quietly() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_tenure"))
+        .args(["completions", "bash"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary runs");
+    drop(child.stdout.take());
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(0), ""));
+}
+
+#[test]
+fn completions_and_the_manual_come_from_the_same_definitions() {
+    for shell in ["bash", "zsh", "fish"] {
+        let output = tenure(&["completions", shell]);
+        let script = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success() && script.contains("claimer") && script.contains("endpoints"), "{shell}");
+    }
+    let page = tenure(&["man"]);
+    assert!(String::from_utf8_lossy(&page.stdout).contains(".TH"));
+    let page = String::from_utf8_lossy(&tenure(&["man", "claim"]).stdout).into_owned();
+    assert!(page.contains("TENURE_HOLDER"), "{page}");
+    assert_says(&fails(&["man", "nothing"], 2), &["\"nothing\" is no verb"]);
+    assert_says(&fails(&["completions", "tcsh"], 2), &["bash"]);
+}
+
+#[test]
+fn the_load_tool_refuses_what_cannot_be_run() {
+    for (args, parts) in [
+        (vec!["claimer", "nothing"], vec!["\"nothing\" is no holder", "app/N"]),
+        (vec!["claimer", "--leases", "0"], vec!["--leases 0", "1 to 1000000"]),
+        (vec!["claimer", "--leases", "2", "a/0"], vec!["--leases", "cannot be used with"]),
+        (vec!["claimer", "--leases", "8000", "--processes", "1"], vec!["24000", "20000", "--processes 3"]),
+        (vec!["claimer", "--scale-time", "0"], vec!["0.001 to 1000"]),
+        (vec!["claimer", "--claimtime", "60"], vec!["--claimtime is \"60\"", "no unit"]),
+        (vec!["claimer", "--hosts", "h h"], vec!["--hosts", "h h"]),
+        (vec!["claimer", "--json", "/no/such/folder/x.json"], vec!["--json /no/such/folder/x.json", "cannot be written"]),
+    ] {
+        assert_says(&fails(&args, 2), &parts);
+    }
+}
