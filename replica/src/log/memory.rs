@@ -23,11 +23,18 @@ pub const SECTOR_BYTES: usize = 512;
 
 /// What is about to happen to a [`MemoryDisk`], for a hook to count, delay or fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Act {
+pub enum Act<'a> {
     /// A file is made.
     Create,
-    /// Bytes are written; how many.
-    Write(usize),
+    /// Bytes are written.
+    Write {
+        /// The file's present name.
+        file: &'a str,
+        /// Where they go.
+        offset: u64,
+        /// The bytes.
+        bytes: &'a [u8],
+    },
     /// A file is synced.
     Sync,
     /// The folder is synced.
@@ -53,7 +60,7 @@ pub enum Unsynced<'a> {
 }
 
 /// Called before each act; an error makes it fail. It may sleep: that is a stall.
-pub type Hook = Arc<dyn Fn(Act) -> io::Result<()> + Send + Sync>;
+pub type Hook = Arc<dyn Fn(Act<'_>) -> io::Result<()> + Send + Sync>;
 
 /// The disk. Clones are the same disk.
 #[derive(Clone, Default)]
@@ -172,7 +179,7 @@ impl MemoryDisk {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn act(&self, act: Act) -> io::Result<()> {
+    fn act(&self, act: Act<'_>) -> io::Result<()> {
         // The hook runs without the lock: it may look at the disk, or wait.
         let hook = self.state().hook.clone();
         hook.map_or(Ok(()), |hook| hook(act))
@@ -183,6 +190,16 @@ impl State {
     fn name(&mut self, naming: Naming) {
         naming.apply(&mut self.names);
         self.names_pending.push(naming);
+    }
+
+    /// Frees the bytes of files that no name leads to any more, not even after a power cut.
+    fn forget_unlinked(&mut self) {
+        let named: BTreeSet<usize> = self.names.values().copied().collect();
+        for (at, file) in self.files.iter_mut().enumerate() {
+            if !named.contains(&at) {
+                *file = File::default();
+            }
+        }
     }
 
     fn used_bytes(&self) -> u64 {
@@ -266,6 +283,7 @@ impl Disk for MemoryDisk {
         let mut state = self.state();
         state.names_pending.clear();
         state.names_synced = state.names.clone();
+        state.forget_unlinked();
         Ok(())
     }
 
@@ -276,6 +294,14 @@ impl Disk for MemoryDisk {
 
     fn path(&self, name: &str) -> String {
         format!("memory/{name}")
+    }
+}
+
+impl OpenFile {
+    fn name(&self) -> String {
+        let state = self.disk.state();
+        let named = state.names.iter().find(|(_, file)| **file == self.file);
+        named.map_or_else(String::new, |(name, _)| name.clone())
     }
 }
 
@@ -292,7 +318,7 @@ impl LogFile for OpenFile {
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        self.disk.act(Act::Write(bytes.len()))?;
+        self.disk.act(Act::Write { file: &self.name(), offset, bytes })?;
         let mut state = self.disk.state();
         let (from, to) = (offset as usize, offset as usize + bytes.len());
         let grows = to.saturating_sub(state.files[self.file].cache.len()) as u64;

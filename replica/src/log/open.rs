@@ -96,29 +96,34 @@ impl Walk {
 
     fn read(mut self) -> Result<Walk, OpenError> {
         for number in self.run.clone() {
-            let name = segment_name(number);
-            let (file, bytes) = read_whole(&self.disk, &name)?;
+            let (file, bytes) = read_whole(&self.disk, &segment_name(number))?;
             let header = self.check_header(number, &bytes);
-            if self.goes_on(number, &bytes) {
-                header?;
-                self.read_segment(number, file, bytes)?;
-            } else {
-                self.read_spare(header, Blank { file, number, bytes: bytes.len() as u64 }, &bytes)?;
+            let blank = Blank { file, number, bytes: bytes.len() as u64 };
+            match &self.tail {
+                Some(tail) if !matches!(tail.scan.end, End::Closed { .. }) => {
+                    self.read_spare(header, blank, &bytes)?
+                }
+                _ => {
+                    header?;
+                    self.read_next(blank, bytes)?;
+                }
             }
         }
         Ok(self)
     }
 
-    /// Whether this segment has been written to, as far as the one before it can tell.
-    fn goes_on(&self, number: u64, bytes: &Bytes) -> bool {
-        match &self.tail {
-            None => true,
-            Some(_) if self.spare.is_some() || !self.useless.is_empty() => false,
-            Some(Tail { scan: Scan { end: End::Closed { .. }, .. }, .. }) => {
-                !self.segment(number, bytes).is_blank()
-            }
-            Some(_) => false,
+    /// The first segment of all, or the one behind a segment that is closed.
+    fn read_next(&mut self, blank: Blank, bytes: Bytes) -> Result<(), OpenError> {
+        if let Some(empty) = &self.spare {
+            // A segment is made only behind one that is written to.
+            let what = format!("it is empty, but segment {} was made behind it", blank.number);
+            return Err(self.damaged(empty.number, FIRST_BATCH, what));
         }
+        if self.tail.is_some() && self.segment(blank.number, &bytes).is_blank() {
+            self.spare = Some(blank);
+            return Ok(());
+        }
+        self.read_segment(blank.number, blank.file, bytes)
     }
 
     fn read_segment(&mut self, number: u64, file: Box<dyn LogFile>, bytes: Bytes) -> Result<(), OpenError> {

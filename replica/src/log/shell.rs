@@ -191,7 +191,7 @@ impl Pump {
     fn write(&mut self) -> Result<Step, Fatal> {
         match self.writer.write(&mut self.jobs)? {
             Written::Done(jobs) => Ok(Step::Worked(jobs)),
-            Written::NoRoom if self.stopping() => {
+            Written::NoRoom if self.give_up() => {
                 let error = self.writer.no_room().map(NoRoom::to_io);
                 self.fail(|| error.as_ref().map_or(io::ErrorKind::StorageFull.into(), again));
                 Ok(Step::Stopped)
@@ -213,6 +213,16 @@ impl Pump {
     fn stopping(&self) -> bool {
         let queue = lock(&self.shared.queue);
         queue.stopping && queue.jobs.is_empty()
+    }
+
+    /// Whether the log is stopped while records wait for room; what is queued behind them waits for the same.
+    fn give_up(&mut self) -> bool {
+        let mut queue = lock(&self.shared.queue);
+        if queue.stopping {
+            self.jobs.append(&mut queue.jobs);
+            queue.since = None;
+        }
+        queue.stopping
     }
 
     fn die(&mut self, fatal: Fatal) -> Step {
