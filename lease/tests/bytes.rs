@@ -1,0 +1,301 @@
+//! Bytes: what was written is read again, and nothing else is. Whatever is damaged is refused, or, where the damage
+//! makes another valid thing, is read as exactly that: written again it gives the damaged bytes.
+
+#![allow(clippy::unwrap_used, reason = "a failed test is what an unwrap is for here")]
+
+use lease::*;
+use proptest::prelude::{BoxedStrategy, Just, Strategy, any, prop_oneof};
+use proptest::test_runner::Config;
+use proptest::{option, proptest};
+
+fn text<T: 'static + std::fmt::Debug>(parse: fn(&str) -> Result<T, InvalidName>) -> BoxedStrategy<T> {
+    proptest::string::string_regex("[a-zä-ü0-9/-]{1,12}")
+        .unwrap()
+        .prop_map(move |text| parse(&text).unwrap())
+        .boxed()
+}
+
+fn key() -> BoxedStrategy<Key> {
+    (text(Namespace::parse), text(Name::parse)).prop_map(|(namespace, name)| Key { namespace, name }).boxed()
+}
+
+fn ttl() -> BoxedStrategy<Ttl> {
+    any::<u64>().prop_map(Ttl::from_nanos).boxed()
+}
+
+fn token() -> BoxedStrategy<Token> {
+    any::<u64>().prop_map(Token::from_u64).boxed()
+}
+
+fn heir() -> BoxedStrategy<Heir> {
+    (text(Holder::parse), any::<u64>(), ttl(), ttl())
+        .prop_map(|(holder, instance, ttl, confirm)| Heir {
+            holder,
+            instance: Instance(instance),
+            ttl,
+            confirm,
+        })
+        .boxed()
+}
+
+fn limits() -> BoxedStrategy<NamespaceSettings> {
+    (ttl(), ttl(), ttl(), any::<u64>(), any::<u32>())
+        .prop_map(|(ttl_min, ttl_max, cooldown, leases_max, history_max)| NamespaceSettings {
+            ttl_min,
+            ttl_max,
+            cooldown,
+            leases_max,
+            history_max,
+        })
+        .boxed()
+}
+
+fn change() -> BoxedStrategy<Change> {
+    let namespace = (text(Namespace::parse), option::of(limits()));
+    prop_oneof![
+        any::<u32>().prop_map(Change::ClusterVersion),
+        namespace.prop_map(|(namespace, limits)| Change::Namespace(namespace, limits)),
+    ]
+    .boxed()
+}
+
+fn claim() -> BoxedStrategy<Claim> {
+    (key(), text(Holder::parse), any::<u64>(), any::<u64>(), ttl(), option::of(text(Value::parse)))
+        .prop_map(|(key, holder, instance, seq, ttl, value)| Claim {
+            key,
+            holder,
+            instance: Instance(instance),
+            seq: Seq(seq),
+            ttl,
+            value,
+        })
+        .boxed()
+}
+
+fn command() -> BoxedStrategy<Command> {
+    let when = prop_oneof![Just(RevokeWhen::AtDeadline), Just(RevokeWhen::Now)];
+    prop_oneof![
+        claim().prop_map(Command::Claim),
+        (key(), heir()).prop_map(|(key, to)| Command::Succeed(Succeed { key, to })),
+        (token(), ttl()).prop_map(|(token, ttl)| Command::Extend { token, ttl }),
+        token().prop_map(|token| Command::Release { token }),
+        (token(), heir()).prop_map(|(token, to)| Command::Transfer { token, to }),
+        (token(), text(Reason::parse), when, option::of(heir()))
+            .prop_map(|(token, why, when, heir)| Command::Revoke { token, why, when, heir }),
+        (key(), text(Entity::parse), text(Reason::parse)).prop_map(|(key, entity, why)| Command::Pin {
+            key,
+            entity,
+            why
+        }),
+        (key(), text(Entity::parse)).prop_map(|(key, entity)| Command::Unpin { key, entity }),
+        (any::<u64>(), proptest::collection::vec(change(), 0..4))
+            .prop_map(|(version, changes)| Command::Set { version, changes }),
+    ]
+    .boxed()
+}
+
+fn batch() -> BoxedStrategy<Batch> {
+    let request = (option::of(any::<u64>()), command())
+        .prop_map(|(at, command)| Request { not_after: at.map(Time::from_nanos), command });
+    (any::<u64>(), any::<u64>(), any::<u32>(), proptest::collection::vec(request, 0..6))
+        .prop_map(|(term, stamp, sweep, requests)| Batch {
+            term,
+            stamp: Time::from_nanos(stamp),
+            sweep,
+            requests,
+        })
+        .boxed()
+}
+
+fn encoded(batch: &Batch) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    batch.encode(&mut bytes);
+    bytes
+}
+
+proptest! {
+    #![proptest_config(Config { cases: 300, failure_persistence: None, ..Config::default() })]
+
+    #[test]
+    fn a_batch_is_read_as_it_was_written(batch in batch()) {
+        assert_eq!(Batch::decode(&encoded(&batch)), Ok(batch));
+    }
+
+    #[test]
+    fn a_batch_cut_short_or_too_long_is_refused(batch in batch(), more in any::<u8>()) {
+        let mut bytes = encoded(&batch);
+        for len in 0..bytes.len() {
+            assert!(Batch::decode(&bytes[..len]).is_err(), "accepted after {len} bytes");
+        }
+        bytes.push(more);
+        assert_eq!(Batch::decode(&bytes).unwrap_err().offset, bytes.len() - 1);
+    }
+
+    #[test]
+    fn a_damaged_batch_is_refused_or_is_what_its_bytes_say(batch in batch(), at in any::<usize>(), with in 1..=255u8) {
+        let mut bytes = encoded(&batch);
+        let at = at % bytes.len();
+        bytes[at] ^= with;
+        if let Ok(read) = Batch::decode(&bytes) {
+            assert_eq!(encoded(&read), bytes);
+        }
+    }
+
+    #[test]
+    fn no_bytes_make_decode_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        let _ = Batch::decode(&bytes);
+        let _ = Table::thaw([Ok(bytes)].into_iter());
+    }
+}
+
+#[test]
+fn another_version_and_an_unknown_command_are_refused_where_they_stand() {
+    let request = Request { not_after: None, command: Command::Release { token: Token::from_u64(1) } };
+    let good = encoded(&Batch { term: 1, stamp: Time::ZERO, sweep: 0, requests: vec![request] });
+    let refused = |at: usize, with: u8| {
+        let mut bytes = good.clone();
+        bytes[at] = with;
+        Batch::decode(&bytes).unwrap_err().offset
+    };
+    assert_eq!(refused(0, 2), 0, "version 2");
+    assert_eq!(refused(25, 10), 25, "a command of tomorrow");
+    assert_eq!(refused(24, 0xff), 21, "four thousand million requests");
+}
+
+fn name(text: &str) -> Key {
+    Key { namespace: Namespace::parse(&text[..1]).unwrap(), name: Name::parse(text).unwrap() }
+}
+
+fn apply(table: &mut Table, stamp_s: u64, commands: Vec<Command>) {
+    let requests = commands.into_iter().map(|command| Request { not_after: None, command }).collect();
+    table.apply(
+        1,
+        &Batch { term: 1, stamp: Time::from_nanos(stamp_s * 1_000_000_000), sweep: SWEEP_MAX, requests },
+    );
+}
+
+fn claimed(text: &str, ttl_s: u64) -> Command {
+    Command::Claim(Claim {
+        key: name(text),
+        holder: Holder::parse("h1").unwrap(),
+        instance: Instance(7),
+        seq: Seq(1),
+        ttl: Ttl::from_millis(ttl_s * 1_000),
+        value: Some(Value::parse("host1").unwrap()),
+    })
+}
+
+/// A table with one of everything that a snapshot can hold.
+fn rich() -> Table {
+    let mut table = Table::new(3);
+    let limits = NamespaceSettings {
+        cooldown: Ttl::from_millis(60_000),
+        history_max: 3,
+        ..NamespaceSettings::default()
+    };
+    let change = Change::Namespace(Namespace::parse("a").unwrap(), Some(limits));
+    apply(&mut table, 0, vec![Command::Set { version: 0, changes: vec![change] }]);
+    apply(&mut table, 0, ["a1", "a2", "a3", "b1", "b2"].map(|text| claimed(text, 10)).to_vec());
+    let token = |n: u64| Token::from_u64(3 << 32 | n);
+    let heir = Heir {
+        holder: Holder::parse("h2").unwrap(),
+        instance: Instance(9),
+        ttl: Ttl::from_millis(5_000),
+        confirm: Ttl::from_millis(2_000),
+    };
+    let why = Reason::parse("upgrade").unwrap();
+    let pin = |text| Command::Pin {
+        key: name(text),
+        entity: Entity::parse("machine-0").unwrap(),
+        why: why.clone(),
+    };
+    let revoke = Command::Revoke {
+        token: token(2),
+        why: why.clone(),
+        when: RevokeWhen::AtDeadline,
+        heir: Some(heir.clone()),
+    };
+    apply(
+        &mut table,
+        1,
+        vec![pin("a1"), pin("c9"), revoke, Command::Transfer { token: token(4), to: heir.clone() }],
+    );
+    apply(
+        &mut table,
+        2,
+        vec![Command::Release { token: token(5) }, Command::Transfer { token: token(6), to: heir }],
+    );
+    apply(&mut table, 11, vec![]);
+    table
+}
+
+fn sections(table: &Table) -> Vec<Vec<u8>> {
+    table.freeze().sections().collect()
+}
+
+fn thaw(sections: &[Vec<u8>]) -> Result<Table, DecodeError> {
+    Table::thaw(sections.iter().cloned().map(Ok))
+}
+
+#[test]
+fn every_damaged_byte_of_a_snapshot_is_refused_or_is_what_it_says() {
+    let good = sections(&rich());
+    assert_eq!(sections(&thaw(&good).unwrap()), good);
+    for (section, at) in
+        good.iter().enumerate().flat_map(|(n, bytes)| (0..bytes.len()).map(move |at| (n, at)))
+    {
+        for with in [1, 16, 128, 255] {
+            let mut bad = good.clone();
+            bad[section][at] ^= with;
+            if let Ok(table) = thaw(&bad) {
+                assert_eq!(table.check(), Ok(()), "section {section}, byte {at}");
+                assert!(sections(&table) == bad, "section {section}, byte {at}: read as something else");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_snapshot_that_lacks_a_section_or_has_one_twice_is_refused() {
+    let good = sections(&rich());
+    for at in 0..good.len() {
+        let mut less = good.clone();
+        less.remove(at);
+        assert!(thaw(&less).is_err(), "without section {at}");
+        let mut more = good.clone();
+        more.insert(at, good[at].clone());
+        assert!(thaw(&more).is_err(), "with section {at} twice");
+        let mut cut = good.clone();
+        cut[at].pop();
+        assert!(thaw(&cut).is_err(), "with section {at} cut short");
+    }
+    assert!(thaw(&[]).is_err());
+}
+
+#[test]
+fn a_snapshot_of_another_version_is_refused_with_section_and_offset() {
+    // Juju's acceptance case 6, in our bytes.
+    for at in 0..6 {
+        let mut newer = sections(&rich());
+        newer[at][1] = 2;
+        assert_eq!(thaw(&newer).unwrap_err().offset, 1);
+    }
+}
+
+#[test]
+fn a_large_table_makes_sections_of_at_most_256_kib() {
+    let mut table = Table::new(0);
+    for first in (0..20_000).step_by(500) {
+        apply(
+            &mut table,
+            1,
+            (first..first + 500).map(|n| claimed(&format!("lease-{n:025}"), 3_600)).collect(),
+        );
+    }
+    let written = sections(&table);
+    assert!(written.len() > 6, "{} sections", written.len());
+    assert!(written.iter().all(|section| section.len() <= 256 * 1024));
+    let restored = thaw(&written).unwrap();
+    assert_eq!(restored.count(&Filter::default()), 20_000);
+    assert!(sections(&restored) == written);
+}
