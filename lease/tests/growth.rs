@@ -9,8 +9,12 @@ fn key() -> Key {
 }
 
 fn claim(seq: u64, ttl_s: u64) -> Command {
+    claim_of(key(), seq, ttl_s)
+}
+
+fn claim_of(key: Key, seq: u64, ttl_s: u64) -> Command {
     Command::Claim(Claim {
-        key: key(),
+        key,
         holder: Holder::parse("h1").unwrap(),
         instance: Instance(7),
         seq: Seq(seq),
@@ -54,6 +58,23 @@ fn claiming_and_releasing_without_history_leaves_nothing() {
     claim_and_release(&mut table, |_| ());
     assert_eq!(table.get(&key()), None);
     assert_eq!((table.next_deadline(), table.needs_ticks()), (None, false));
+}
+
+#[test]
+fn deadlines_given_up_beyond_one_that_stands_are_forgotten() {
+    let mut table = Table::new(0);
+    let limits = NamespaceSettings { history_max: 0, ..NamespaceSettings::default() };
+    let change = Change::Namespace(key().namespace, Some(limits));
+    apply(&mut table, Command::Set { version: 0, changes: vec![change] });
+    // It stands before all the others, so that the sweep never comes to them.
+    let first = Key { name: Name::parse("first").unwrap(), ..key() };
+    apply(&mut table, claim_of(first, 1, 1_000));
+    for seq in 1..20_000 {
+        let token = table.next_token();
+        apply(&mut table, claim(seq, 80_000));
+        apply(&mut table, Command::Release { token });
+    }
+    assert_eq!(table.check(), Ok(()));
 }
 
 #[test]
