@@ -133,7 +133,8 @@ impl Member {
 fn forward(stdout: impl BufRead, out: &Sender<Message>) -> Result<(), String> {
     for line in stdout.lines() {
         let line = line.map_err(|error| format!("a child's report broke off: {error}"))?;
-        let event = serde_json::from_str(&line).map_err(|error| format!("a child's report is no event: {error}"))?;
+        let event =
+            serde_json::from_str(&line).map_err(|error| format!("a child's report is no event: {error}"))?;
         if out.send(Message::Saw(event)).is_err() {
             break;
         }
@@ -148,7 +149,8 @@ fn forward(stdout: impl BufRead, out: &Sender<Message>) -> Result<(), String> {
 pub fn child() -> Result<(), String> {
     let mut line = String::new();
     io::stdin().lock().read_line(&mut line).map_err(|error| format!("the share cannot be read: {error}"))?;
-    let share: Share = serde_json::from_str(&line).map_err(|error| format!("the share is not one: {error}"))?;
+    let share: Share =
+        serde_json::from_str(&line).map_err(|error| format!("the share is not one: {error}"))?;
     let (stop, stopped) = oneshot::channel();
     thread::spawn(move || {
         let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());

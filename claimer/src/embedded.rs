@@ -52,7 +52,9 @@ impl Embedded {
                 let log = std::fs::read_to_string(&log)?;
                 let lines: Vec<&str> = log.lines().collect();
                 let tail = lines[lines.len().saturating_sub(LOG_LINES_SHOWN)..].join("\n");
-                Err(io::Error::other(format!("the embedded node ended before it listened ({status}):\n{tail}")))
+                Err(io::Error::other(format!(
+                    "the embedded node ended before it listened ({status}):\n{tail}"
+                )))
             }
         }
     }

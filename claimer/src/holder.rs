@@ -72,9 +72,8 @@ impl<T: Target> Holder<T> {
         Holder { seat, room, next: Next::Claim(Attempt::New), tries: 0 }
     }
 
-    /// Lives, from `connect_at` on, until it is dropped or a call turns out to be wrong.
-    pub(crate) async fn live(mut self, connect_at: Nanos) {
-        tokio::time::sleep(connect_at.since((self.room.now)())).await;
+    /// Lives until it is dropped or a call turns out to be wrong.
+    pub(crate) async fn live(mut self) {
         loop {
             let mut session = self.connect().await;
             match self.converse(&mut session).await {

@@ -130,16 +130,16 @@ fn trouble(holder: &str, what: &What, number: u32, stamp: &str) -> Option<Line> 
             Some(Line::Err(format!("{number} failed to connect to {to} (retrying): {why}")))
         }
         What::Wrong { why } => Some(Line::Err(format!("{stamp} {whom}: {why}"))),
-        What::Disconnected => Some(Line::Err(format!("{stamp} connection of {holder} lost, connecting again"))),
+        What::Disconnected => {
+            Some(Line::Err(format!("{stamp} connection of {holder} lost, connecting again")))
+        }
         What::Failed { call: Call::Wait, took, why } => Some(Line::Err(format!(
             "{stamp} blocking for leadership of {whom} failed in {} with {why}",
             millis(*took)
         ))),
-        What::Failed { call, took, why } => Some(Line::Err(format!(
-            "{stamp} {} of {whom} failed in {}: {why}",
-            word(*call),
-            millis(*took)
-        ))),
+        What::Failed { call, took, why } => {
+            Some(Line::Err(format!("{stamp} {} of {whom} failed in {}: {why}", word(*call), millis(*took))))
+        }
         What::TimedOut { call, took, why } => Some(Line::Both(format!(
             "{stamp} {} of {whom} timed out in {}, retrying: {why}",
             word(*call),

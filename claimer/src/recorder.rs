@@ -32,7 +32,12 @@ impl Recorder {
     ///
     /// # Errors
     /// Where a member of the crew ends before its time, or a call can never be right.
-    pub(crate) fn record(&mut self, crew: &mut Crew, until: Option<Nanos>, stop: &AtomicBool) -> Result<Nanos, RunError> {
+    pub(crate) fn record(
+        &mut self,
+        crew: &mut Crew,
+        until: Option<Nanos>,
+        stop: &AtomicBool,
+    ) -> Result<Nanos, RunError> {
         let mut next_second = self.writer.start.plus(SECOND);
         loop {
             let now = clock::now();
@@ -41,7 +46,8 @@ impl Recorder {
                 next_second = next_second.plus(SECOND);
                 continue;
             }
-            if stop.load(Ordering::Relaxed) || self.printer.closed || until.is_some_and(|until| now >= until) {
+            if stop.load(Ordering::Relaxed) || self.printer.closed || until.is_some_and(|until| now >= until)
+            {
                 self.printer.flush();
                 return Ok(now);
             }

@@ -43,7 +43,9 @@ impl Latencies {
         let at = |quantile| self.0.value_at_quantile(quantile) as f64 / 1_000.0;
         match self.0.is_empty() {
             true => Quantiles::default(),
-            false => Quantiles { p50: at(0.5), p99: at(0.99), p999: at(0.999), max: self.0.max() as f64 / 1_000.0 },
+            false => {
+                Quantiles { p50: at(0.5), p99: at(0.99), p999: at(0.999), max: self.0.max() as f64 / 1_000.0 }
+            }
         }
     }
 }
@@ -210,7 +212,11 @@ impl fmt::Display for Report {
         writeln!(f, "waits     {}: {}", footing.waits, self.wait_ms)?;
         for server in &self.servers {
             let mebibytes = server.rss_bytes as f64 / 1_048_576.0;
-            writeln!(f, "server    pid {}: {mebibytes:.1} MiB, {:.2} s of CPU", server.pid, server.cpu_seconds)?;
+            writeln!(
+                f,
+                "server    pid {}: {mebibytes:.1} MiB, {:.2} s of CPU",
+                server.pid, server.cpu_seconds
+            )?;
         }
         write!(f, "verdict   {}", self.verdict)
     }

@@ -110,7 +110,8 @@ impl Judge {
         for holder in 0..self.open.len() {
             self.close(u32::try_from(holder).unwrap_or(u32::MAX), Nanos(u64::MAX), Told::Nothing);
         }
-        let mut findings = Findings { tokens: std::mem::take(&mut self.changed_tokens), ..Findings::default() };
+        let mut findings =
+            Findings { tokens: std::mem::take(&mut self.changed_tokens), ..Findings::default() };
         for (lease, beliefs) in self.closed.iter_mut().enumerate() {
             beliefs.sort_by_key(|belief| (belief.from, belief.token));
             findings.judge(&self.leases[lease], beliefs, &self.holders, end);
@@ -120,7 +121,8 @@ impl Judge {
     }
 
     fn begin(&mut self, event: &Event, token: u64, until: Nanos) {
-        self.open[event.holder as usize] = Some(Belief { holder: event.holder, token, from: event.at, until, ended: false });
+        self.open[event.holder as usize] =
+            Some(Belief { holder: event.holder, token, from: event.at, until, ended: false });
     }
 
     fn prolong(&mut self, event: &Event, token: u64, until: Nanos) {
@@ -221,7 +223,13 @@ impl Findings {
         tell(&mut reasons, "a lease was never held", &self.never);
         tell(&mut reasons, "a lease was held by nobody at the end", &self.free);
         tell(&mut reasons, "a lease was held by nobody after its first claim", &gaps);
-        Verdict { leases, held: self.held, gaps: self.gaps.len(), gap_longest: longest.map(|gap| gap.0), reasons }
+        Verdict {
+            leases,
+            held: self.held,
+            gaps: self.gaps.len(),
+            gap_longest: longest.map(|gap| gap.0),
+            reasons,
+        }
     }
 }
 

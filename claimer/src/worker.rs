@@ -43,19 +43,36 @@ pub(crate) fn work<T: Target>(
         opened: Cell::new(0),
     });
     let holders = LocalSet::new();
-    for (number, holder) in &share.holders {
-        let life = Holder::new(seat(share, *number, holder), room.clone()).live(share.connects_at(*number));
-        holders.spawn_local(life);
-    }
     runtime.block_on(holders.run_until(async {
-        let _ = stop.await;
+        tokio::select! {
+            () = begin_lives(share, &room) => {}
+            _ = stop => {}
+        }
     }));
     Ok(())
 }
 
+/// Begins the holders' lives in their order, each at its time, and then only keeps them going.
+async fn begin_lives<T: Target>(share: &Share, room: &Rc<Room<T>>) {
+    for (number, holder) in &share.holders {
+        let wait = share.connects_at(*number).since(clock::now());
+        if !wait.is_zero() {
+            tokio::time::sleep(wait).await;
+        }
+        tokio::task::spawn_local(Holder::new(seat(share, *number, holder), room.clone()).live());
+    }
+    std::future::pending().await
+}
+
 fn seat(share: &Share, number: u32, holder: &str) -> Seat {
     let endpoint = share.endpoints[number as usize % share.endpoints.len()].clone();
-    Seat { number, holder: holder.to_owned(), lease: lease_of(holder).to_owned(), endpoint, ttl_ms: share.pace.ttl_ms() }
+    Seat {
+        number,
+        holder: holder.to_owned(),
+        lease: lease_of(holder).to_owned(),
+        endpoint,
+        ttl_ms: share.pace.ttl_ms(),
+    }
 }
 
 /// Raises the soft limit of open descriptors to the hard one, and checks that the holders fit.

@@ -140,8 +140,9 @@ pub fn make_holders(leases: usize, units: usize) -> Result<Vec<String>, InvalidW
     let digits = (leases - 1).checked_ilog10().map_or(1, |log| log as usize + 1).max(4);
     // The unit that connects first wins its lease. The order turns from lease to lease, so that unit 0 does not win
     // them all: the article shuffled them.
-    let holders = (0..leases)
-        .flat_map(|lease| (0..units).map(move |turn| format!("a{lease:0digits$}/{}", (lease + turn) % units)));
+    let holders = (0..leases).flat_map(|lease| {
+        (0..units).map(move |turn| format!("a{lease:0digits$}/{}", (lease + turn) % units))
+    });
     Ok(holders.collect())
 }
 
@@ -162,14 +163,21 @@ impl Workload {
     /// Where a process would need more than [`DESCRIPTORS_MAX`] descriptors.
     pub fn split(&self, processes: usize, start: Nanos) -> Result<Vec<Share>, InvalidWorkload> {
         if !(1..=PROCESSES_MAX).contains(&processes) {
-            return Err(InvalidWorkload(format!("--processes {processes} is out of bounds: 1 to {PROCESSES_MAX}")));
+            return Err(InvalidWorkload(format!(
+                "--processes {processes} is out of bounds: 1 to {PROCESSES_MAX}"
+            )));
         }
         let mut shares = vec![self.empty_share(start); processes];
-        for (turn, lease) in self.holders.chunk_by(|a, b| lease_of(a) == lease_of(b)).scan(0, |number, lease| {
-            let first = *number;
-            *number += lease.len();
-            Some((first, lease))
-        }).enumerate() {
+        for (turn, lease) in self
+            .holders
+            .chunk_by(|a, b| lease_of(a) == lease_of(b))
+            .scan(0, |number, lease| {
+                let first = *number;
+                *number += lease.len();
+                Some((first, lease))
+            })
+            .enumerate()
+        {
             let (first, holders) = lease;
             let numbered = holders.iter().enumerate().map(|(n, holder)| (number(first + n), holder.clone()));
             shares[turn % processes].holders.extend(numbered);

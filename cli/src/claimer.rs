@@ -153,7 +153,9 @@ fn endpoints(args: &Claimer) -> Result<Vec<String>, Failure> {
     };
     list.map(|text| {
         let endpoint = text.parse::<client::Endpoint>();
-        endpoint.map(|endpoint| endpoint.to_string()).map_err(|error| Failure::usage(format!("--hosts: {error}")))
+        endpoint
+            .map(|endpoint| endpoint.to_string())
+            .map_err(|error| Failure::usage(format!("--hosts: {error}")))
     })
     .collect()
 }

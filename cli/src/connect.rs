@@ -33,10 +33,10 @@ pub(crate) struct Reach {
 
 impl Reach {
     /// Makes one call on a session of its own.
-    pub(crate) fn call(&self, call: impl FnOnce(&Session) -> Call) -> Result<Reply, Failure> {
+    pub(crate) fn call(&self, call: Call) -> Result<Reply, Failure> {
         runtime()?.block_on(async {
             let session = self.connect().await?;
-            Ok(session.call(call(&session), self.patience).await?)
+            Ok(session.call(call, self.patience).await?)
         })
     }
 
@@ -83,16 +83,18 @@ pub(crate) fn runtime() -> Result<Runtime, Failure> {
         .map_err(|error| Failure::unavailable(format!("this process cannot wait for anything: {error}")))
 }
 
-/// Ends at the next Ctrl-C or SIGTERM.
-pub(crate) async fn stop_signal() {
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
-        // Without handlers the signals end the process by themselves.
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+/// Ends at the next Ctrl-C or SIGTERM. It listens from this call on, not only from the first await.
+pub(crate) fn stop_signal() -> impl Future<Output = ()> {
+    let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
+    async move {
+        let (Ok(mut interrupt), Ok(mut terminate)) = signals else {
+            // Without handlers the signals end the process by themselves.
+            return std::future::pending().await;
+        };
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
     }
 }
 

@@ -66,7 +66,12 @@ impl Failure {
 
     /// The cluster could not be asked, or the machine could not do its part.
     pub(crate) fn unavailable(message: impl Into<String>) -> Failure {
-        Failure { exit: Exit::Unavailable, code: "unavailable".to_owned(), message: message.into(), problem: None }
+        Failure {
+            exit: Exit::Unavailable,
+            code: "unavailable".to_owned(),
+            message: message.into(),
+            problem: None,
+        }
     }
 }
 
@@ -106,7 +111,8 @@ pub(crate) fn quoted(value: &str) -> String {
 /// A text whose control and direction characters cannot move the reader's cursor; line ends stay.
 pub(crate) fn escaped(text: &str) -> String {
     let hidden = |c: char| {
-        (c.is_control() && c != '\n') || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        (c.is_control() && c != '\n')
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
     text.chars().flat_map(|c| if hidden(c) { c.escape_default().collect() } else { vec![c] }).collect()
 }
@@ -117,7 +123,8 @@ mod tests {
 
     #[test]
     fn exit_codes_are_those_of_the_contract() {
-        let codes = [Exit::Done, Exit::Refused, Exit::Usage, Exit::Unavailable, Exit::Unknown].map(|exit| exit as u8);
+        let codes =
+            [Exit::Done, Exit::Refused, Exit::Usage, Exit::Unavailable, Exit::Unknown].map(|exit| exit as u8);
         assert_eq!(codes, [0, 1, 2, 3, 4]);
     }
 

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use api::{Call, Claim as ClaimCall, Extend as ExtendCall, Grant, Release as ReleaseCall, Reply};
-use clap::Args;
 use claimer::duration::GoDuration;
+use clap::Args;
 
 use crate::connect::{Reach, holder_default, misfit};
 use crate::exit::{Exit, Failure};
@@ -26,8 +26,8 @@ pub(crate) struct Claim {
     /// Who holds it [default: unique, host:process:chance].
     #[arg(long, env = "TENURE_HOLDER", value_parser = parse::holder())]
     holder: Option<String>,
-    /// Which life of the holder [default: a random number].
-    #[arg(long, value_parser = parse::number("an instance"))]
+    /// Which life of the holder: the same for a repetition [default: a random number].
+    #[arg(long, requires = "seq", value_parser = parse::number("an instance"))]
     instance: Option<u64>,
     /// The claim's number within its instance: the same for a repetition, higher for a new claim.
     #[arg(long, requires = "instance", value_parser = parse::number("a seq"))]
@@ -45,7 +45,7 @@ pub(crate) struct Extend {
     #[arg(value_parser = parse::name())]
     name: String,
     /// The grant's token, as claim printed it.
-    #[arg(long, value_parser = parse::number("a token"))]
+    #[arg(long, allow_hyphen_values = true, value_parser = parse::number("a token"))]
     token: u64,
     /// The new ttl [default: the grant's present one].
     #[arg(long, allow_hyphen_values = true, value_parser = parse::ttl())]
@@ -66,7 +66,7 @@ pub(crate) struct Release {
     #[arg(value_parser = parse::name())]
     name: String,
     /// The grant's token, as claim printed it.
-    #[arg(long, value_parser = parse::number("a token"))]
+    #[arg(long, allow_hyphen_values = true, value_parser = parse::number("a token"))]
     token: u64,
     /// The instance that claimed it; without it, the act is an operator's.
     #[arg(long, value_parser = parse::number("an instance"))]
@@ -83,45 +83,40 @@ pub(crate) fn claim(args: &Claim) -> Result<Exit, Failure> {
         say(format!("holder {holder} (choose one with --holder or TENURE_HOLDER)"));
         holder
     });
-    let reply = args.reach.call(|session| {
-        Call::Claim(ClaimCall {
-            namespace: args.reach.namespace.clone(),
-            name: args.name.clone(),
-            holder,
-            instance: Some(args.instance.unwrap_or_else(|| session.instance())),
-            seq: args.seq,
-            ttl_ms: Some(millis(args.ttl)),
-            value: args.value.clone(),
-            deadline_ms: None,
-        })
-    })?;
+    // Without an instance the session gives its own, and numbers the claim itself.
+    let reply = args.reach.call(Call::Claim(ClaimCall {
+        namespace: args.reach.namespace.clone(),
+        name: args.name.clone(),
+        holder,
+        instance: args.instance,
+        seq: args.seq,
+        ttl_ms: Some(millis(args.ttl)),
+        value: args.value.clone(),
+        deadline_ms: None,
+    }))?;
     show_grant(reply, args.json)
 }
 
 pub(crate) fn extend(args: &Extend) -> Result<Exit, Failure> {
-    let reply = args.reach.call(|_| {
-        Call::Extend(ExtendCall {
-            namespace: args.reach.namespace.clone(),
-            name: args.name.clone(),
-            token: args.token,
-            instance: args.instance,
-            ttl_ms: args.ttl.map(millis),
-            deadline_ms: None,
-        })
-    })?;
+    let reply = args.reach.call(Call::Extend(ExtendCall {
+        namespace: args.reach.namespace.clone(),
+        name: args.name.clone(),
+        token: args.token,
+        instance: args.instance,
+        ttl_ms: args.ttl.map(millis),
+        deadline_ms: None,
+    }))?;
     show_grant(reply, args.json)
 }
 
 pub(crate) fn release(args: &Release) -> Result<Exit, Failure> {
-    let reply = args.reach.call(|_| {
-        Call::Release(ReleaseCall {
-            namespace: args.reach.namespace.clone(),
-            name: args.name.clone(),
-            token: args.token,
-            instance: args.instance,
-            deadline_ms: None,
-        })
-    });
+    let reply = args.reach.call(Call::Release(ReleaseCall {
+        namespace: args.reach.namespace.clone(),
+        name: args.name.clone(),
+        token: args.token,
+        instance: args.instance,
+        deadline_ms: None,
+    }));
     match reply.map_err(|failure| with_present_holder(failure, args))? {
         Reply::Released(released) => {
             let row = vec![released.token.to_string(), args.name.clone(), "released".to_owned()];
@@ -139,7 +134,7 @@ fn with_present_holder(mut failure: Failure, args: &Release) -> Failure {
         return failure;
     }
     let get = Call::Get(api::Get { namespace: args.reach.namespace.clone(), name: args.name.clone() });
-    if let Ok(Reply::Lease(lease)) = args.reach.call(|_| get) {
+    if let Ok(Reply::Lease(lease)) = args.reach.call(get) {
         let present = lease.held.map_or("nobody holds it now".to_owned(), |held| {
             format!("{} holds it now, under token {}", crate::exit::quoted(&held.holder), held.token)
         });
@@ -158,7 +153,8 @@ fn show_grant(reply: Reply, json: JsonFlag) -> Result<Exit, Failure> {
 }
 
 fn row(grant: &Grant) -> Vec<String> {
-    let [ttl, hold] = [grant.ttl_ms, grant.hold_ms].map(|millis| GoDuration::from(Duration::from_millis(millis)));
+    let [ttl, hold] =
+        [grant.ttl_ms, grant.hold_ms].map(|millis| GoDuration::from(Duration::from_millis(millis)));
     vec![grant.token.to_string(), grant.name.clone(), ttl.to_string(), hold.to_string()]
 }
 

@@ -59,7 +59,9 @@ enum Verb {
 fn main() -> ExitCode {
     let cli: Cli = match usage::read(std::env::args_os().collect()) {
         Parsed::Run(cli) => cli,
-        Parsed::Show(text) => return end(write_out(text.as_bytes()).map(|()| Exit::Done).map_err(Failure::from), false),
+        Parsed::Show(text) => {
+            return end(write_out(text.as_bytes()).map(|()| Exit::Done).map_err(Failure::from), false);
+        }
         Parsed::Help(text) => {
             say(text);
             return Exit::Usage.into();

@@ -75,7 +75,15 @@ pub(crate) fn say(text: impl std::fmt::Display) {
 
 /// A row a line; a tab or line end within a value would break the columns, and is escaped.
 fn plain(rows: &[Vec<String>]) -> String {
-    rows.iter().map(|row| row.iter().map(|cell| crate::exit::escaped(&cell.replace('\n', "\\n"))).collect::<Vec<_>>().join("\t") + "\n").collect()
+    rows.iter()
+        .map(|row| {
+            row.iter()
+                .map(|cell| crate::exit::escaped(&cell.replace('\n', "\\n")))
+                .collect::<Vec<_>>()
+                .join("\t")
+                + "\n"
+        })
+        .collect()
 }
 
 fn table(titles: &[&str], rows: &[Vec<String>]) -> String {
@@ -104,7 +112,10 @@ mod tests {
 
     #[test]
     fn a_table_lines_up() {
-        assert_eq!(table(&["NAME", "TOKEN"], &rows()), "NAME        TOKEN\ndb/primary  41\nq           a\\tb\\nc\n");
+        assert_eq!(
+            table(&["NAME", "TOKEN"], &rows()),
+            "NAME        TOKEN\ndb/primary  41\nq           a\\tb\\nc\n"
+        );
     }
 
     #[test]

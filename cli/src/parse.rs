@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use api::rules::{DEADLINE_MAX, Holder, InvalidName, Name, Namespace, TTL_MAX, TTL_MIN, Value, WAIT_MAX};
 use claimer::duration::GoDuration;
-use client::Endpoint;
 use clap::builder::{OsStringValueParser, TypedValueParser};
+use client::Endpoint;
 
 /// Why a value cannot be used; clap names the flag and the value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,9 +37,13 @@ where
     T: Clone + Send + Sync + 'static,
     F: Fn(&str) -> Result<T, BadValue> + Clone + Send + Sync + 'static,
 {
-    OsStringValueParser::new().try_map(move |value: OsString| match str::from_utf8(value.as_encoded_bytes()) {
-        Ok(value) => parse(value),
-        Err(error) => Err(bad("bad_name", format!("it is not UTF-8 from byte {} on", error.valid_up_to()))),
+    OsStringValueParser::new().try_map(move |value: OsString| {
+        match str::from_utf8(value.as_encoded_bytes()) {
+            Ok(value) => parse(value),
+            Err(error) => {
+                Err(bad("bad_name", format!("it is not UTF-8 from byte {} on", error.valid_up_to())))
+            }
+        }
     })
 }
 
@@ -55,7 +59,8 @@ pub(crate) fn namespace() -> impl TypedValueParser<Value = String> {
 
 /// A holder.
 pub(crate) fn holder() -> impl TypedValueParser<Value = String> {
-    let remedy = "give a holder of 1 to 256 bytes with --holder or TENURE_HOLDER, or leave both away for a unique one";
+    let remedy =
+        "give a holder of 1 to 256 bytes with --holder or TENURE_HOLDER, or leave both away for a unique one";
     text(move |value| checked(value, Holder::parse(value).map(drop), remedy))
 }
 
@@ -121,7 +126,10 @@ pub(crate) fn number(what: &'static str) -> impl TypedValueParser<Value = u64> {
     text(move |value| {
         let digits_only = value.bytes().all(|byte| byte.is_ascii_digit());
         value.parse().ok().filter(|_| digits_only).ok_or_else(|| {
-            bad("bad_number", format!("{what} is a whole number from 0 to 18446744073709551615, in decimal digits"))
+            bad(
+                "bad_number",
+                format!("{what} is a whole number from 0 to 18446744073709551615, in decimal digits"),
+            )
         })
     })
 }
@@ -150,7 +158,8 @@ mod tests {
 
     #[test]
     fn durations_are_read_in_gos_form() {
-        for (text, millis) in [("15s", 15_000), ("1m30s", 90_000), ("200ms", 200), ("24h", 86_400_000), ("1.5s", 1_500)]
+        for (text, millis) in
+            [("15s", 15_000), ("1m30s", 90_000), ("200ms", 200), ("24h", 86_400_000), ("1.5s", 1_500)]
         {
             assert_eq!(ttl(text), Ok(Duration::from_millis(millis)), "{text}");
         }
@@ -158,7 +167,20 @@ mod tests {
 
     #[test]
     fn wrong_durations_are_refused_with_the_forms_and_both_limits() {
-        for text in ["5", "-5s", "0s", "0", "1e9h", "NaN", "", "s", "100ms", "25h", "9999999h", "99999999999999999999h"] {
+        for text in [
+            "5",
+            "-5s",
+            "0s",
+            "0",
+            "1e9h",
+            "NaN",
+            "",
+            "s",
+            "100ms",
+            "25h",
+            "9999999h",
+            "99999999999999999999h",
+        ] {
             let error = ttl(text).expect_err(text);
             assert!(error.contains("15s, 1m30s or 200ms, from 200ms to 24h0m0s"), "{text}: {error}");
         }

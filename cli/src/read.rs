@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use api::{Call, Count as CountCall, Counted, Get as GetCall, Lease, List as ListCall, Page, Reply};
-use clap::Args;
 use claimer::duration::GoDuration;
+use clap::Args;
 use client::Session;
 
 use crate::connect::{Reach, misfit, runtime};
@@ -67,7 +67,7 @@ pub(crate) struct Count {
 
 pub(crate) fn get(args: &Get) -> Result<Exit, Failure> {
     let call = GetCall { namespace: args.reach.namespace.clone(), name: args.name.clone() };
-    let Reply::Lease(lease) = args.reach.call(|_| Call::Get(call))? else { return Err(misfit()) };
+    let Reply::Lease(lease) = args.reach.call(Call::Get(call))? else { return Err(misfit()) };
     print(args.json.format(), TITLES, &[row(&lease)], &lease)?;
     Ok(Exit::Done)
 }
@@ -86,7 +86,8 @@ pub(crate) fn list(args: &List) -> Result<Exit, Failure> {
             }
         }
     })?;
-    let rows: Vec<Vec<String>> = leases.iter().map(|lease| listed(lease, args.which.all_namespaces)).collect();
+    let rows: Vec<Vec<String>> =
+        leases.iter().map(|lease| listed(lease, args.which.all_namespaces)).collect();
     let mut titles = TITLES.to_vec();
     if args.which.all_namespaces {
         titles.insert(0, "NAMESPACE");
@@ -112,7 +113,7 @@ pub(crate) fn count(args: &Count) -> Result<Exit, Failure> {
         prefix: args.which.prefix.clone(),
         holder: args.which.holder.clone(),
     };
-    let Reply::Counted(counted) = args.reach.call(|_| Call::Count(call))? else { return Err(misfit()) };
+    let Reply::Counted(counted) = args.reach.call(Call::Count(call))? else { return Err(misfit()) };
     let Counted { held, .. } = &counted;
     // One number needs no title, not even on a terminal.
     let format = if args.json.json { Format::Json } else { Format::Plain };
@@ -142,7 +143,14 @@ fn row(lease: &Lease) -> Vec<String> {
         let admitted = lease.cooldown.as_ref().and_then(|cooldown| cooldown.admitted.clone());
         let state = if lease.cooldown.is_some() { "cooldown" } else { "free" };
         let holder = admitted.unwrap_or_else(dash);
-        return vec![lease.name.clone(), dash(), holder, remaining.unwrap_or_else(dash), state.to_owned(), dash()];
+        return vec![
+            lease.name.clone(),
+            dash(),
+            holder,
+            remaining.unwrap_or_else(dash),
+            state.to_owned(),
+            dash(),
+        ];
     };
     let state = match (&held.ending, held.confirmed) {
         (Some(_), _) => "ending",

@@ -121,7 +121,8 @@ fn occurrences(flag: &str, takes_value: bool, args: &[OsString]) -> Vec<(std::op
         if let Some(value) = joined {
             found.push((place..place + 1, value.into()));
         } else if args[place] == flag && takes_value {
-            found.push((place..(place + 2).min(args.len()), args.get(place + 1).cloned().unwrap_or_default()));
+            found
+                .push((place..(place + 2).min(args.len()), args.get(place + 1).cloned().unwrap_or_default()));
             place += 1;
         } else if args[place] == flag {
             found.push((place..place + 1, OsString::new()));

@@ -6,7 +6,7 @@ use clap::Args;
 
 use crate::connect::{Reach, runtime, stop_signal};
 use crate::exit::{Exit, Failure, quoted};
-use crate::output::{JsonFlag, print};
+use crate::output::{JsonFlag, print, say};
 use crate::parse;
 
 /// Wait until a lease is free. Claims nothing: another may be faster.
@@ -29,12 +29,14 @@ pub(crate) struct Wait {
 
 pub(crate) fn wait(args: &Wait) -> Result<Exit, Failure> {
     let free = runtime()?.block_on(async {
+        let stopped = stop_signal();
         let session = args.reach.connect().await?;
+        say(format!("waiting until {} is free", quoted(&args.name)));
         tokio::select! {
             free = session.wait(&args.reach.namespace, &args.name, args.after, args.timeout) => {
                 Ok(free.into_result()?)
             }
-            () = stop_signal() => Err(interrupted(&args.name)),
+            () = stopped => Err(interrupted(&args.name)),
         }
     })?;
     let row = vec![args.name.clone(), "free".to_owned(), free.revision.to_string()];

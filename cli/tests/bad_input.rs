@@ -54,7 +54,10 @@ fn a_flag_with_two_values_is_refused_naming_both() {
 
 #[test]
 fn a_flag_given_twice_with_one_value_is_taken_once() {
-    let said = fails(&["claim", "a", "--ttl", "5s", "--json", "--ttl=5s", "--json", "--endpoints", "127.0.0.1:1"], 3);
+    let said = fails(
+        &["claim", "a", "--ttl", "5s", "--json", "--ttl=5s", "--json", "--endpoints", "127.0.0.1:1"],
+        3,
+    );
     assert_says(&said, &["error[unavailable]: ", "127.0.0.1:1"]);
 }
 
@@ -64,7 +67,10 @@ fn durations_are_refused_with_the_forms_and_both_limits() {
         let said = fails(&["claim", "a", "--ttl", wrong], 2);
         assert_says(&said, &["error[bad_ttl]: --ttl is ", wrong, "15s, 1m30s or 200ms", "200ms to 24h0m0s"]);
     }
-    assert_says(&fails(&["wait", "a", "--timeout", "5"], 2), &["--timeout is \"5\"", "no unit", "1ms to 24h0m0s"]);
+    assert_says(
+        &fails(&["wait", "a", "--timeout", "5"], 2),
+        &["--timeout is \"5\"", "no unit", "1ms to 24h0m0s"],
+    );
 }
 
 #[test]
@@ -142,7 +148,10 @@ fn completions_and_the_manual_come_from_the_same_definitions() {
     for shell in ["bash", "zsh", "fish"] {
         let output = tenure(&["completions", shell]);
         let script = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(output.status.success() && script.contains("claimer") && script.contains("endpoints"), "{shell}");
+        assert!(
+            output.status.success() && script.contains("claimer") && script.contains("endpoints"),
+            "{shell}"
+        );
     }
     let page = tenure(&["man"]);
     assert!(String::from_utf8_lossy(&page.stdout).contains(".TH"));
@@ -162,8 +171,19 @@ fn the_load_tool_refuses_what_cannot_be_run() {
         (vec!["claimer", "--scale-time", "0"], vec!["0.001 to 1000"]),
         (vec!["claimer", "--claimtime", "60"], vec!["--claimtime is \"60\"", "no unit"]),
         (vec!["claimer", "--hosts", "h h"], vec!["--hosts", "h h"]),
-        (vec!["claimer", "--json", "/no/such/folder/x.json"], vec!["--json /no/such/folder/x.json", "cannot be written"]),
+        (
+            vec!["claimer", "--json", "/no/such/folder/x.json"],
+            vec!["--json /no/such/folder/x.json", "cannot be written"],
+        ),
     ] {
         assert_says(&fails(&args, 2), &parts);
     }
+}
+
+#[test]
+fn a_node_that_cannot_start_says_why() {
+    assert_says(&fails(&["serve"], 2), &["error[usage]: ", "--data"]);
+    assert_says(&fails(&["serve", "--dev", "--listen", "0.0.0.0:0"], 2), &["error[usage]: ", "0.0.0.0:0"]);
+    assert_says(&fails(&["serve", "--dev", "--config", "/no/such/file"], 2), &["error[usage]: ", "/no/such/file"]);
+    assert_says(&fails(&["serve", "--dev", "--log", "xml"], 2), &["error[usage]: ", "xml", "json"]);
 }

@@ -22,16 +22,41 @@ const ABSENCES: [(&str, &[&str], &[&str]); 4] = [
     (
         "lease/src",
         &[],
-        &["std::time", "std::net", "std::fs", "std::thread", "std::io", "HashMap", "HashSet", "async ", "println!", "unsafe "],
+        &[
+            "std::time",
+            "std::net",
+            "std::fs",
+            "std::thread",
+            "std::io",
+            "HashMap",
+            "HashSet",
+            "async ",
+            "println!",
+            "unsafe ",
+        ],
     ),
     ("api/src", &[], &["std::time", "std::net", "std::fs", "std::thread", "HashMap", "async "]),
     (
         "replica/src",
         // The production shells of the log, behind its own traits.
         &["replica/src/log/shell.rs", "replica/src/log/folder.rs"],
-        &["Instant::now", "SystemTime", "std::net", "std::fs", "thread::spawn", "tokio::", "HashMap", "HashSet", "select!"],
+        &[
+            "Instant::now",
+            "SystemTime",
+            "std::net",
+            "std::fs",
+            "thread::spawn",
+            "tokio::",
+            "HashMap",
+            "HashSet",
+            "select!",
+        ],
     ),
-    ("client/src/machine", &[], &["Instant::now", "SystemTime", "std::net", "tokio::", "HashMap", "HashSet", "async "]),
+    (
+        "client/src/machine",
+        &[],
+        &["Instant::now", "SystemTime", "std::net", "tokio::", "HashMap", "HashSet", "async "],
+    ),
 ];
 
 const LINES_MAX: usize = 500;
@@ -74,11 +99,16 @@ fn imports_run_one_way() {
         let dependencies = manifest.split("[dependencies]").nth(1).unwrap_or_default();
         let dependencies = dependencies.split("\n[").next().unwrap_or_default();
         for (other, _) in IMPORTS {
-            let uses = dependencies.lines().any(|line| line.starts_with(&format!("{other}.")) || line.starts_with(&format!("{other} ")));
+            let uses = dependencies
+                .lines()
+                .any(|line| line.starts_with(&format!("{other}.")) || line.starts_with(&format!("{other} ")));
             assert!(!uses || allowed.contains(&other), "{name} may not use {other}: see ARCHITECTURE.md");
         }
         if name == "lease" {
-            assert!(dependencies.trim().is_empty(), "lease has no dependencies, and here are some: {dependencies}");
+            assert!(
+                dependencies.trim().is_empty(),
+                "lease has no dependencies, and here are some: {dependencies}"
+            );
         }
     }
 }
@@ -92,7 +122,12 @@ fn what_is_pure_stays_pure() {
             let code = code(file);
             for word in words {
                 let line = code.lines().find(|line| line.contains(word));
-                assert!(line.is_none(), "{}: {word:?} has no place in {folder}: {}", relative(file), line.unwrap_or_default().trim());
+                assert!(
+                    line.is_none(),
+                    "{}: {word:?} has no place in {folder}: {}",
+                    relative(file),
+                    line.unwrap_or_default().trim()
+                );
             }
         }
     }
@@ -103,7 +138,11 @@ fn files_can_be_held_in_the_head() {
     for (name, _) in IMPORTS {
         for file in sources(&root().join(name).join("src")) {
             let lines = fs::read_to_string(&file).unwrap().lines().count();
-            assert!(lines <= LINES_MAX, "{} has {lines} lines: is there a second noun inside?", relative(&file));
+            assert!(
+                lines <= LINES_MAX,
+                "{} has {lines} lines: is there a second noun inside?",
+                relative(&file)
+            );
         }
     }
 }
@@ -113,7 +152,8 @@ fn nothing_is_left_open() {
     // Put together, so that this file does not find itself.
     let words = ["to".to_owned() + "do!(", "unimple".to_owned() + "mented!(", "#[ig".to_owned() + "nore"];
     for (name, _) in IMPORTS {
-        for file in ["src", "tests", "benches"].iter().flat_map(|part| sources(&root().join(name).join(part))) {
+        for file in ["src", "tests", "benches"].iter().flat_map(|part| sources(&root().join(name).join(part)))
+        {
             let text = fs::read_to_string(&file).unwrap();
             for word in &words {
                 assert!(!text.contains(word), "{} has {word}", relative(&file));
@@ -152,5 +192,8 @@ fn the_format_is_drawn_as_the_code_has_it() {
         fs::write(&file, &format).unwrap();
     }
     let found = fs::read_to_string(&file).unwrap_or_default();
-    assert!(found == format, "docs/format.md is not what the module docs say: run `just fix`, and read the difference");
+    assert!(
+        found == format,
+        "docs/format.md is not what the module docs say: run `just fix`, and read the difference"
+    );
 }

@@ -110,9 +110,10 @@ fn run(steps: Vec<Step>) -> (Vec<String>, Vec<(u64, What)>) {
     });
     let seat =
         Seat { number: 0, holder: "a/0".into(), endpoint: "h:1".into(), lease: "a".into(), ttl_ms: 60_000 };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {
-        let life = Holder::new(seat, room).live(now());
+        let life = Holder::new(seat, room).live();
         let _ = tokio::time::timeout(Duration::from_secs(600), life).await;
     });
     (calls.take(), seen.take())
@@ -141,7 +142,10 @@ fn a_grant_is_extended_after_each_renewtime() {
 fn a_refused_claim_waits_from_the_refusals_revision_and_then_claims_at_once() {
     let (calls, seen) = run(vec![UP, held(41), Step::Free, Step::Grant(8)]);
     assert_eq!(calls[..3], ["claim New", "wait Some(41)", "claim New"]);
-    assert!(matches!(seen[1..4], [(0, What::Denied { .. }), (0, What::Waited { .. }), (0, What::Claimed { .. })]));
+    assert!(matches!(
+        seen[1..4],
+        [(0, What::Denied { .. }), (0, What::Waited { .. }), (0, What::Claimed { .. })]
+    ));
 }
 
 #[test]

@@ -48,7 +48,10 @@ fn extended(held: Duration, took: Duration) -> What {
 
 #[test]
 fn quiet_lines_read_like_the_articles() {
-    assert_eq!(line(Style::Quiet, 0, 3_058, claimed(ms(1_652))), out("    3.058s claimed  a0702/0 in 1.652s"));
+    assert_eq!(
+        line(Style::Quiet, 0, 3_058, claimed(ms(1_652))),
+        out("    3.058s claimed  a0702/0 in 1.652s")
+    );
     assert_eq!(
         line(Style::Quiet, 0, 93_596, extended(ms(90_013), Duration::from_micros(47_300))),
         out("   93.596s extended a0702/0 held for 1m30s in 47ms")
@@ -86,7 +89,10 @@ fn verbose_lines_are_sentences() {
             "lost leadership of \"a\" for \"a/0\" after 1m0s in 9ms, blocking until released",
         ),
         (What::Denied { took: ms(5) }, "claim of \"a\" for \"a/0\" denied in 5ms, blocking until released"),
-        (What::Waited { took: ms(5_000) }, "blocking of \"a\" for \"a/0\" returned after 5s, attempting to claim"),
+        (
+            What::Waited { took: ms(5_000) },
+            "blocking of \"a\" for \"a/0\" returned after 5s, attempting to claim",
+        ),
     ];
     for (what, text) in cases {
         assert_eq!(line(Style::Verbose, 1, 1_500, what), out(&format!("    1.500s {text}")));
@@ -97,12 +103,26 @@ fn verbose_lines_are_sentences() {
 fn trouble_goes_to_stderr_and_timeouts_to_both() {
     let why = "lease operation timed out".to_owned();
     assert_eq!(
-        line(Style::Quiet, 1, 278_801, What::Failed { call: Call::Claim, took: ms(57_140), why: why.clone() }),
-        Some(Line::Err("  278.801s claim of \"a\" for \"a/0\" failed in 57.14s: lease operation timed out".into()))
+        line(
+            Style::Quiet,
+            1,
+            278_801,
+            What::Failed { call: Call::Claim, took: ms(57_140), why: why.clone() }
+        ),
+        Some(Line::Err(
+            "  278.801s claim of \"a\" for \"a/0\" failed in 57.14s: lease operation timed out".into()
+        ))
     );
     assert_eq!(
-        line(Style::Quiet, 1, 1_000, What::TimedOut { call: Call::Extend, took: ms(2_000), why: "no answer".into() }),
-        Some(Line::Both("    1.000s extend of \"a\" for \"a/0\" timed out in 2s, retrying: no answer".into()))
+        line(
+            Style::Quiet,
+            1,
+            1_000,
+            What::TimedOut { call: Call::Extend, took: ms(2_000), why: "no answer".into() }
+        ),
+        Some(Line::Both(
+            "    1.000s extend of \"a\" for \"a/0\" timed out in 2s, retrying: no answer".into()
+        ))
     );
     assert_eq!(
         line(Style::Quiet, 1, 1_000, What::Failed { call: Call::Wait, took: ms(2_000), why }),

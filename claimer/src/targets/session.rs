@@ -40,7 +40,8 @@ impl Target for Sessions {
         let mut endpoints = self.endpoints.clone();
         let first = seat.number as usize % endpoints.len().max(1);
         endpoints.rotate_left(first);
-        let options = Options { agent: None, deadline: DEADLINE, clock: self.clock.clone(), ..Options::new(endpoints) };
+        let options =
+            Options { agent: None, deadline: DEADLINE, clock: self.clock.clone(), ..Options::new(endpoints) };
         let session = client::Session::connect(options).await.map_err(|failure| failure.to_string())?;
         let claim = Claim {
             namespace: self.namespace.clone(),
@@ -145,9 +146,12 @@ mod tests {
                 Code::Held | Code::Cooldown => "wait",
                 Code::Lost | Code::StaleToken | Code::NotYours | Code::Ending => "claim",
                 Code::Forbidden | Code::Unauthenticated => "stop",
-                Code::BadRequest | Code::BadName | Code::BadTtl | Code::TooLarge | Code::NotFound | Code::IndexAhead => {
-                    "stop"
-                }
+                Code::BadRequest
+                | Code::BadName
+                | Code::BadTtl
+                | Code::TooLarge
+                | Code::NotFound
+                | Code::IndexAhead => "stop",
                 _ => "again",
             };
             let found = match refused(&problem) {

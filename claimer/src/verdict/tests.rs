@@ -29,7 +29,11 @@ fn lost() -> What {
 }
 
 fn assert_blames(verdict: &Verdict, words: &str) {
-    assert!(verdict.reasons.iter().any(|reason| reason.contains(words)), "{words:?} not in {:?}", verdict.reasons);
+    assert!(
+        verdict.reasons.iter().any(|reason| reason.contains(words)),
+        "{words:?} not in {:?}",
+        verdict.reasons
+    );
 }
 
 #[test]

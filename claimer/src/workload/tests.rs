@@ -15,7 +15,12 @@ fn pace(scale: f64) -> Pace {
 }
 
 fn workload(holders: Vec<String>) -> Workload {
-    Workload { endpoints: vec!["127.0.0.1:7400".into()], namespace: "default".into(), holders, pace: pace(1.0) }
+    Workload {
+        endpoints: vec!["127.0.0.1:7400".into()],
+        namespace: "default".into(),
+        holders,
+        pace: pace(1.0),
+    }
 }
 
 #[test]
@@ -31,7 +36,9 @@ fn names_read_like_the_articles() {
 fn counts_out_of_bounds_are_refused_with_the_bound() {
     assert!(make_holders(0, 3).unwrap_err().0.contains("--leases 0 is out of bounds: 1 to 1000000"));
     assert!(make_holders(5, 0).unwrap_err().0.contains("--units 0 is out of bounds"));
-    assert!(workload(make_holders(1, 1).unwrap()).split(0, Nanos(0)).unwrap_err().0.contains("--processes 0"));
+    assert!(
+        workload(make_holders(1, 1).unwrap()).split(0, Nanos(0)).unwrap_err().0.contains("--processes 0")
+    );
 }
 
 #[test]

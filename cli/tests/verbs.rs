@@ -1,0 +1,159 @@
+//! The verbs against a real node: what they print, and how they end.
+
+mod node;
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::Stdio;
+
+use node::Node;
+use serde_json::Value;
+
+fn columns(line: &str) -> Vec<&str> {
+    line.trim_end().split('\t').collect()
+}
+
+#[test]
+fn a_lease_is_claimed_extended_seen_and_released() {
+    let node = Node::start();
+    let claimed =
+        node.done(&["claim", "db/primary", "--holder", "mysql/0", "--ttl", "1m", "--value", "10.0.0.1:3306"]);
+    let [token, name, ttl, _hold] = columns(&claimed)[..] else { panic!("{claimed:?}") };
+    assert_eq!((name, ttl), ("db/primary", "1m0s"));
+
+    let seen = node.done(&["get", "db/primary"]);
+    let [name, seen_token, holder, _, state, value] = columns(&seen)[..] else { panic!("{seen:?}") };
+    assert_eq!((name, seen_token, holder, state), ("db/primary", token, "mysql/0", "held"));
+    assert_eq!(value, "10.0.0.1:3306");
+
+    let extended = node.done(&["extend", "db/primary", "--token", token, "--ttl", "2m"]);
+    assert_eq!(columns(&extended)[..3], [token, "db/primary", "2m0s"]);
+    assert_eq!(
+        node.done(&["release", "db/primary", "--token", token]),
+        format!("{token}\tdb/primary\treleased\n")
+    );
+    assert_eq!(node.done(&["get", "db/primary"]), "db/primary\t-\t-\t-\tfree\t-\n");
+}
+
+#[test]
+fn a_held_lease_is_refused_with_its_holder_and_how_long() {
+    let node = Node::start();
+    let token = node.done(&["claim", "a", "--holder", "h1"]);
+    let said = node.fails(&["claim", "a", "--holder", "h2"], 1);
+    assert!(said.contains("error[held]: ") && said.contains("h1"), "{said}");
+
+    let refused = node.tenure(&["claim", "a", "--holder", "h2", "--json"]);
+    let json: Value = serde_json::from_slice(&refused.stdout).expect("a body as over HTTP");
+    assert_eq!(json["error"]["code"], "held");
+    assert_eq!(json["error"]["token"].as_str(), Some(columns(&token)[0]));
+    assert!(json["error"]["remaining_ms"].as_u64().is_some_and(|millis| millis <= 15_000), "{json}");
+}
+
+#[test]
+fn the_release_of_anothers_lease_names_the_present_holder_and_changes_nothing() {
+    let node = Node::start();
+    let first = node.done(&["claim", "a", "--holder", "h1"]);
+    node.done(&["release", "a", "--token", columns(&first)[0]]);
+    node.done(&["claim", "a", "--holder", "h2"]);
+    let said = node.fails(&["release", "a", "--token", columns(&first)[0]], 1);
+    assert!(said.contains("error[lost]: ") && said.contains("\"h2\" holds it now"), "{said}");
+    assert!(node.done(&["get", "a"]).contains("\th2\t"), "the lease is still held");
+}
+
+#[test]
+fn without_a_holder_each_claim_is_another_one_and_says_so() {
+    let node = Node::start();
+    let output = node.tenure(&["claim", "a"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let holder =
+        said.strip_prefix("holder ").and_then(|rest| rest.split(' ').next()).expect("the holder is told");
+    assert_eq!(holder.split(':').count(), 3, "host:pid:random: {holder}");
+    assert!(node.done(&["get", "a"]).contains(holder));
+    node.fails(&["claim", "a"], 1);
+}
+
+#[test]
+fn a_claim_is_repeated_under_its_instance_and_seq() {
+    let node = Node::start();
+    let claim = |seq| ["claim", "a", "--holder", "h", "--instance", "7", "--seq", seq];
+    let first = node.done(&claim("2"));
+    assert_eq!(node.done(&claim("2")), first, "the same grant");
+    assert!(node.fails(&claim("1"), 3).contains("error[late]: "), "an older claim takes effect no more");
+    assert!(node.fails(&["claim", "a", "--instance", "7"], 2).contains("--seq"));
+}
+
+#[test]
+fn lists_and_counts_are_filtered_by_prefix_holder_and_namespace() {
+    let node = Node::start();
+    for (name, holder, namespace) in
+        [("a/1", "h1", "default"), ("a/2", "h2", "default"), ("b", "h1", "other")]
+    {
+        node.done(&["claim", name, "--holder", holder, "--namespace", namespace]);
+    }
+    let names = |args: &[&str]| -> Vec<String> {
+        node.done(args).lines().map(|line| columns(line)[0].to_owned()).collect()
+    };
+    assert_eq!(names(&["list"]), ["a/1", "a/2"]);
+    assert_eq!(names(&["list", "--prefix", "a/2"]), ["a/2"]);
+    assert_eq!(
+        names(&["list", "--holder", "h1", "--all-namespaces"]),
+        ["default", "other"],
+        "namespace first"
+    );
+    assert_eq!(node.done(&["count"]), "2\n");
+    assert_eq!(node.done(&["count", "--all-namespaces", "--holder", "h1"]), "2\n");
+    let list: Value = serde_json::from_str(&node.done(&["list", "--json"])).expect("JSON");
+    assert_eq!(list.as_array().map(Vec::len), Some(2));
+    let count: Value = serde_json::from_str(&node.done(&["count", "--json"])).expect("JSON");
+    assert_eq!(count["held"], 2);
+}
+
+#[test]
+fn a_wait_ends_when_the_lease_is_free_or_its_time_is_over() {
+    let node = Node::start();
+    assert!(node.done(&["wait", "a"]).starts_with("a\tfree\t"));
+    let token = node.done(&["claim", "a", "--holder", "h", "--ttl", "1h"]);
+    let said = node.fails(&["wait", "a", "--timeout", "200ms"], 1);
+    assert!(said.contains("error[still_held]: "), "{said}");
+
+    let waiting = node.command(&["wait", "a"]).stdout(Stdio::piped()).spawn().expect("it starts");
+    node.done(&["release", "a", "--token", columns(&token)[0]]);
+    let output = waiting.wait_with_output().expect("it ends");
+    assert!(output.status.success() && output.stdout.starts_with(b"a\tfree\t"), "{output:?}");
+}
+
+#[test]
+fn an_interrupted_wait_says_what_it_leaves_behind() {
+    let node = Node::start();
+    node.done(&["claim", "a", "--holder", "h", "--ttl", "1h"]);
+    let mut waiting = node.command(&["wait", "a"]).stderr(Stdio::piped()).spawn().expect("it starts");
+    // It listens for signals before it says that it waits.
+    let mut stderr = BufReader::new(waiting.stderr.take().expect("a pipe"));
+    let mut said = String::new();
+    stderr.read_line(&mut said).expect("UTF-8");
+    assert_eq!(said, "waiting until \"a\" is free\n");
+    let pid = i32::try_from(waiting.id()).expect("a pid");
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGINT)
+        .expect("it runs");
+    assert_eq!(waiting.wait().expect("it ends").code(), Some(3));
+    stderr.read_to_string(&mut said).expect("UTF-8");
+    assert!(said.contains("error[interrupted]: ") && said.contains("nothing is left behind"), "{said}");
+}
+
+#[test]
+fn a_killed_node_comes_back_with_every_grant() {
+    let mut node = Node::start();
+    for name in ["a", "b", "c"] {
+        node.done(&["claim", name, "--holder", "h", "--ttl", "1h"]);
+    }
+    let grants = |node: &Node| -> Vec<(String, String)> {
+        let list = node.done(&["list"]);
+        list.lines().map(|line| (columns(line)[0].to_owned(), columns(line)[1].to_owned())).collect()
+    };
+    let before = grants(&node);
+    node.kill();
+    let said = node.fails(&["list", "--patience", "1s"], 3);
+    assert!(said.contains("error[unavailable]: ") && said.contains(&node.address), "{said}");
+    node.start_again();
+    assert_eq!(grants(&node), before);
+    assert_eq!(before.len(), 3);
+}
