@@ -40,6 +40,8 @@ mod replay;
 mod scan;
 mod shell;
 mod spare;
+#[cfg(test)]
+mod tests;
 mod track;
 mod writer;
 
