@@ -118,6 +118,7 @@ pub enum Reply {
     /// To count.
     Counted(Counted),
     /// To bulk: an outcome a step, in order.
+    #[schema(no_recursion)]
     Bulk(Vec<Reply>),
     /// To cancel.
     Cancelled,

@@ -75,7 +75,11 @@ pub(crate) fn connections_max(wanted: usize) -> usize {
         }
     };
     if fits < wanted {
-        tracing::warn!(wanted, fits, "fewer connections fit than are configured: raise the limit on open files (nofile)");
+        tracing::warn!(
+            wanted,
+            fits,
+            "fewer connections fit than are configured: raise the limit on open files (nofile)"
+        );
     }
     wanted.min(fits)
 }

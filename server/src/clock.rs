@@ -19,7 +19,10 @@ impl MachineClock {
     /// # Errors
     /// The system has no such clock.
     pub(crate) fn start() -> nix::Result<MachineClock> {
-        Ok(MachineClock { slewed0: read(ClockId::CLOCK_MONOTONIC)?, raw0: read(ClockId::CLOCK_MONOTONIC_RAW)? })
+        Ok(MachineClock {
+            slewed0: read(ClockId::CLOCK_MONOTONIC)?,
+            raw0: read(ClockId::CLOCK_MONOTONIC_RAW)?,
+        })
     }
 }
 
@@ -34,7 +37,8 @@ impl Clock for MachineClock {
 
 fn read(clock: ClockId) -> nix::Result<u64> {
     let now = clock_gettime(clock)?;
-    let (seconds, nanos) = (u64::try_from(now.tv_sec()).unwrap_or(0), u64::try_from(now.tv_nsec()).unwrap_or(0));
+    let (seconds, nanos) =
+        (u64::try_from(now.tv_sec()).unwrap_or(0), u64::try_from(now.tv_nsec()).unwrap_or(0));
     Ok(seconds.saturating_mul(1_000_000_000).saturating_add(nanos))
 }
 

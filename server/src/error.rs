@@ -53,10 +53,12 @@ impl ServeError {
     pub fn exit_kind(&self) -> ExitKind {
         match self {
             ServeError::Config(_) => ExitKind::Usage,
-            ServeError::Data(DataError::NoFolder { .. } | DataError::Loose { .. } | DataError::Volatile { .. }) => {
-                ExitKind::Usage
-            }
-            ServeError::Data(DataError::Io { error, .. }) if error.kind() == io::ErrorKind::PermissionDenied => {
+            ServeError::Data(
+                DataError::NoFolder { .. } | DataError::Loose { .. } | DataError::Volatile { .. },
+            ) => ExitKind::Usage,
+            ServeError::Data(DataError::Io { error, .. })
+                if error.kind() == io::ErrorKind::PermissionDenied =>
+            {
                 ExitKind::Usage
             }
             ServeError::Data(DataError::Io { .. } | DataError::Locked { .. }) => ExitKind::Unavailable,
@@ -82,8 +84,12 @@ impl fmt::Display for ServeError {
             ServeError::Replica(error) => error.fmt(f),
             ServeError::Listen { listener, address, error } => {
                 let remedy = match error.kind() {
-                    io::ErrorKind::AddrInUse => "another process has it: stop that one, or choose another port",
-                    io::ErrorKind::AddrNotAvailable => "this machine has no such address: choose one that it has",
+                    io::ErrorKind::AddrInUse => {
+                        "another process has it: stop that one, or choose another port"
+                    }
+                    io::ErrorKind::AddrNotAvailable => {
+                        "this machine has no such address: choose one that it has"
+                    }
                     io::ErrorKind::PermissionDenied => {
                         "ports below 1024 are privileged: choose a higher one, or grant CAP_NET_BIND_SERVICE"
                     }

@@ -112,7 +112,10 @@ fn options(config: &Config, data: &Data) -> Options {
 fn parts(data: &Data) -> Result<Parts<Process>, ServeError> {
     let folder = |path| {
         let opened = Folder::open(path);
-        opened.map_err(|error| ServeError::System { what: "opening the folder of the log or the snapshots", error })
+        opened.map_err(|error| ServeError::System {
+            what: "opening the folder of the log or the snapshots",
+            error,
+        })
     };
     let clock = MachineClock::start()
         .map_err(|errno| ServeError::System { what: "reading the machine's clocks", error: errno.into() })?;
@@ -128,6 +131,8 @@ fn parts(data: &Data) -> Result<Parts<Process>, ServeError> {
 /// After a failed write or sync nobody knows what is on the disk: nothing more may be said, not even good-bye.
 fn end_at_once(error: &io::Error) {
     tracing::error!(%error, "THE LOG FAILED: this process ends now, and promises nothing more");
-    eprintln!("tenure: the log failed: {error}; the process ends at once: look at the disk, then start it again");
+    eprintln!(
+        "tenure: the log failed: {error}; the process ends at once: look at the disk, then start it again"
+    );
     std::process::exit(EXIT_BROKEN);
 }

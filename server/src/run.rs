@@ -120,6 +120,11 @@ impl Server {
         self.gate.inside()
     }
 
+    /// How the member is.
+    pub fn status(&self) -> replica::Status {
+        self.doors.service.status()
+    }
+
     /// How many sessions are open.
     pub fn sessions(&self) -> usize {
         self.doors.sessions.count()
@@ -139,7 +144,10 @@ impl Server {
         let bound = self.stop_within + STOP_SLACK;
         let gone = self.runtime.block_on(async { tokio::time::timeout(bound, all_gone).await });
         if gone.is_err() {
-            tracing::warn!(connections = self.gate.inside(), "some connections did not end in time: closed as they are");
+            tracing::warn!(
+                connections = self.gate.inside(),
+                "some connections did not end in time: closed as they are"
+            );
         }
         self.replica.stop();
         self.runtime.shutdown_timeout(Duration::from_millis(200));
@@ -163,8 +171,13 @@ fn announce(config: &Config, address: SocketAddr) {
     // Nobody may be reading; that is no reason not to serve.
     drop(writeln!(out, "listening on {address}").and_then(|()| out.flush()));
     if config.dev {
-        eprintln!("tenure is listening on {address}, for this machine only; its data is in {}. Try:", config.data.display());
-        eprintln!("  curl -sd '{{\"name\":\"db/primary\",\"holder\":\"me\"}}' -H content-type:application/json http://{address}/v1/claim");
+        eprintln!(
+            "tenure is listening on {address}, for this machine only; its data is in {}. Try:",
+            config.data.display()
+        );
+        eprintln!(
+            "  curl -sd '{{\"name\":\"db/primary\",\"holder\":\"me\"}}' -H content-type:application/json http://{address}/v1/claim"
+        );
         eprintln!("  curl -s http://{address}/v1/leases");
     }
 }
@@ -175,7 +188,9 @@ fn end_with_broken_threads() {
     std::panic::set_hook(Box::new(move |panic| {
         tell(panic);
         if matches!(std::thread::current().name(), Some("replica" | "log")) {
-            eprintln!("tenure: an invariant is broken: the process ends at once; please report the lines above");
+            eprintln!(
+                "tenure: an invariant is broken: the process ends at once; please report the lines above"
+            );
             std::process::exit(EXIT_BROKEN);
         }
     }));
@@ -189,7 +204,10 @@ struct StopSignals {
 
 impl StopSignals {
     fn new() -> std::io::Result<StopSignals> {
-        Ok(StopSignals { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(StopSignals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
     }
 
     async fn next(&mut self) -> &'static str {

@@ -123,14 +123,16 @@ impl fmt::Display for ConfigError {
             ConfigError::WrongValue { key, value, wanted, origin, beats } => {
                 write!(f, "{origin}: {key} is {value}; give {wanted}")?;
                 match beats {
-                    Some(beaten) => write!(f, " (it wins over {beaten}: a flag over the environment over the file)"),
+                    Some(beaten) => {
+                        write!(f, " (it wins over {beaten}: a flag over the environment over the file)")
+                    }
                     None => Ok(()),
                 }
             }
             ConfigError::Broken { rule, values, why } => write!(f, "{rule} does not hold: {values}; {why}"),
-            ConfigError::NoData => {
-                f.write_str("no data folder: give --data DIR, TENURE_DATA or `data` in the file; or --dev to try things")
-            }
+            ConfigError::NoData => f.write_str(
+                "no data folder: give --data DIR, TENURE_DATA or `data` in the file; or --dev to try things",
+            ),
             ConfigError::DevBeyondLoopback { listen } => write!(
                 f,
                 "--dev listens on loopback only, and listen is {listen}: use 127.0.0.1 or [::1], or leave --dev out"

@@ -129,7 +129,9 @@ impl Config {
             member: raws.get("member", value::member)?,
             log_level: raws.get("log.level", value::level)?.unwrap_or(LogLevel::Info),
             log_format: raws.get("log.format", value::format)?.unwrap_or(LogFormat::Text),
-            connections: raws.get("limits.connections", value::connections)?.unwrap_or(lease::CONNECTIONS_MAX),
+            connections: raws
+                .get("limits.connections", value::connections)?
+                .unwrap_or(lease::CONNECTIONS_MAX),
             ping_every: raws.get("session.ping_every", value::duration)?.unwrap_or(Duration::from_secs(20)),
             dead_after: raws.get("session.dead_after", value::duration)?.unwrap_or(Duration::from_secs(40)),
             stall_after: raws.get("session.stall_after", value::duration)?.unwrap_or(Duration::from_secs(10)),

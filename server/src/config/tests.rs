@@ -36,7 +36,12 @@ fn dev() -> Flags {
 fn defaults_are_safe() {
     let config = load(Flags { data: Some("d".into()), ..Flags::default() }, &[]).unwrap();
     assert_eq!(config.listen.to_string(), LISTEN_DEFAULT);
-    assert!(!config.dev && !config.insecure_plain_listener && !config.accept_torn_tail && !config.allow_volatile_data);
+    assert!(
+        !config.dev
+            && !config.insecure_plain_listener
+            && !config.accept_torn_tail
+            && !config.allow_volatile_data
+    );
     assert_eq!((config.ping_every, config.dead_after), (Duration::from_secs(20), Duration::from_secs(40)));
     let config = load(dev(), &[]).unwrap();
     assert_eq!(config.data, PathBuf::from("tenure-data"));
@@ -124,7 +129,9 @@ fn row_30_a_file_that_cannot_be_read_is_named_with_the_cause() {
 #[test]
 fn row_31_what_is_no_toml_is_named_with_line_and_column() {
     let folder = Folder::new();
-    for (text, place) in [("data = \"d\"\n\nlisten == 3\n", ":3:9: no TOML"), ("data = \"d", ":1:10: no TOML"), ("é", ":1:")] {
+    for (text, place) in
+        [("data = \"d\"\n\nlisten == 3\n", ":3:9: no TOML"), ("data = \"d", ":1:10: no TOML"), ("é", ":1:")]
+    {
         let error = folder.load(text).unwrap_err().to_string();
         assert!(error.contains(place), "{error}");
     }
@@ -136,8 +143,14 @@ fn row_31_what_is_no_toml_is_named_with_line_and_column() {
 fn row_32_an_unknown_key_is_refused_and_the_nearest_is_named() {
     let folder = Folder::new();
     let cases = [
-        ("data = \"d\"\nlsten = \"127.0.0.1:1\"\n", "tenure.toml:2:1: there is no setting \"lsten\"; did you mean \"listen\"?"),
-        ("[session]\nping_evry = \"1s\"\n", ":2:1: there is no setting \"session.ping_evry\"; did you mean \"session.ping_every\"?"),
+        (
+            "data = \"d\"\nlsten = \"127.0.0.1:1\"\n",
+            "tenure.toml:2:1: there is no setting \"lsten\"; did you mean \"listen\"?",
+        ),
+        (
+            "[session]\nping_evry = \"1s\"\n",
+            ":2:1: there is no setting \"session.ping_evry\"; did you mean \"session.ping_every\"?",
+        ),
         ("[sesion]\nping_every = \"1s\"\n", ":1:2: there is no setting \"sesion\""),
         ("quorum = 3\n", ":1:1: there is no setting \"quorum\"; `tenure serve --help` lists them"),
     ];
@@ -156,7 +169,10 @@ fn row_33_a_wrong_type_or_unit_says_what_is_wanted() {
         ("listen = \"127.0.0.1:70000\"", "port from 0 to 65535"),
         ("data = [1]", "data is an array; give a path"),
         ("accept_torn_tail = \"yes\"", "give true or false, without quotes"),
-        ("session.ping_every = 20", "session.ping_every is 20; give a duration with its unit (ms, s, m or h)"),
+        (
+            "session.ping_every = 20",
+            "session.ping_every is 20; give a duration with its unit (ms, s, m or h)",
+        ),
         ("session.ping_every = \"20\"", "give a duration with its unit"),
         ("session.ping_every = \"20 s\"", "give a duration with its unit"),
         ("session.ping_every = \"-5s\"", "give a duration with its unit"),
@@ -186,7 +202,10 @@ fn row_33_a_wrong_value_that_wins_says_over_what() {
     let flags = Flags { config: Some(path.clone()), log_level: Some("loud".into()), ..dev() };
     let error = load(flags, &[("TENURE_LOG_LEVEL", "warn")]).unwrap_err().to_string();
     assert!(error.starts_with("--log-level: log.level is \"loud\"; give error"), "{error}");
-    assert!(error.ends_with("(it wins over TENURE_LOG_LEVEL: a flag over the environment over the file)"), "{error}");
+    assert!(
+        error.ends_with("(it wins over TENURE_LOG_LEVEL: a flag over the environment over the file)"),
+        "{error}"
+    );
     let flags = Flags { config: Some(path), ..dev() };
     let error = load(flags, &[("TENURE_LOG_LEVEL", "loud")]).unwrap_err().to_string();
     assert!(error.contains("it wins over") && error.contains("tenure.toml:1:5"), "{error}");
@@ -207,7 +226,8 @@ fn row_37_a_plain_listener_beyond_loopback_must_be_asked_for() {
         let error = load(flags.clone(), &[]).unwrap_err().to_string();
         assert!(error.contains(listen) && error.contains("--insecure-plain-listener"), "{error}");
         assert!(load(Flags { insecure_plain_listener: true, ..flags.clone() }, &[]).is_ok());
-        let error = load(Flags { dev: true, insecure_plain_listener: true, ..flags }, &[]).unwrap_err().to_string();
+        let error =
+            load(Flags { dev: true, insecure_plain_listener: true, ..flags }, &[]).unwrap_err().to_string();
         assert!(error.contains("--dev listens on loopback only"), "{error}");
     }
     for listen in ["127.0.0.1:0", "127.9.9.9:1", "[::1]:7400"] {

@@ -119,8 +119,11 @@ pub(super) fn format(raw: &Raw) -> Parsed<LogFormat> {
 }
 
 pub(super) fn cluster(raw: &Raw) -> Parsed<u128> {
-    let digits = raw.words().filter(|words| words.len() == 32 && words.bytes().all(|byte| byte.is_ascii_hexdigit()));
-    digits.and_then(|digits| u128::from_str_radix(digits, 16).ok()).ok_or_else(|| "32 hexadecimal digits".to_owned())
+    let digits =
+        raw.words().filter(|words| words.len() == 32 && words.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    digits
+        .and_then(|digits| u128::from_str_radix(digits, 16).ok())
+        .ok_or_else(|| "32 hexadecimal digits".to_owned())
 }
 
 pub(super) fn member(raw: &Raw) -> Parsed<u64> {
@@ -130,7 +133,9 @@ pub(super) fn member(raw: &Raw) -> Parsed<u64> {
 pub(super) fn connections(raw: &Raw) -> Parsed<usize> {
     let most = lease::CONNECTIONS_MAX;
     let number = raw.number().and_then(|number| usize::try_from(number).ok());
-    number.filter(|number| (1..=most).contains(number)).ok_or_else(|| format!("a whole number from 1 to {most}"))
+    number
+        .filter(|number| (1..=most).contains(number))
+        .ok_or_else(|| format!("a whole number from 1 to {most}"))
 }
 
 /// A duration from 1 ms to 24 h: a whole number and its unit.
@@ -150,7 +155,9 @@ pub(super) fn bytes(raw: &Raw) -> Parsed<u64> {
     raw.words()
         .and_then(|words| scaled(words, &units))
         .filter(|bytes| (1 << 20..=64 << 30).contains(bytes))
-        .ok_or_else(|| "a size with its unit (KiB, MiB or GiB) from 1MiB to 64GiB, such as \"64MiB\"".to_owned())
+        .ok_or_else(|| {
+            "a size with its unit (KiB, MiB or GiB) from 1MiB to 64GiB, such as \"64MiB\"".to_owned()
+        })
 }
 
 fn scaled(words: &str, units: &[(&str, u64)]) -> Option<u64> {

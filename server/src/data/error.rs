@@ -148,7 +148,9 @@ fn remedy(kind: io::ErrorKind) -> &'static str {
         }
         io::ErrorKind::StorageFull => "; the disk is full: free space on it, then start again",
         io::ErrorKind::QuotaExceeded => "; the quota is used up: raise it or free space, then start again",
-        io::ErrorKind::ReadOnlyFilesystem => "; the file system is read-only: mount it for writing, then start again",
+        io::ErrorKind::ReadOnlyFilesystem => {
+            "; the file system is read-only: mount it for writing, then start again"
+        }
         _ => "",
     }
 }

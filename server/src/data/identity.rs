@@ -12,7 +12,8 @@ use crate::config::Config;
 
 const FILE: &str = "identity.toml";
 const FORMAT: i64 = 1;
-const STORY: &str = "# Who this member is: made once, by the server. Do not edit it, and do not copy it to another member.\n";
+const STORY: &str =
+    "# Who this member is: made once, by the server. Do not edit it, and do not copy it to another member.\n";
 
 /// Who a member is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,7 +91,8 @@ fn create(path: &Path) -> io::Result<File> {
 }
 
 fn parse(path: &Path, text: &str) -> Result<Identity, DataError> {
-    let unreadable = |cause: &str| DataError::Unreadable { path: path.to_owned(), cause: cause.trim().to_owned() };
+    let unreadable =
+        |cause: &str| DataError::Unreadable { path: path.to_owned(), cause: cause.trim().to_owned() };
     // The format alone first: a newer one may have other fields.
     let Format { format } = toml::from_str(text).map_err(|error| unreadable(error.message()))?;
     if format > FORMAT {

@@ -88,9 +88,14 @@ fn make_private(folder: &Path) -> Result<(), DataError> {
     let failed = |what, error| DataError::io(what, folder, error);
     match fs::metadata(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            DirBuilder::new().mode(0o700).recursive(true).create(folder).map_err(|error| failed("making it", error))?;
+            DirBuilder::new()
+                .mode(0o700)
+                .recursive(true)
+                .create(folder)
+                .map_err(|error| failed("making it", error))?;
             // The mode that was asked for is cut by the process's mask.
-            fs::set_permissions(folder, Permissions::from_mode(0o700)).map_err(|error| failed("its mode", error))?;
+            fs::set_permissions(folder, Permissions::from_mode(0o700))
+                .map_err(|error| failed("its mode", error))?;
             match folder.parent().filter(|parent| !parent.as_os_str().is_empty()) {
                 Some(parent) => sync_folder(parent),
                 None => sync_folder(Path::new(".")),
@@ -134,5 +139,7 @@ fn lock(root: &Path) -> Result<Flock<File>, DataError> {
 
 /// Makes what was created or renamed in a folder durable.
 fn sync_folder(folder: &Path) -> Result<(), DataError> {
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| DataError::io("syncing", folder, error))
+    File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .map_err(|error| DataError::io("syncing", folder, error))
 }

@@ -8,7 +8,8 @@ use super::DataError;
 
 /// Refuses, or where that is allowed warns of, a file system that cannot be trusted.
 pub(super) fn check(folder: &Path, allowed: bool) -> Result<(), DataError> {
-    let found = statfs(folder).map_err(|errno| DataError::io("asking for its file system", folder, errno.into()))?;
+    let found =
+        statfs(folder).map_err(|errno| DataError::io("asking for its file system", folder, errno.into()))?;
     let Some((kind, why)) = doubt(found.filesystem_type()) else { return Ok(()) };
     if !allowed {
         return Err(DataError::Volatile { path: folder.to_owned(), kind, why });
@@ -40,7 +41,10 @@ mod tests {
         let shm = Path::new("/dev/shm");
         if statfs(shm).is_ok_and(|found| found.filesystem_type() == TMPFS_MAGIC) {
             let error = check(shm, false).unwrap_err().to_string();
-            assert!(error.contains("/dev/shm is on tmpfs") && error.contains("--allow-volatile-data"), "{error}");
+            assert!(
+                error.contains("/dev/shm is on tmpfs") && error.contains("--allow-volatile-data"),
+                "{error}"
+            );
             assert!(check(shm, true).is_ok());
         }
     }

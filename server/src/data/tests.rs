@@ -60,7 +60,8 @@ fn row_39_what_is_no_folder_or_cannot_be_made_is_named() {
     assert!(error.contains("is no folder"), "{error}");
     let error = Data::open(&config(&file.join("data"))).unwrap_err().to_string();
     assert!(error.contains("file/data: looking at it: Not a directory"), "{error}");
-    let denied = DataError::io("making it", Path::new("/d"), io::ErrorKind::PermissionDenied.into()).to_string();
+    let denied =
+        DataError::io("making it", Path::new("/d"), io::ErrorKind::PermissionDenied.into()).to_string();
     assert!(denied.contains("/d: making it: permission denied") && denied.contains("mode 0700"), "{denied}");
 }
 
@@ -84,7 +85,8 @@ fn row_41_another_cluster_or_member_is_refused_with_both_ids() {
     let ours = Data::open(&config(&root)).unwrap().identity();
     let wanted = Config { member: Some(2), ..config(&root) };
     let error = Data::open(&wanted).unwrap_err().to_string();
-    let expected = format!("this is member 1 of cluster {:032x}, and the configuration says member 2 of", ours.cluster);
+    let expected =
+        format!("this is member 1 of cluster {:032x}, and the configuration says member 2 of", ours.cluster);
     assert!(error.contains(&expected), "{error}");
     let wanted = Config { cluster: Some(7), ..config(&root) };
     let error = Data::open(&wanted).unwrap_err().to_string();
@@ -110,7 +112,9 @@ fn an_identity_that_is_damaged_or_lost_is_not_made_anew() {
     let root = parent.path().join("data");
     drop(Data::open(&config(&root)).unwrap());
     let path = root.join("identity.toml");
-    for damaged in ["", "format = 1", "format = 1\ncluster = \"12\"\nmember = 1\nbegun = false\n", "format = \"x\""] {
+    for damaged in
+        ["", "format = 1", "format = 1\ncluster = \"12\"\nmember = 1\nbegun = false\n", "format = \"x\""]
+    {
         fs::write(&path, damaged).unwrap();
         let error = Data::open(&config(&root)).unwrap_err().to_string();
         assert!(error.contains("identity.toml cannot be read"), "{error}");

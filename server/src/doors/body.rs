@@ -30,7 +30,8 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
         let bytes = match tokio::time::timeout(ARRIVES_WITHIN, Bytes::from_request(request, state)).await {
             Ok(read) => read.map_err(|rejection| problem(unread(&rejection)))?,
             Err(_) => {
-                let message = format!("the body did not arrive within {} s: send it at once", ARRIVES_WITHIN.as_secs());
+                let message =
+                    format!("the body did not arrive within {} s: send it at once", ARRIVES_WITHIN.as_secs());
                 return Err(problem_as(StatusCode::REQUEST_TIMEOUT, Problem::new(Code::BadRequest, message)));
             }
         };
@@ -53,7 +54,8 @@ fn check_type(headers: &HeaderMap) -> Result<(), Response> {
 
 /// A body that says it is too large is refused before a byte of it is kept.
 fn check_length(headers: &HeaderMap) -> Result<(), Problem> {
-    let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    let length =
+        headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
     match length {
         Some(length) if length > FRAME_BYTES_MAX => Err(too_large(&format!("{length} bytes"))),
         _ => Ok(()),
@@ -63,10 +65,16 @@ fn check_length(headers: &HeaderMap) -> Result<(), Problem> {
 fn unread(rejection: &BytesRejection) -> Problem {
     match rejection.status() {
         StatusCode::PAYLOAD_TOO_LARGE => too_large("more bytes"),
-        _ => Problem::new(Code::BadRequest, format!("the body did not arrive whole: {}", clean(&rejection.body_text()))),
+        _ => Problem::new(
+            Code::BadRequest,
+            format!("the body did not arrive whole: {}", clean(&rejection.body_text())),
+        ),
     }
 }
 
 fn too_large(has: &str) -> Problem {
-    Problem::new(Code::TooLarge, format!("the body has {has}, and the limit is {FRAME_BYTES_MAX} bytes: send less"))
+    Problem::new(
+        Code::TooLarge,
+        format!("the body has {has}, and the limit is {FRAME_BYTES_MAX} bytes: send less"),
+    )
 }

@@ -55,7 +55,8 @@ pub(super) async fn readyz(State(service): State<Arc<Service>>) -> Response {
     match why_not(service.is_stopping(), &status) {
         Some(error) => problem(error),
         None => {
-            let (member, leader) = (status.member.to_string(), status.leader.map(|leader| leader.to_string()));
+            let (member, leader) =
+                (status.member.to_string(), status.leader.map(|leader| leader.to_string()));
             Json(Ready { ready: true, member, leader, held: status.held }).into_response()
         }
     }

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::{Call, Claim, Code, Count, Counted, ErrorBody, Extend, Free, Get, Grant, Lease, List, Page, Problem, Release, Released, Reply, Wait};
+use api::{
+    Call, Claim, Code, Count, Counted, ErrorBody, Extend, Free, Get, Grant, Lease, List, Page, Problem,
+    Release, Released, Reply, Wait,
+};
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::{Method, StatusCode, Uri};
@@ -11,10 +14,10 @@ use axum::response::Response;
 use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
 
-use super::reply::{problem, problem_as, reply};
 use super::Doors;
 use super::body::Body;
 use super::listen::stopped;
+use super::reply::{problem, problem_as, reply};
 use crate::service::{Done, Service, Waiting, clean, is_command, patience, stopping, unanswered};
 
 /// How long a wait lasts that names no time: proxies and clients give up on a silent request soon after.
@@ -95,7 +98,10 @@ pub(super) async fn get(
 }
 
 /// A path that ends where the name should stand: the name is empty, and the answer says so.
-pub(super) async fn get_unnamed(State(service): State<Arc<Service>>, Path(namespace): Path<String>) -> Response {
+pub(super) async fn get_unnamed(
+    State(service): State<Arc<Service>>,
+    Path(namespace): Path<String>,
+) -> Response {
     answer(&service, Call::Get(Get { namespace, name: String::new() })).await
 }
 
@@ -175,7 +181,8 @@ pub(super) async fn not_found(uri: Uri) -> Response {
 
 /// The path is right, and the method is not.
 pub(super) async fn method_not_allowed(method: Method, uri: Uri) -> Response {
-    let message = format!("{} does not take {method}: GET /v1/openapi.json lists what it takes", clean(uri.path()));
+    let message =
+        format!("{} does not take {method}: GET /v1/openapi.json lists what it takes", clean(uri.path()));
     problem_as(StatusCode::METHOD_NOT_ALLOWED, Problem::new(Code::BadRequest, message))
 }
 

@@ -26,6 +26,7 @@ pub(crate) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
 pub(crate) fn read_text<T: DeserializeOwned>(text: &str) -> Result<T, Problem> {
     // Before the parser, which would follow any nesting down its own stack.
     check_depth(text)?;
+    check_object(text)?;
     // The path costs time and memory, so only a text that is wrong is read with it.
     serde_json::from_str(text).map_err(|_| explain::<T>(text))
 }
@@ -36,7 +37,7 @@ pub(crate) fn call_id(text: &str) -> Option<u64> {
     struct Numbered {
         id: u64,
     }
-    check_depth(text).ok()?;
+    check_depth(text).and_then(|()| check_object(text)).ok()?;
     serde_json::from_str::<Numbered>(text).ok().map(|numbered| numbered.id)
 }
 
@@ -46,7 +47,8 @@ fn explain<T: DeserializeOwned>(text: &str) -> Problem {
         Err(error) => error,
         // The value is whole, and something follows it.
         Ok(_) => {
-            let why = json.end().map_or_else(|error| error.to_string(), |()| "it could not be read".to_owned());
+            let why =
+                json.end().map_or_else(|error| error.to_string(), |()| "it could not be read".to_owned());
             return Problem::new(Code::BadRequest, format!("{}: send one JSON object", clean(&why)));
         }
     };
@@ -62,6 +64,14 @@ fn explain<T: DeserializeOwned>(text: &str) -> Problem {
             let path = clean(path);
             Problem::new(code, format!("{path}: {}", clean(&why))).in_field(path)
         }
+    }
+}
+
+/// serde would take a struct's fields from an array too, in an order that nobody promised.
+fn check_object(text: &str) -> Result<(), Problem> {
+    match text.trim_start().as_bytes().first() {
+        None | Some(b'{') => Ok(()),
+        Some(_) => Err(Problem::new(Code::BadRequest, "this is no JSON object: send one, {\"…\": …}")),
     }
 }
 
@@ -112,21 +122,50 @@ mod tests {
     #[test]
     fn rows_19_20_what_is_wrong_is_named_with_its_path() {
         let cases = [
-            (r#"{"id":1,"call":{"claim":{"nme":"a"}}}"#, "call.claim.nme", "unknown field `nme`, expected one of"),
+            (
+                r#"{"id":1,"call":{"claim":{"nme":"a"}}}"#,
+                "call.claim.nme",
+                "unknown field `nme`, expected one of",
+            ),
             (r#"{"id":1,"call":{"claim":{"name":"a"}}}"#, "call.claim", "missing field `holder`"),
-            (r#"{"id":1,"call":{"claim":{"name":7,"holder":"h"}}}"#, "call.claim.name", "invalid type: integer `7`"),
+            (
+                r#"{"id":1,"call":{"claim":{"name":7,"holder":"h"}}}"#,
+                "call.claim.name",
+                "invalid type: integer `7`",
+            ),
             (r#"{"id":-1,"call":{"hello":{}}}"#, "id", "invalid value: integer `-1`, expected u64"),
             (r#"{"id":1.5,"call":{"hello":{}}}"#, "id", "invalid type: floating point `1.5`, expected u64"),
             (r#"{"id":18446744073709551616,"call":{"hello":{}}}"#, "id", "invalid type: floating point"),
-            (r#"{"id":1,"call":{"extend":{"name":"a","token":4.0}}}"#, "call.extend.token", "a decimal string"),
-            (r#"{"id":1,"call":{"extend":{"name":"a","token":41}}}"#, "call.extend.token", "a decimal string"),
-            (r#"{"id":1,"call":{"extend":{"name":"a","token":"-1"}}}"#, "call.extend.token", "a decimal string"),
-            (r#"{"id":1,"call":{"bulk":[{"release":{"name":"a"}}]}}"#, "call.bulk[0].release", "missing field `token`"),
+            (
+                r#"{"id":1,"call":{"extend":{"name":"a","token":4.0}}}"#,
+                "call.extend.token",
+                "a decimal string",
+            ),
+            (
+                r#"{"id":1,"call":{"extend":{"name":"a","token":41}}}"#,
+                "call.extend.token",
+                "a decimal string",
+            ),
+            (
+                r#"{"id":1,"call":{"extend":{"name":"a","token":"-1"}}}"#,
+                "call.extend.token",
+                "a decimal string",
+            ),
+            (
+                r#"{"id":1,"call":{"bulk":[{"release":{"name":"a"}}]}}"#,
+                "call.bulk[0].release",
+                "missing field `token`",
+            ),
             (r#"{"id":1,"version":2,"call":{"count":{}}}"#, "version", "unknown field `version`"),
         ];
         for (text, field, why) in cases {
             let problem = frame(text);
-            assert_eq!((problem.code, problem.field.as_deref()), (Code::BadRequest, Some(field)), "{}", problem.message);
+            assert_eq!(
+                (problem.code, problem.field.as_deref()),
+                (Code::BadRequest, Some(field)),
+                "{}",
+                problem.message
+            );
             assert!(problem.message.contains(why), "{}", problem.message);
         }
     }
@@ -141,10 +180,19 @@ mod tests {
     #[test]
     fn text_behind_the_object_and_text_that_is_no_json_are_refused() {
         let problem = read_text::<Extend>(r#"{"name":"a","token":"1"} x"#).unwrap_err();
-        assert!(problem.message.starts_with("trailing characters at line 1 column 26"), "{}", problem.message);
+        assert!(
+            problem.message.starts_with("trailing characters at line 1 column 26"),
+            "{}",
+            problem.message
+        );
         assert!(frame("{").message.contains("EOF while parsing"));
+        assert!(frame("[1,{\"count\":{}}]").message.contains("no JSON object"));
+        assert_eq!(call_id("[1]"), None);
         assert!(frame("").message.contains("EOF while parsing"));
-        assert_eq!(read::<Claim>(b"{\"name\":\"\xff\"}").unwrap_err().message.split(':').next(), Some("the text is not UTF-8 at byte 9"));
+        assert_eq!(
+            read::<Claim>(b"{\"name\":\"\xff\"}").unwrap_err().message.split(':').next(),
+            Some("the text is not UTF-8 at byte 9")
+        );
     }
 
     #[test]

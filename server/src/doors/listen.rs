@@ -51,7 +51,12 @@ pub(crate) fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
 }
 
 /// Accepts until `stop` turns true. Connections go on by themselves, and are counted by `gate`.
-pub(crate) async fn accept(listener: TcpListener, router: Router, gate: Arc<Gate>, mut stop: watch::Receiver<bool>) {
+pub(crate) async fn accept(
+    listener: TcpListener,
+    router: Router,
+    gate: Arc<Gate>,
+    mut stop: watch::Receiver<bool>,
+) {
     let http = Arc::new(http());
     let router = TowerToHyperService::new(router);
     loop {
@@ -164,7 +169,8 @@ fn turn_away(mut stream: TcpStream, peer: SocketAddr, limit: usize) {
 
 fn full(limit: usize) -> String {
     let millis = retry_after_ms(lease::Ttl::from_millis(2_000), rand::random());
-    let message = format!("{limit} connections are open, the limit: try again in {millis} ms, or at another member");
+    let message =
+        format!("{limit} connections are open, the limit: try again in {millis} ms, or at another member");
     let error = Problem::new(Code::Overloaded, message).retry_after_ms(millis);
     let body = serde_json::to_string(&ErrorBody { error }).unwrap_or_default();
     format!(

@@ -10,8 +10,10 @@ use super::{Done, Service, prepare};
 /// Begins every step of a bulk call. A step that is wrong by itself is answered by itself; the others go on.
 pub(super) fn begin<S: FnOnce(Done) + Send + 'static>(service: &Service, steps: Vec<Step>, sink: S) {
     if steps.len() > FRAME_OPERATIONS_MAX {
-        let message =
-            format!("the bulk call has {} steps, and the limit is {FRAME_OPERATIONS_MAX}: send it in parts", steps.len());
+        let message = format!(
+            "the bulk call has {} steps, and the limit is {FRAME_OPERATIONS_MAX}: send it in parts",
+            steps.len()
+        );
         return sink(Done::refused(Problem::new(Code::TooLarge, message).in_field("call.bulk")));
     }
     if steps.is_empty() {

@@ -29,7 +29,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use api::{Call, Code, Hello, Problem, Reply, Step, Welcome};
-use lease::{Command, DEADLINE_DEFAULT, DEADLINE_MAX, Filter, Instance, Key, Revision, TTL_DEFAULT, Token, Ttl};
+use lease::{
+    Command, DEADLINE_DEFAULT, DEADLINE_MAX, Filter, Instance, Key, Revision, TTL_DEFAULT, Token, Ttl,
+};
 use replica::{Freshness, Named, Proposal, Read, Status};
 
 pub(crate) use backend::{Backend, Ticket};
@@ -102,7 +104,10 @@ impl Service {
             Call::Count(count) => self.count(&count, sink),
             Call::Hello(hello) => sink(Done::Reply(self.hello(&hello))),
             Call::Wait(_) | Call::Cancel(_) => {
-                sink(Done::refused(Problem::new(Code::NotFound, "only a session's own call may wait or cancel")));
+                sink(Done::refused(Problem::new(
+                    Code::NotFound,
+                    "only a session's own call may wait or cancel",
+                )));
             }
         }
     }
@@ -224,7 +229,8 @@ pub(crate) fn patience(call: &Call) -> Duration {
         Call::Bulk(steps) => steps.iter().filter_map(bulk::deadline_ms).max(),
         _ => None,
     };
-    let deadline_ms = deadline_ms.map_or(DEADLINE_DEFAULT.as_millis(), |millis| millis.min(DEADLINE_MAX.as_millis()));
+    let deadline_ms =
+        deadline_ms.map_or(DEADLINE_DEFAULT.as_millis(), |millis| millis.min(DEADLINE_MAX.as_millis()));
     Duration::from_millis(deadline_ms) + GUARD_SLACK
 }
 
@@ -286,7 +292,10 @@ fn prepare(step: Step, present: Option<Ttl>) -> Result<(Asked, Draft), Problem> 
                 deadline: parse::deadline(release.deadline_ms)?,
                 command: Command::Release { token },
             };
-            Ok((Asked { namespace: release.namespace, name: release.name, verb: Verb::Release(token) }, draft))
+            Ok((
+                Asked { namespace: release.namespace, name: release.name, verb: Verb::Release(token) },
+                draft,
+            ))
         }
     }
 }

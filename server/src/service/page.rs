@@ -23,7 +23,8 @@ pub(super) fn cursor(key: &Key) -> String {
 /// The key that a cursor stands for.
 pub(super) fn parse(cursor: &str) -> Result<Key, Problem> {
     decode(cursor).ok_or_else(|| {
-        let message = format!("after {} is no page's `next`: give one as it was answered, or none", Echo(cursor));
+        let message =
+            format!("after {} is no page's `next`: give one as it was answered, or none", Echo(cursor));
         Problem::new(Code::BadRequest, message).in_field("after")
     })
 }
@@ -52,7 +53,8 @@ pub(super) fn limit(limit: Option<u64>) -> Result<usize, Problem> {
     match usize::try_from(limit) {
         Ok(leases) if (1..=PAGE_LEASES_MAX).contains(&leases) => Ok(leases),
         _ => {
-            let message = format!("limit {limit} is out of bounds: give 1 to {PAGE_LEASES_MAX}, and follow `next`");
+            let message =
+                format!("limit {limit} is out of bounds: give 1 to {PAGE_LEASES_MAX}, and follow `next`");
             Err(Problem::new(Code::BadRequest, message).in_field("limit"))
         }
     }
@@ -64,7 +66,8 @@ mod tests {
 
     #[test]
     fn a_cursor_leads_back_to_its_key() {
-        for (namespace, name) in [("default", "db/primary"), ("n", "é"), (&"x".repeat(64), &"y".repeat(256))] {
+        for (namespace, name) in [("default", "db/primary"), ("n", "é"), (&"x".repeat(64), &"y".repeat(256))]
+        {
             let key = super::super::parse::key(namespace, name).unwrap();
             let cursor = cursor(&key);
             assert_eq!(parse(&cursor), Ok(key));

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use api::{Code, Problem};
 use lease::{
-    DEADLINE_DEFAULT, DEADLINE_MAX, Holder, Instance, InvalidName, Key, NAME_BYTES_MAX, NAMESPACE_BYTES_MAX, Name,
-    Namespace, Seq, TTL_DEFAULT, TTL_MAX, TTL_MIN, Ttl, VALUE_BYTES_MAX, Value, WAIT_MAX,
+    DEADLINE_DEFAULT, DEADLINE_MAX, Holder, Instance, InvalidName, Key, NAME_BYTES_MAX, NAMESPACE_BYTES_MAX,
+    Name, Namespace, Seq, TTL_DEFAULT, TTL_MAX, TTL_MIN, Ttl, VALUE_BYTES_MAX, Value, WAIT_MAX,
 };
 
 use super::echo::Echo;
@@ -110,7 +110,8 @@ pub(super) fn instance(
         }
         (Some(instance), Some(seq)) => Ok((Instance(instance), Seq(seq))),
         (Some(_), None) => {
-            let message = "instance is given without seq: give both, and raise seq for each claim that is not a retry";
+            let message =
+                "instance is given without seq: give both, and raise seq for each claim that is not a retry";
             Err(Problem::new(Code::BadRequest, message).in_field("seq"))
         }
         (None, Some(_)) => {

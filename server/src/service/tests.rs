@@ -59,10 +59,15 @@ fn release(grant: &Grant, instance: u64) -> Release {
 fn a_grant_says_how_long_to_believe_and_when_to_extend() {
     let bench = Bench::new();
     let grant = bench.granted(Call::Claim(claim("a", "h1", 1)));
-    assert_eq!((grant.ttl_ms, grant.hold_ms, grant.extend_after_ms, grant.confirmed), (15_000, 14_702, 4_999, true));
+    assert_eq!(
+        (grant.ttl_ms, grant.hold_ms, grant.extend_after_ms, grant.confirmed),
+        (15_000, 14_702, 4_999, true)
+    );
     let again = bench.granted(Call::Extend(extend(&grant, 1)));
     assert_eq!(again.token, grant.token);
-    assert!(matches!(bench.call(Call::Release(release(&grant, 1))), Reply::Released(r) if r.token == grant.token));
+    assert!(
+        matches!(bench.call(Call::Release(release(&grant, 1))), Reply::Released(r) if r.token == grant.token)
+    );
 }
 
 #[test]
@@ -119,7 +124,11 @@ fn row_28_a_namespaces_own_range_is_named() {
     let bench = Bench::new();
     let problem = bench.problem(Call::Claim(Claim { ttl_ms: Some(500), ..claim("a", "h1", 1) }));
     assert_eq!((problem.code, problem.field.as_deref()), (Code::BadTtl, Some("ttl_ms")));
-    assert!(problem.message.contains("500") && problem.message.contains("1000 to 86400000"), "{}", problem.message);
+    assert!(
+        problem.message.contains("500") && problem.message.contains("1000 to 86400000"),
+        "{}",
+        problem.message
+    );
 }
 
 #[test]
@@ -175,8 +184,11 @@ fn row_18_a_bulk_call_has_a_limit() {
     let problem = bench.problem(Call::Bulk(steps));
     assert_eq!(problem.code, Code::TooLarge);
     assert!(problem.message.contains("10001 steps, and the limit is 10000"), "{problem}");
-    assert!(matches!(bench.call(Call::Get(Get { namespace: "default".into(), name: "a".into() })),
-        Reply::Lease(lease) if lease.held.is_none()), "none of it was done");
+    assert!(
+        matches!(bench.call(Call::Get(Get { namespace: "default".into(), name: "a".into() })),
+        Reply::Lease(lease) if lease.held.is_none()),
+        "none of it was done"
+    );
 }
 
 #[test]
@@ -206,7 +218,8 @@ fn pages_follow_each_other_to_the_end() {
 fn a_wait_ends_when_the_lease_is_released_or_is_given_up() {
     let bench = Bench::new();
     let grant = bench.granted(Call::Claim(claim("a", "h1", 1)));
-    let wait = Wait { namespace: "default".into(), name: "a".into(), timeout_ms: Some(50), ..Wait::default() };
+    let wait =
+        Wait { namespace: "default".into(), name: "a".into(), timeout_ms: Some(50), ..Wait::default() };
     let (told, heard) = mpsc::channel();
     let (waiting, timeout) = bench.service.wait(&wait, move |done| told.send(done).unwrap()).unwrap();
     assert_eq!(timeout, Some(Duration::from_millis(50)));
@@ -241,7 +254,10 @@ fn deadlines_go_with_the_proposal_and_bound_the_doors_patience() {
     assert_eq!(patience(&call), Duration::from_millis(750) + GUARD_SLACK);
     bench.service.submit(call, |_| {});
     assert_eq!(bench.fake.kept().pop().unwrap().deadline, Ttl::from_millis(750));
-    let steps = vec![Step::Claim(claim("a", "h", 1)), Step::Release(Release { deadline_ms: Some(9_000), ..Release::default() })];
+    let steps = vec![
+        Step::Claim(claim("a", "h", 1)),
+        Step::Release(Release { deadline_ms: Some(9_000), ..Release::default() }),
+    ];
     assert_eq!(patience(&Call::Bulk(steps)), Duration::from_millis(9_000) + GUARD_SLACK);
     assert_eq!(unanswered(true).code, Code::Unknown);
     assert_eq!(unanswered(false).code, Code::Overloaded);
@@ -250,8 +266,10 @@ fn deadlines_go_with_the_proposal_and_bound_the_doors_patience() {
 #[test]
 fn a_greeting_in_another_version_is_told_which_is_spoken() {
     let bench = Bench::new();
-    let hello = |version| api::Hello { version, agent: "test".into() };
-    assert!(matches!(bench.service.hello(&hello(1)), Reply::Welcome(welcome) if welcome.cluster.ends_with("07")));
+    let hello = |version| Hello { version, agent: "test".into() };
+    assert!(
+        matches!(bench.service.hello(&hello(1)), Reply::Welcome(welcome) if welcome.cluster.ends_with("07"))
+    );
     let Reply::Error(problem) = bench.service.hello(&hello(2)) else { panic!("welcomed") };
     assert!(problem.message.contains("version 2 is not spoken here: speak version 1"), "{problem}");
 }

@@ -23,7 +23,9 @@ impl Done {
             Done::Waited(Waited::Unavailable(why)) | Done::Unavailable(why) => {
                 Reply::Error(unavailable(why, chance()))
             }
-            Done::Bulk(outcomes) => Reply::Bulk(outcomes.into_iter().map(|done| done.reply(chance)).collect()),
+            Done::Bulk(outcomes) => {
+                Reply::Bulk(outcomes.into_iter().map(|done| done.reply(chance)).collect())
+            }
         }
     }
 }
@@ -99,7 +101,8 @@ fn refused(asked: &Asked, refusal: Refusal, at: Reading, chance: &mut dyn FnMut(
                 None => "nobody may claim it".to_owned(),
             };
             let remaining_ms = remaining.as_millis();
-            let message = format!("{lease} cools down: {admitted} for {remaining_ms} ms more; claim again after that");
+            let message =
+                format!("{lease} cools down: {admitted} for {remaining_ms} ms more; claim again after that");
             Problem {
                 holder: holder.map(|holder| holder.as_str().to_owned()),
                 remaining_ms: Some(remaining_ms),
@@ -107,8 +110,10 @@ fn refused(asked: &Asked, refusal: Refusal, at: Reading, chance: &mut dyn FnMut(
             }
         }
         Refusal::StaleToken { current } => {
-            let message =
-                format!("{} of {lease} has ended, and you have a newer grant: use its token, {current}", Of(asked));
+            let message = format!(
+                "{} of {lease} has ended, and you have a newer grant: use its token, {current}",
+                Of(asked)
+            );
             Problem { token: Some(current.as_u64()), ..Problem::new(Code::StaleToken, message) }
         }
         Refusal::Lost { end } => lost(asked, end, at),
@@ -138,12 +143,14 @@ fn refused(asked: &Asked, refusal: Refusal, at: Reading, chance: &mut dyn FnMut(
                 Full::Pins => format!("pins on {lease}"),
                 Full::Namespaces => "namespaces".to_owned(),
             };
-            let message = format!("there are {limit} {what}, as many as there may be: end some, or raise the limit");
+            let message =
+                format!("there are {limit} {what}, as many as there may be: end some, or raise the limit");
             Problem::new(Code::Full, message)
         }
-        Refusal::Version { current } => {
-            Problem::new(Code::Version, format!("the settings are at version {current} by now: read them again"))
-        }
+        Refusal::Version { current } => Problem::new(
+            Code::Version,
+            format!("the settings are at version {current} by now: read them again"),
+        ),
         Refusal::Settings(why) => Problem::new(Code::BadRequest, why),
     }
 }
@@ -175,9 +182,11 @@ pub(super) fn unavailable(why: Unavailable, chance: u32) -> Problem {
     let (code, message, base) = match why {
         Unavailable::Overloaded { retry_after } => return overloaded(retry_after, chance),
         Unavailable::NoLeader => (Code::NoLeader, "no leader with a quorum: not done; try again", 300),
-        Unavailable::Behind => {
-            (Code::Behind, "this member has had no news of a leader for 3 s: not done; try another member", 300)
-        }
+        Unavailable::Behind => (
+            Code::Behind,
+            "this member has had no news of a leader for 3 s: not done; try another member",
+            300,
+        ),
         Unavailable::Stopping => return stopping(chance),
         Unavailable::DiskFull => {
             (Code::DiskFull, "the member's disk is full: not done; free space on it, then try again", 2_000)
@@ -188,13 +197,19 @@ pub(super) fn unavailable(why: Unavailable, chance: u32) -> Problem {
 
 pub(super) fn overloaded(retry_after: Ttl, chance: u32) -> Problem {
     let millis = retry_after_ms(retry_after, chance);
-    Problem::new(Code::Overloaded, format!("more work than can be done in time: not done; try again in {millis} ms"))
-        .retry_after_ms(millis)
+    Problem::new(
+        Code::Overloaded,
+        format!("more work than can be done in time: not done; try again in {millis} ms"),
+    )
+    .retry_after_ms(millis)
 }
 
 pub(super) fn stopping(chance: u32) -> Problem {
-    Problem::new(Code::Stopping, "this member is stopping: not done; try another member, or this one again later")
-        .retry_after_ms(retry_after_ms(Ttl::from_millis(1_000), chance))
+    Problem::new(
+        Code::Stopping,
+        "this member is stopping: not done; try another member, or this one again later",
+    )
+    .retry_after_ms(retry_after_ms(Ttl::from_millis(1_000), chance))
 }
 
 fn late() -> Problem {
@@ -213,7 +228,8 @@ pub(super) fn unknown() -> Problem {
 pub(super) fn still_held(key: &Key, view: Option<LeaseView>, at: Reading) -> Problem {
     let grant = view.and_then(|view| view.grant);
     let by = grant.as_ref().map(|grant| format!(" by {}", Echo(grant.holder.as_str()))).unwrap_or_default();
-    let message = format!("lease {key} was not free within the wait's timeout_ms; it is held{by}: wait again");
+    let message =
+        format!("lease {key} was not free within the wait's timeout_ms; it is held{by}: wait again");
     Problem {
         holder: grant.as_ref().map(|grant| grant.holder.as_str().to_owned()),
         token: grant.as_ref().map(|grant| grant.token.as_u64()),

@@ -104,7 +104,8 @@ fn give_up(outbox: &Outbox, cancel: Cancel) -> Reply {
             Reply::Cancelled
         }
         None => {
-            let message = format!("there is no wait {} on this session: it was answered, or never begun", cancel.id);
+            let message =
+                format!("there is no wait {} on this session: it was answered, or never begun", cancel.id);
             Reply::Error(Problem::new(Code::NotFound, message).in_field("call.cancel.id"))
         }
     }

@@ -21,12 +21,12 @@ mod task;
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::{Code, Problem};
 use axum::Extension;
 use axum::extract::State;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::response::Response;
-use api::{Code, Problem};
 
 pub(crate) use registry::Registry;
 

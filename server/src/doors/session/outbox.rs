@@ -279,8 +279,10 @@ impl Inner {
 
 /// Bad-input row 27: the quota is named, and when to try again.
 fn crowded(what: &str, limit: usize) -> Problem {
-    let message = format!("there are {limit} {what} in flight on this session, the limit: not done; await some first");
-    Problem::new(Code::Overloaded, message).retry_after_ms(retry_after_ms(Ttl::from_millis(200), rand::random()))
+    let message =
+        format!("there are {limit} {what} in flight on this session, the limit: not done; await some first");
+    Problem::new(Code::Overloaded, message)
+        .retry_after_ms(retry_after_ms(Ttl::from_millis(200), rand::random()))
 }
 
 #[cfg(test)]
@@ -348,7 +350,13 @@ mod tests {
         assert!(problem.retry_after_ms.is_some());
         // Waits do not count as calls, and one given up makes room.
         let call = outbox.begin(90_001, Kind::Command { steps: SESSION_STEPS_MAX }, None).unwrap();
-        assert!(outbox.begin(90_002, Kind::Command { steps: 1 }, None).unwrap_err().message.contains("40000 steps"));
+        assert!(
+            outbox
+                .begin(90_002, Kind::Command { steps: 1 }, None)
+                .unwrap_err()
+                .message
+                .contains("40000 steps")
+        );
         outbox.finish(90_001, call, done());
         outbox.begin(90_002, Kind::Command { steps: 1 }, None).unwrap();
         assert!(outbox.cancel(17).is_some());

@@ -159,7 +159,8 @@ impl Session {
             if let Some(waiting) = waiting {
                 waiting.cancel();
             }
-            let problem = Problem::new(Code::Stopping, format!("the wait ended early: {why}; wait at another member"));
+            let problem =
+                Problem::new(Code::Stopping, format!("the wait ended early: {why}; wait at another member"));
             self.say(&ServerFrame::reply(id, Reply::Error(problem.retry_after_ms(spread(1_000)))));
         }
     }
@@ -222,7 +223,9 @@ impl Session {
         if self.failed {
             return Ok(Poll::Pending);
         }
-        let Poll::Ready(received) = Pin::new(&mut self.socket).poll_next(cx) else { return Ok(Poll::Pending) };
+        let Poll::Ready(received) = Pin::new(&mut self.socket).poll_next(cx) else {
+            return Ok(Poll::Pending);
+        };
         (self.heard, self.pinged) = (now, false);
         match received {
             Some(Ok(message)) => self.take(message, now),
@@ -256,19 +259,25 @@ impl Session {
     fn fail(&mut self, error: axum::Error) -> Result<(), Ended> {
         let Ok(error) = error.into_inner().downcast::<tungstenite::Error>() else { return Err(Ended) };
         let (code, problem) = match *error {
-            tungstenite::Error::Capacity(tungstenite::error::CapacityError::MessageTooLong { size, max_size }) => {
-                let message = format!("a frame of {size} bytes is over the limit, {max_size}: send it in parts");
+            tungstenite::Error::Capacity(tungstenite::error::CapacityError::MessageTooLong {
+                size,
+                max_size,
+            }) => {
+                let message =
+                    format!("a frame of {size} bytes is over the limit, {max_size}: send it in parts");
                 (CLOSE_TOO_LARGE, Problem::new(Code::TooLarge, message))
             }
-            tungstenite::Error::Utf8(_) => {
-                (CLOSE_NOT_TEXT, Problem::new(Code::BadRequest, "a text frame is not UTF-8: send JSON in UTF-8"))
-            }
+            tungstenite::Error::Utf8(_) => (
+                CLOSE_NOT_TEXT,
+                Problem::new(Code::BadRequest, "a text frame is not UTF-8: send JSON in UTF-8"),
+            ),
             tungstenite::Error::Protocol(tungstenite::error::ProtocolError::ResetWithoutClosingHandshake) => {
                 return Err(Ended);
             }
-            tungstenite::Error::Protocol(why) => {
-                (CLOSE_PROTOCOL, Problem::new(Code::BadRequest, format!("the WebSocket's rules are broken: {why}")))
-            }
+            tungstenite::Error::Protocol(why) => (
+                CLOSE_PROTOCOL,
+                Problem::new(Code::BadRequest, format!("the WebSocket's rules are broken: {why}")),
+            ),
             _ => return Err(Ended),
         };
         self.failed = true;
