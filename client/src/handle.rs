@@ -145,11 +145,6 @@ impl Session {
     /// What kept the whole frame from being done. Steps that may have been done are then all unknown.
     pub async fn bulk(&self, steps: Vec<Step>) -> Result<Vec<Outcome<Stepped>>, Failure> {
         let cells: Vec<_> = steps.iter().map(Step::cell).collect();
-        for step in &steps {
-            if let Step::Release(grant) = step {
-                grant.cell.end();
-            }
-        }
         let steps = steps.into_iter().map(|step| step.into_call(self.shared.instance)).collect();
         let done = self.ask(Ask::Call(api::Call::Bulk(steps)), Some(self.deadline)).await?;
         let Done::Bulk(parts) = done else { return Err(unexpected()) };

@@ -97,7 +97,11 @@ impl Machine {
             Verdict::Done(Reply::Granted(grant))
                 if claims(call).is_some_and(|claim| self.is_let_go(claim, &grant)) =>
             {
-                Err(Failure::Unavailable(Unavailable::LetGo { token: grant.token }))
+                // Another attempt may yet win a tenure after that one.
+                match others_since {
+                    None => Err(Failure::Unavailable(Unavailable::LetGo { token: grant.token })),
+                    Some(_) => Err(unknown(None)),
+                }
             }
             Verdict::Done(reply) => Ok(self.believe(now, attempt, call, reply)),
             Verdict::Refused(problem) => {

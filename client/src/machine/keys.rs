@@ -107,6 +107,10 @@ impl Machine {
             let Some(key) = key_of(part, self.config.instance) else { continue };
             let entry = self.keys.entry(key.clone()).or_default();
             entry.ops += 1;
+            if !matches!(part, Call::Extend(_)) {
+                // What a look under way sees may be older than what is done now: its answer proves nothing.
+                entry.looking = None;
+            }
             match part {
                 Call::Claim(claim) => {
                     entry.claiming = Some(id);

@@ -2,6 +2,7 @@
 
 mod belief;
 mod claims;
+mod cluster;
 mod links;
 mod model;
 mod releases;

@@ -97,7 +97,7 @@ impl Machine {
         match &op.purpose {
             Purpose::Caller => {}
             Purpose::Keep(name) => self.kept_extended(now, name, result),
-            Purpose::Look(name) => self.looked(now, name, result),
+            Purpose::Look(name) => self.looked(now, id, name, result),
             Purpose::Clean(name) => self.cleaned(now, name, result),
         }
     }
@@ -143,8 +143,8 @@ impl Machine {
         self.begin(now, id, Ask::Call(call), ends, Purpose::Look(name.clone()));
     }
 
-    fn looked(&mut self, now: Instant, name: &KeyName, result: &Result<Done, Failure>) {
-        let Some(key) = self.keys.get_mut(name) else { return };
+    fn looked(&mut self, now: Instant, id: OpId, name: &KeyName, result: &Result<Done, Failure>) {
+        let Some(key) = self.keys.get_mut(name).filter(|key| key.looking == Some(id)) else { return };
         key.looking = None;
         let claimed_since = key.claiming.is_some() || key.cleaning.is_some() || key.held.is_some();
         match result {
