@@ -18,6 +18,10 @@
 //!
 //! [`serve`] blocks until SIGTERM or SIGINT and takes logs and signals for itself; [`Server`] leaves both to its caller.
 
+#![allow(
+    clippy::result_large_err,
+    reason = "a problem is a whole answer; it is made once a refused call, and boxing it would cost more than moving it"
+)]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that cannot go on should stop, and say where"))]
 
 mod admission;

@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -33,14 +33,17 @@ pub(crate) fn start(level: LogLevel, format: LogFormat) -> SetLevel {
     })
 }
 
-fn filter(level: LogLevel) -> LevelFilter {
-    match level {
+fn filter(level: LogLevel) -> Targets {
+    let level = match level {
         LogLevel::Error => LevelFilter::ERROR,
         LogLevel::Warn => LevelFilter::WARN,
         LogLevel::Info => LevelFilter::INFO,
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Trace => LevelFilter::TRACE,
-    }
+    };
+    // What the consensus engine calls news is about its own insides; who asks for debug wants to see them.
+    let engine = if level <= LevelFilter::INFO { level.min(LevelFilter::WARN) } else { level };
+    Targets::new().with_default(level).with_target("openraft", engine)
 }
 
 /// Lets one line pass in a while. What strangers can cause, such as a garbled request, must not fill a disk.
@@ -71,6 +74,13 @@ impl Limited {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_engines_news_is_for_those_who_debug() {
+        let shows = |level, target| filter(level).would_enable(target, &tracing::Level::INFO);
+        assert!(shows(LogLevel::Info, "server") && !shows(LogLevel::Info, "openraft::core"));
+        assert!(shows(LogLevel::Debug, "openraft::core") && !shows(LogLevel::Warn, "server"));
+    }
 
     #[test]
     fn one_line_passes_in_a_while_and_says_how_many_did_not() {

@@ -1,6 +1,8 @@
 //! The bare server, without the tools: what it needs is in the environment and the file; `--dev` is its one flag. `tenure
 //! serve` is the same server with every flag. The tests run this one where they need a process to kill.
 
+#![allow(clippy::result_large_err, reason = "it is made once, and ends the process")]
+
 use server::{Config, ExitKind, Flags};
 
 fn main() {

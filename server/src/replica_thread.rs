@@ -28,8 +28,7 @@ impl World for Process {
 /// A running replica, on its thread.
 pub(crate) struct ReplicaThread {
     handle: Handle,
-    stop: oneshot::Sender<()>,
-    thread: JoinHandle<()>,
+    running: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
 }
 
 type Started = Result<Handle, StartError>;
@@ -52,7 +51,7 @@ impl ReplicaThread {
             .spawn(move || runtime.block_on(run(options, parts, started, stopping)))
             .map_err(|error| ServeError::System { what: "starting the replica's thread", error })?;
         match starting.blocking_recv() {
-            Ok(Ok(handle)) => Ok(ReplicaThread { handle, stop, thread }),
+            Ok(Ok(handle)) => Ok(ReplicaThread { handle, running: Some((stop, thread)) }),
             Ok(Err(error)) => Err(ServeError::Replica(error)),
             Err(_) => {
                 let error = io::Error::other("it ended while it started: see the lines before");
@@ -68,8 +67,16 @@ impl ReplicaThread {
 
     /// Stops it: what is in flight is finished within its own bound, and the log is closed.
     pub(crate) fn stop(self) {
-        let _ = self.stop.send(());
-        if self.thread.join().is_err() {
+        drop(self);
+    }
+}
+
+impl Drop for ReplicaThread {
+    // However a server ends, its folder may not be free for the next one while the log is still being written.
+    fn drop(&mut self) {
+        let Some((stop, thread)) = self.running.take() else { return };
+        let _ = stop.send(());
+        if thread.join().is_err() {
             tracing::error!("the replica's thread did not end as it should");
         }
     }

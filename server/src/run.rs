@@ -28,7 +28,7 @@ use crate::service::Service;
 /// How much longer than its sessions an orderly stop waits for their closing frames and last requests.
 const STOP_SLACK: Duration = Duration::from_millis(1_500);
 
-/// A running server. Dropped without [`Server::stop`], it ends without a word to its clients.
+/// A running server. Dropped without [`Server::stop`], it ends without a word to its clients; its log is closed all the same.
 pub struct Server {
     runtime: Runtime,
     address: SocketAddr,

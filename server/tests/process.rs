@@ -4,7 +4,7 @@
 mod support;
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -235,6 +235,23 @@ fn row_46_a_member_whose_log_is_gone_does_not_begin_anew() {
     let (code, said) = refused(&mut command(&data));
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains(data.join("log").to_str().unwrap()), "{said}");
+}
+
+#[test]
+fn row_15_strangers_cannot_fill_the_log() {
+    let parent = tempfile::tempdir().unwrap();
+    let process = Process::start(&mut command(&parent.path().join("data")));
+    for _ in 0..50 {
+        let mut stream = support::connect(process.address);
+        stream.write_all(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n").unwrap();
+        // It ends, by a close or a reset.
+        let _ = stream.read_to_end(&mut Vec::new());
+    }
+    process.signal(Signal::SIGTERM);
+    let (status, said) = process.end();
+    let lines = said.lines().filter(|line| line.contains("closed a connection that speaks no HTTP")).count();
+    assert!((1..25).contains(&lines), "{lines} lines for 50 connections: {said}");
+    assert_eq!(status.code(), Some(0));
 }
 
 #[test]

@@ -39,7 +39,6 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     }
 }
 
-#[expect(clippy::result_large_err, reason = "it is the answer, made once a refused request")]
 fn check_type(headers: &HeaderMap) -> Result<(), Response> {
     let given = headers.get(header::CONTENT_TYPE).map(|value| String::from_utf8_lossy(value.as_bytes()));
     let essence = given.as_deref().and_then(|given| given.split(';').next()).map(str::trim);

@@ -8,6 +8,8 @@ pub(crate) mod listen;
 mod openapi;
 mod reply;
 pub(crate) mod session;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

@@ -31,7 +31,7 @@ pub(super) fn parse(cursor: &str) -> Result<Key, Problem> {
 
 fn decode(cursor: &str) -> Option<Key> {
     let digits = cursor.as_bytes();
-    if digits.len() % 2 != 0 {
+    if !digits.len().is_multiple_of(2) {
         return None;
     }
     let bytes: Option<Vec<u8>> = digits.chunks(2).map(byte).collect();

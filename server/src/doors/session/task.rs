@@ -95,10 +95,10 @@ impl Session {
             let sent = self.send(cx, now)?;
             self.close_when_done()?;
             // A client that does not read is not read from either: its replies would pile up here.
-            if sent.is_pending() || self.receive(cx, now)?.is_pending() {
-                if self.own.is_empty() || sent.is_pending() {
-                    return Ok(self.set_timer(cx));
-                }
+            let quiet = sent.is_pending() || self.receive(cx, now)?.is_pending();
+            if quiet && (sent.is_pending() || self.own.is_empty()) {
+                self.set_timer(cx);
+                return Ok(());
             }
         }
         cx.waker().wake_by_ref();

@@ -1,0 +1,105 @@
+//! Each call is answered once, quotas hold, and nothing stays behind.
+
+use std::time::Duration;
+
+use api::Reply;
+
+use super::*;
+
+fn done() -> Done {
+    Done::Reply(Reply::Cancelled)
+}
+
+#[test]
+fn a_call_is_answered_once() {
+    let outbox = Outbox::new();
+    let ticket = outbox.begin(7, Kind::Read, None).unwrap();
+    outbox.finish(7, ticket, done());
+    outbox.finish(7, ticket, done());
+    assert!(outbox.pop().is_some());
+    assert!(outbox.pop().is_none());
+}
+
+#[test]
+fn a_late_answer_does_not_answer_a_later_call_of_the_same_number() {
+    let outbox = Outbox::new();
+    let now = Instant::now();
+    let early = outbox.begin(7, Kind::Command { steps: 1 }, Some(now)).unwrap();
+    let (over, next) = outbox.overdue(now);
+    assert!(matches!(over.as_slice(), [Overdue { id: 7, what: Unanswered::Call { is_command: true } }]));
+    assert_eq!(next, None);
+    let again = outbox.begin(7, Kind::Command { steps: 1 }, None).unwrap();
+    outbox.finish(7, early, done());
+    assert!(outbox.pop().is_none(), "the first call's answer is nobody's by now");
+    outbox.finish(7, again, done());
+    assert!(outbox.pop().is_some());
+}
+
+#[test]
+fn a_number_in_flight_is_refused_and_answers_come_in_any_order() {
+    let outbox = Outbox::new();
+    let tickets: Vec<u64> = [5, 1, 3].map(|id| outbox.begin(id, Kind::Read, None).unwrap()).to_vec();
+    let problem = outbox.begin(3, Kind::Read, None).unwrap_err();
+    assert_eq!((problem.code, problem.field.as_deref()), (Code::BadRequest, Some("id")));
+    outbox.finish(3, tickets[2], done());
+    outbox.finish(5, tickets[0], done());
+    assert!(!outbox.is_idle());
+    outbox.finish(1, tickets[1], done());
+    let order: Vec<u64> = std::iter::from_fn(|| outbox.pop()).map(|(id, _)| id).collect();
+    assert_eq!(order, [3, 5, 1]);
+    assert!(outbox.is_idle());
+}
+
+/// Bad-input row 27: the 10,001st wait.
+#[test]
+fn row_27_quotas_are_named_and_freed() {
+    let outbox = Outbox::new();
+    for id in 0..SESSION_WAITS_MAX as u64 {
+        outbox.begin(id, Kind::Wait, None).unwrap();
+    }
+    let problem = outbox.begin(90_000, Kind::Wait, None).unwrap_err();
+    assert_eq!(problem.code, Code::Overloaded);
+    assert!(problem.message.contains("10000 waits"), "{}", problem.message);
+    assert!(problem.retry_after_ms.is_some());
+    // Waits do not count as calls, and one given up makes room.
+    let call = outbox.begin(90_001, Kind::Command { steps: SESSION_STEPS_MAX }, None).unwrap();
+    assert!(
+        outbox.begin(90_002, Kind::Command { steps: 1 }, None).unwrap_err().message.contains("40000 steps")
+    );
+    outbox.finish(90_001, call, done());
+    outbox.begin(90_002, Kind::Command { steps: 1 }, None).unwrap();
+    assert!(outbox.cancel(17).is_some());
+    assert!(outbox.cancel(17).is_none());
+    assert!(outbox.cancel(90_002).is_none(), "only waits can be given up");
+    outbox.begin(90_000, Kind::Wait, None).unwrap();
+    assert_eq!(outbox.cancel_all().len(), SESSION_WAITS_MAX);
+    assert!(!outbox.is_idle(), "a command is in flight");
+}
+
+#[test]
+fn the_next_due_time_is_the_earliest() {
+    let outbox = Outbox::new();
+    let now = Instant::now();
+    let at = |millis| Some(now + Duration::from_millis(millis));
+    outbox.begin(1, Kind::Read, at(30)).unwrap();
+    outbox.begin(2, Kind::Wait, None).unwrap();
+    outbox.begin(3, Kind::Read, at(10)).unwrap();
+    let (over, next) = outbox.overdue(now + Duration::from_millis(9));
+    assert!(over.is_empty());
+    assert_eq!(next, at(10));
+    let (over, next) = outbox.overdue(now + Duration::from_millis(10));
+    assert_eq!(over.iter().map(|over| over.id).collect::<Vec<_>>(), [3]);
+    assert_eq!(next, at(30));
+}
+
+#[test]
+fn an_emptied_session_is_small_again() {
+    let outbox = Outbox::new();
+    let tickets: Vec<u64> = (0..1_000).map(|id| outbox.begin(id, Kind::Read, None).unwrap()).collect();
+    for (id, ticket) in tickets.into_iter().enumerate() {
+        outbox.finish(id as u64, ticket, done());
+    }
+    while outbox.pop().is_some() {}
+    let inner = outbox.inner();
+    assert_eq!((inner.flights.capacity(), inner.finished.capacity()), (0, 0));
+}
