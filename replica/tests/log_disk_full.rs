@@ -13,7 +13,7 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use log_support::{Bench, entry, open_memory, small, told};
-use replica::log::{Act, Log, MemoryDisk, Options, Written};
+use replica::log::{Act, Disk, Folder, Log, MemoryDisk, Options, Written};
 
 #[test]
 fn is_told_while_there_is_still_room_in_the_segment() {
@@ -28,11 +28,37 @@ fn is_told_while_there_is_still_room_in_the_segment() {
         assert!(full.to_string().contains(part), "{full}");
     }
     bench.write(vec![entry(1, 1)]);
-    assert_eq!(disk.read("spare.tmp"), None, "what could not be finished takes no room");
     disk.set_room(None);
     bench.writer.retry_room();
     while bench.writer.prepare().unwrap() {}
     assert_eq!(bench.writer.no_room(), None);
+}
+
+#[test]
+fn is_found_out_by_trying_where_the_disk_does_not_say() {
+    let kinds = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded, io::ErrorKind::ReadOnlyFilesystem];
+    for kind in kinds {
+        let disk = MemoryDisk::new();
+        let mut bench = Bench::new(&disk, small());
+        disk.on_act(Arc::new(move |act| match act {
+            Act::Write { file: "spare.tmp", .. } => Err(kind.into()),
+            _ => Ok(()),
+        }));
+        bench.write(vec![entry(1, 0)]);
+        assert!(bench.writer.no_room().is_some(), "{kind}");
+        assert_eq!(disk.read("spare.tmp"), None, "what could not be finished takes no room");
+        disk.calm();
+        bench.writer.retry_room();
+        while bench.writer.prepare().unwrap() {}
+        assert_eq!(bench.writer.no_room(), None, "{kind}");
+    }
+}
+
+#[test]
+fn is_asked_of_a_real_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let free = Folder::open(folder.path()).unwrap().free_bytes().expect("Linux tells");
+    assert!(free > 0 && free < 1 << 60, "{free}");
 }
 
 #[test]

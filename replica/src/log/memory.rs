@@ -141,7 +141,7 @@ impl MemoryDisk {
             for sector in dirty {
                 let offset = (sector * SECTOR_BYTES) as u64;
                 if keep(Unsynced::Sector { file: &name, offset }) {
-                    file.to_platter(sector);
+                    file.settle(sector);
                 }
             }
             file.cache = file.platter.clone();
@@ -230,7 +230,7 @@ impl Naming {
 }
 
 impl File {
-    fn to_platter(&mut self, sector: usize) {
+    fn settle(&mut self, sector: usize) {
         let from = sector * SECTOR_BYTES;
         let to = (from + SECTOR_BYTES).min(self.cache.len());
         if self.platter.len() < to {
@@ -342,7 +342,7 @@ impl LogFile for OpenFile {
         // When it fails, the dirty sectors are clean all the same: seen by who reads, and never to reach the platter.
         acted?;
         for sector in dirty {
-            file.to_platter(sector);
+            file.settle(sector);
         }
         Ok(())
     }

@@ -17,7 +17,7 @@ use bytes::Bytes;
 
 use super::disk::{Disk, LogFile};
 use super::error::{Cut, CutKind, OpenError};
-use super::format::{FIRST_BATCH, FORMAT_VERSION, Identity, SEGMENT_HEADER_BYTES, SegmentHeader};
+use super::format::{FIRST_BATCH, FORMAT_VERSION, Identity, SegmentHeader};
 use super::mend::mend;
 use super::options::{Expect, Options, SEGMENT_BYTES_MAX, UnprovableTail};
 use super::record::{LogId, Vote};
@@ -269,9 +269,5 @@ fn read_whole(disk: &Arc<dyn Disk>, name: &str) -> Result<(Box<dyn LogFile>, Byt
     }
     let mut bytes = vec![0; found as usize];
     file.read_at(0, &mut bytes).map_err(failed)?;
-    debug_assert!(
-        found == 0 || bytes.len() >= SEGMENT_HEADER_BYTES.min(found as usize),
-        "read_at fills its buffer"
-    );
     Ok((file, Bytes::from(bytes)))
 }

@@ -109,6 +109,10 @@ impl Spare {
 }
 
 fn begin(disk: &Arc<dyn Disk>, number: u64, bytes: u64) -> Result<Spare, StepError> {
+    // Asking first keeps a retry from filling what little is left, which a snapshot may need to free more.
+    if disk.free_bytes().is_some_and(|free| free < bytes) {
+        return Err(StepError::Room(io::ErrorKind::StorageFull.into()));
+    }
     let file = match disk.create(SPARE_NAME) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             disk.remove(SPARE_NAME).map_err(StepError::Room)?;
