@@ -72,6 +72,8 @@ pub enum RunError {
     Wrong(String),
     /// This machine or a process of the run could not do its part.
     Broken(String),
+    /// Whoever read our lines has seen enough. A run cut short by that has nothing to judge, and is no failure.
+    Unread,
 }
 
 impl From<InvalidWorkload> for RunError {

@@ -28,10 +28,10 @@ pub(crate) struct Recorder {
 }
 
 impl Recorder {
-    /// Records until the run's time is over, `stop` is raised, or whoever reads our lines has gone.
+    /// Records until the run's time is over or `stop` is raised.
     ///
     /// # Errors
-    /// Where a member of the crew ends before its time, or a call can never be right.
+    /// Where a member of the crew ends before its time, a call can never be right, or nobody reads our lines any more.
     pub(crate) fn record(
         &mut self,
         crew: &mut Crew,
@@ -46,8 +46,10 @@ impl Recorder {
                 next_second = next_second.plus(SECOND);
                 continue;
             }
-            if stop.load(Ordering::Relaxed) || self.printer.closed || until.is_some_and(|until| now >= until)
-            {
+            if self.printer.closed {
+                return Err(RunError::Unread);
+            }
+            if stop.load(Ordering::Relaxed) || until.is_some_and(|until| now >= until) {
                 self.printer.flush();
                 return Ok(now);
             }

@@ -119,7 +119,12 @@ pub(crate) fn run(args: &Claimer) -> Result<Exit, Failure> {
         })?,
         stop: stop_on_signal()?,
     };
-    let report = claimer::run(run).map_err(failure)?;
+    let report = match claimer::run(run) {
+        Ok(report) => report,
+        Err(RunError::Unread) => return Ok(Exit::Done),
+        Err(RunError::Wrong(why)) => return Err(Failure::usage(why)),
+        Err(RunError::Broken(why)) => return Err(Failure::unavailable(why)),
+    };
     say(&report);
     write_json(&report, json_file, json_on_stdout)
         .map_err(|error| Failure::unavailable(format!("the figures cannot be written: {error}")))?;
@@ -158,13 +163,6 @@ fn endpoints(args: &Claimer) -> Result<Vec<String>, Failure> {
             .map_err(|error| Failure::usage(format!("--hosts: {error}")))
     })
     .collect()
-}
-
-fn failure(error: RunError) -> Failure {
-    match error {
-        RunError::Wrong(why) => Failure::usage(why),
-        RunError::Broken(why) => Failure::unavailable(why),
-    }
 }
 
 fn write_json(report: &Report, file: Option<File>, on_stdout: bool) -> std::io::Result<()> {

@@ -1,6 +1,8 @@
 //! What is wrong on the command line is said before anything is sent: with the value, the limit and the remedy, on
 //! stderr, with exit code 2. Rows 1 to 9 and 14 of the bad-input table, with the real binary and no server.
 
+#![allow(clippy::expect_used, reason = "a test that cannot go on should stop, and say where")]
+
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::process::{Command, Output, Stdio};
@@ -184,6 +186,9 @@ fn the_load_tool_refuses_what_cannot_be_run() {
 fn a_node_that_cannot_start_says_why() {
     assert_says(&fails(&["serve"], 2), &["error[usage]: ", "--data"]);
     assert_says(&fails(&["serve", "--dev", "--listen", "0.0.0.0:0"], 2), &["error[usage]: ", "0.0.0.0:0"]);
-    assert_says(&fails(&["serve", "--dev", "--config", "/no/such/file"], 2), &["error[usage]: ", "/no/such/file"]);
+    assert_says(
+        &fails(&["serve", "--dev", "--config", "/no/such/file"], 2),
+        &["error[usage]: ", "/no/such/file"],
+    );
     assert_says(&fails(&["serve", "--dev", "--log", "xml"], 2), &["error[usage]: ", "xml", "json"]);
 }

@@ -1,5 +1,7 @@
 //! The load tool from end to end: a real node, real processes, and a verdict.
 
+#![allow(clippy::expect_used, reason = "a test that cannot go on should stop, and say where")]
+
 mod node;
 
 use std::collections::BTreeMap;
@@ -83,6 +85,23 @@ fn a_fleet_on_an_embedded_node_is_clean() {
     for part in ["claimed leadership of \"a0000\" for \"a0000/", "renewing after 1s", "verdict   clean"] {
         assert!(said.contains(part), "{part:?} not in {said}");
     }
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_ends_the_run_quietly() {
+    let mut claimer = Command::new(env!("CARGO_BIN_EXE_tenure"))
+        .args(["claimer", "--embedded", "--leases", "3", "--claimtime", "2s", "--sleep", "0s"])
+        .env_remove("TENURE_ENDPOINTS")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary runs");
+    let mut line = String::new();
+    BufReader::new(claimer.stdout.take().expect("a pipe")).read_line(&mut line).expect("UTF-8");
+    assert!(line.contains("connected ["), "{line}");
+    let output = claimer.wait_with_output().expect("it ends");
+    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(0), ""));
 }
 
 #[test]

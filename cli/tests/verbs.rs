@@ -1,5 +1,7 @@
 //! The verbs against a real node: what they print, and how they end.
 
+#![allow(clippy::expect_used, reason = "a test that cannot go on should stop, and say where")]
+
 mod node;
 
 use std::io::{BufRead, BufReader, Read};
