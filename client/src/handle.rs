@@ -208,9 +208,10 @@ impl Session {
         let ends = within.map(|within| self.shared.clock.now().after(within));
         let (answer, answered) = oneshot::channel();
         let op = self.shared.mailbox.next_op();
-        let mut waiting = Waiting { mailbox: &self.shared.mailbox, op, answered };
+        let mut waiting = Waiting { mailbox: &self.shared.mailbox, op, answered, is_read: false };
         self.shared.mailbox.post(Letter::Ask { op, ask, ends, answer });
         let result = (&mut waiting.answered).await;
+        waiting.is_read = true;
         result.unwrap_or(Err(Failure::Unavailable(Unavailable::Closed)))
     }
 }
@@ -228,16 +229,18 @@ struct Waiting<'a> {
     mailbox: &'a Mailbox,
     op: OpId,
     answered: oneshot::Receiver<Result<Done, Failure>>,
+    is_read: bool,
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
+        if self.is_read {
+            return;
+        }
         self.answered.close();
         match self.answered.try_recv() {
             Ok(result) => disown(self.mailbox, result),
-            Err(oneshot::error::TryRecvError::Empty) => self.mailbox.post(Letter::Abandon { op: self.op }),
-            // It was read, which is how every call ends that is not dropped.
-            Err(oneshot::error::TryRecvError::Closed) => {}
+            Err(_) => self.mailbox.post(Letter::Abandon { op: self.op }),
         }
     }
 }

@@ -29,10 +29,9 @@ impl Machine {
 
     /// Releases a grant that nobody wants.
     pub(super) fn clean(&mut self, now: Instant, name: &KeyName, token: u64) {
-        let key = self.keys.entry(name.clone()).or_default();
-        if key.cleaning.is_some() {
+        if self.keys.entry(name.clone()).or_default().cleaning.is_some() {
             // One at a time; the look that follows finds what is left.
-            key.unresolved = true;
+            self.let_go(now, name, token);
             return;
         }
         let id = self.next_own_op();

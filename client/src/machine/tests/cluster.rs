@@ -65,7 +65,11 @@ impl Cluster {
 
     /// Decides a call; with the steps of it that were applied.
     pub(super) fn decide(
-        &mut self, now: Instant, not_after: Instant, call: &Call, forgetful: bool,
+        &mut self,
+        now: Instant,
+        not_after: Instant,
+        call: &Call,
+        forgetful: bool,
     ) -> (Reply, Vec<usize>) {
         match call {
             Call::Bulk(steps) => {
@@ -83,7 +87,9 @@ impl Cluster {
                 }
                 (Reply::Bulk(replies), applied)
             }
-            Call::Claim(_) | Call::Extend(_) | Call::Release(_) if now > not_after => (no(Code::Late), Vec::new()),
+            Call::Claim(_) | Call::Extend(_) | Call::Release(_) if now > not_after => {
+                (no(Code::Late), Vec::new())
+            }
             Call::Claim(claim) => with_effect(self.claim(now, claim)),
             Call::Extend(extend) => with_effect(self.extend(now, extend, forgetful)),
             Call::Release(release) => with_effect(self.release(now, release, forgetful)),
