@@ -17,6 +17,11 @@
 //!
 //! What it omits, yet: TLS, `acquire`, watches, and guards that call back when belief ends.
 
+#![allow(
+    clippy::result_large_err,
+    reason = "a failure carries the member's whole problem, and to move it costs nothing beside the round trip"
+)]
+
 mod backoff;
 mod belief;
 mod call;

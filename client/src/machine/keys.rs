@@ -141,7 +141,12 @@ impl Machine {
 
     /// The shortest ttl of the grants that are held at `now`.
     pub(super) fn ttl_at_stake(&self, now: Instant) -> Option<Duration> {
-        self.keys.values().filter_map(Key::held).filter(|belief| belief.is_held(now)).map(Belief::ttl).min()
+        self.keys
+            .values()
+            .filter_map(|key| key.held())
+            .filter(|belief| belief.is_held(now))
+            .map(Belief::ttl)
+            .min()
     }
 
     /// Whether this grant answers a claim with a tenure that its session has let go already.

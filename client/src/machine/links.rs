@@ -99,7 +99,7 @@ impl Machine {
             return;
         }
         let round = u32::try_from(self.endpoints()).unwrap_or(u32::MAX);
-        let after = if self.links.failures % round == 0 && self.links.failures > 0 {
+        let after = if self.links.failures > 0 && self.links.failures.is_multiple_of(round) {
             let ttl = self.ttl_at_stake(now);
             backoff::pause(self.links.failures / round, ttl, &mut self.chance)
         } else {

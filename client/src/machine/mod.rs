@@ -42,10 +42,11 @@ use crate::backoff::Chance;
 pub struct Machine {
     config: Config,
     chance: Chance,
-    ops: BTreeMap<OpId, Op>,
+    // Boxed, for a map keeps room for eleven even where a session has one: that is most of what a session costs.
+    ops: BTreeMap<OpId, Box<Op>>,
     /// Which call and link each unanswered frame belongs to.
     frames: BTreeMap<u64, (OpId, LinkId)>,
-    keys: BTreeMap<KeyName, Key>,
+    keys: BTreeMap<KeyName, Box<Key>>,
     links: Links,
     timers: Timers,
     frame_last: u64,
@@ -109,7 +110,7 @@ impl Machine {
     /// Whether the session's caller may act as the holder of this lease at `now`.
     pub fn is_held(&self, namespace: &str, name: &str, now: Instant) -> bool {
         let key = KeyName::new(namespace.to_owned(), name.to_owned());
-        self.keys.get(&key).and_then(Key::held).is_some_and(|belief| belief.is_held(now))
+        self.keys.get(&key).and_then(|key| key.held()).is_some_and(|belief| belief.is_held(now))
     }
 
     fn run_due(&mut self, now: Instant) {

@@ -146,7 +146,7 @@ impl Machine {
             let_go: None,
             abandoned: false,
         };
-        self.ops.insert(id, op);
+        self.ops.insert(id, Box::new(op));
         self.pump(now, id);
     }
 
@@ -170,7 +170,8 @@ impl Machine {
 
     /// Sends a call that rests, before its pause is over.
     pub(super) fn pump_rested(&mut self, now: Instant, id: OpId) {
-        if matches!(self.ops.get(&id), Some(Op { stage: Stage::Resting { .. }, .. })) {
+        let stage = self.ops.get(&id).map(|op| op.stage);
+        if matches!(stage, Some(Stage::Resting { .. })) {
             self.pump(now, id);
         }
     }
@@ -196,7 +197,7 @@ impl Machine {
     }
 
     pub(super) fn arm_op(&mut self, id: OpId) {
-        let due = self.ops.get(&id).and_then(Op::due);
+        let due = self.ops.get(&id).and_then(|op| op.due());
         self.timers.set(Timer::Op(id), due);
     }
 
@@ -260,7 +261,7 @@ impl Machine {
             self.pump(now, id);
             return;
         }
-        if let Some(Op { stage: Stage::Flying { give_up_at, .. }, .. }) = self.ops.get_mut(&id) {
+        if let Some(Stage::Flying { give_up_at, .. }) = self.ops.get_mut(&id).map(|op| &mut op.stage) {
             *give_up_at = Some(now.after(patience));
         }
         self.arm_op(id);

@@ -231,3 +231,42 @@ fn a_claim_answered_with_a_token_that_was_let_go_is_not_believed_but_made_anew()
     rig.answer(link, frame, granted(6, 12_000));
     assert!(rig.is_held());
 }
+
+#[test]
+fn the_answer_to_a_look_that_is_older_than_a_release_proves_nothing_about_it() {
+    let (mut rig, _, _, _) = repeated(no(Code::Held));
+    let (look_link, look_frame, _) = rig.at(9_500).sent_one();
+    rig.ask(claim(12_000), 5_000);
+    let (link, frame, _) = rig.sent_one();
+    rig.answer(link, frame, granted(8, 12_000));
+    let gone = rig.at(9_700).ask(release(8), 1_000);
+    rig.sent_one();
+    rig.at(9_800).answer(look_link, look_frame, lease(None));
+    assert!(rig.at(10_700).is_unknown(gone));
+    rig.sent();
+    rig.ask(claim(12_000), 5_000);
+    let (link, frame, _) = rig.sent_one();
+    rig.answer(link, frame, granted(8, 12_000));
+    assert!(!rig.is_held(), "token 8 was let go");
+}
+
+#[test]
+fn a_second_unwanted_grant_is_let_go_while_the_first_is_still_being_released() {
+    let mut rig = Rig::connected(1);
+    for (token, name) in [(5, "first"), (6, "second")] {
+        let op = rig.ask(claim(12_000), 5_000);
+        let (link, frame, _) = rig.sent_one();
+        rig.input(Input::Abandon { op });
+        rig.answer(link, frame, granted(token, 12_000));
+        assert!(!rig.is_held(), "the {name} was abandoned");
+        if token == 5 {
+            rig.sent_one();
+        }
+    }
+    // The release of the first is frame 2 on the first link.
+    rig.answer(1, 2, released(5));
+    let (link, frame, call) = rig.sent_one();
+    assert!(matches!(call, Call::Get(_)));
+    rig.answer(link, frame, lease(Some((6, "h"))));
+    assert!(matches!(rig.sent_one().2, Call::Release(release) if release.token == 6));
+}

@@ -63,6 +63,12 @@ impl Cluster {
         (grant.instance == instance && grant.deadline >= now).then_some(grant.token)
     }
 
+    /// When this grant ends; none where it has ended already, or may have.
+    pub(super) fn deadline(&self, name: &str, token: u64) -> Option<Instant> {
+        let grant = self.leases.get(name)?.grant.as_ref().filter(|grant| grant.token == token);
+        grant.map(|grant| grant.deadline)
+    }
+
     /// Decides a call; with the steps of it that were applied.
     pub(super) fn decide(
         &mut self,

@@ -134,3 +134,26 @@ fn a_repeated_bulk_frame_rounds_no_step_to_no() {
     let Some(Ok(Done::Bulk(parts))) = rig.result(op) else { panic!("{:?}", rig.result(op)) };
     assert!(matches!(parts[0], Err(Failure::Unknown(_))));
 }
+
+#[test]
+fn a_bulk_claim_that_meets_a_token_let_go_is_unknown_while_another_attempt_is_out() {
+    let api::Call::Claim(step) = claim(12_000) else { panic!() };
+    for others in [false, true] {
+        let mut rig = Rig::connected(2);
+        rig.won(5);
+        rig.ask(release(5), 20_000);
+        rig.sent_one();
+        let op = rig.ask(api::Call::Bulk(vec![api::Step::Claim(step.clone())]), 8_000);
+        let (mut link, mut frame, _) = rig.sent_one();
+        if others {
+            let opened = rig.at(2_000).opens().last().map(|(link, _)| *link);
+            rig.input(Input::Opened { link: opened.unwrap_or_else(|| panic!("no other link")) });
+            let sent = rig.sent().into_iter().find(|(_, _, call)| matches!(call, api::Call::Bulk(_)));
+            (link, frame, _) = sent.unwrap_or_else(|| panic!("no repeat"));
+        }
+        rig.answer(link, frame, api::Reply::Bulk(vec![granted(5, 12_000)]));
+        let Some(Ok(Done::Bulk(parts))) = rig.result(op) else { panic!("{:?}", rig.result(op)) };
+        assert_eq!(matches!(parts[0], Err(Failure::Unknown(_))), others);
+        assert!(!rig.is_held());
+    }
+}
