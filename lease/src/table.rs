@@ -153,6 +153,10 @@ impl Table {
         if self.lease(slot).grant.is_some() {
             return self.claim_again(slot, claim, step);
         }
+        if self.lease(slot).cooldown().is_some() {
+            // It was not everyone's to claim, and may be by the batch's end.
+            step.applied.freed.push(claim.key.clone());
+        }
         let (now, token) = (self.now, self.mint(slot));
         self.edit(slot, |lease| lease.grant_claim(now, token, claim));
         self.tell_granted(slot, step)
