@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
-    Claim, Count, Counted, Extend, Free, Get, Grant, Lease, List, Page, Problem, Release, Released, Wait, Welcome,
+    Claim, Count, Counted, Extend, Free, Get, Grant, Lease, List, Page, Problem, Release, Released, Wait,
+    Welcome,
 };
 
 /// From the client: a call and its number.
