@@ -181,7 +181,7 @@ impl Table {
         }
     }
 
-    fn end_of<'a>(&'a self, lease: &'a Lease, token: Token) -> Option<&'a Arc<End>> {
+    pub(crate) fn end_of<'a>(&'a self, lease: &'a Lease, token: Token) -> Option<&'a Arc<End>> {
         match lease.last_end() {
             Some(end) if end.token == token => Some(end),
             _ => self.spaces.get(lease.space).history.find(token),

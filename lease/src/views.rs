@@ -119,6 +119,18 @@ impl Table {
         Some((self.spaces.get(lease.space).key(lease), grant))
     }
 
+    /// Whose the grant of `token` is or was: its key, and its holder's instance, as long as history knows. A token never
+    /// changes its key.
+    pub fn owner(&self, token: Token) -> Option<(Key, Instance)> {
+        let (slot, _) = self.tokens.get(token)?;
+        let lease = self.slab.get(slot)?;
+        let instance = match &lease.grant {
+            Some(grant) if grant.token == token => grant.instance,
+            _ => self.end_of(lease, token)?.instance,
+        };
+        Some((self.spaces.get(lease.space).key(lease), instance))
+    }
+
     /// At most `limit` leases that match, in key order, after `after`. Free names are listed only where they
     /// are pinned or cooling down. With a holder given, it may walk over every lease to find `limit` of them.
     pub fn list(&self, filter: &Filter, after: Option<&Key>, limit: usize) -> Vec<LeaseView> {

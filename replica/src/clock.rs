@@ -101,6 +101,14 @@ impl LeaseClock {
         highest
     }
 
+    /// Forgets the time in which nothing could expire, when `applied` is the table's time: it was not taken from any lease, so
+    /// it is not counted as skipped.
+    pub fn rest(&mut self, applied: Time, mono: Mono) {
+        if self.raw(mono) > applied.after(CLAMP) {
+            *self = LeaseClock { now0: applied.after(CLAMP), mono0: mono, grace: Ttl::ZERO, ..*self };
+        }
+    }
+
     /// When this machine's clock will read so much that a stamp is past `deadline`: the first one at which a grant of that
     /// deadline is over.
     pub fn when_over(&self, deadline: Time) -> Mono {
@@ -164,6 +172,16 @@ mod tests {
         assert_eq!((first, second), (time(500), time(500)));
         let third = clock.stamp(second, at(120_000));
         assert_eq!(third, time(1_000));
+    }
+
+    #[test]
+    fn rest_is_not_counted_as_skipped() {
+        let mut clock = clock();
+        clock.rest(time(0), at(3_600_000));
+        assert_eq!(clock.stamp(time(0), at(3_600_000)), time(500));
+        assert_eq!(clock.skipped(), Ttl::ZERO);
+        clock.rest(time(500), at(3_600_100));
+        assert_eq!(clock.stamp(time(500), at(3_600_100)), time(600), "a short rest changes nothing");
     }
 
     #[test]

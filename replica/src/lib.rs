@@ -88,7 +88,8 @@ pub struct Member<W: World> {
     handle: Handle,
     raft: Raft<W>,
     log: Log,
-    driver: <W::Runtime as AsyncRuntime>::JoinHandle<()>,
+    /// None once it has ended.
+    driver: Option<<W::Runtime as AsyncRuntime>::JoinHandle<()>>,
     cut: Option<Cut>,
 }
 
@@ -186,12 +187,11 @@ pub async fn start<W: World>(options: Options, parts: Parts<W>) -> Result<Member
     let raft = Raft::<W>::start(options.cluster, options.member, parts.network, store, machine).await?;
     raft.form_alone(options.member).await?;
 
-    let watcher = Arc::clone(&shared);
-    drop(W::Runtime::spawn(raft.clone().watch_leadership(move || watcher.poke())));
+    drop(W::Runtime::spawn(raft.clone().watch(Arc::clone(&shared))));
     let trigger = SnapshotTrigger { written, every_bytes: options.snapshot_log_bytes, last_at: 0 };
     let driver = Driver::new(Arc::clone(&shared), raft.clone(), log.clone(), trigger);
     let driver = W::Runtime::spawn(driver.run());
-    Ok(Member { handle: Handle { shared }, raft, log, driver, cut })
+    Ok(Member { handle: Handle { shared }, raft, log, driver: Some(driver), cut })
 }
 
 fn log_options(options: &Options, has_snapshot: bool) -> log::Options {
@@ -226,12 +226,20 @@ impl<W: World> Member<W> {
         self.cut.as_ref()
     }
 
-    /// Stops: what is in flight is finished within 2 s, whoever else waits is told `Stopping`, and the log is closed.
-    pub async fn stop(self) {
-        self.handle.shared.begin_stop();
-        if let Err(error) = self.driver.await {
-            tracing::error!(%error, "the driver did not end as it should");
+    /// Comes back when the replica has ended without being asked to: its engine failed, or the table broke an invariant.
+    /// Nothing is answered any more but `Stopping`, and the process should end. May be dropped and called again.
+    pub async fn ended(&mut self) {
+        let Some(driver) = &mut self.driver else { return };
+        if let Err(error) = driver.await {
+            tracing::error!(%error, "the driver broke off");
         }
+        self.driver = None;
+    }
+
+    /// Stops: what is in flight is finished within 2 s, whoever else waits is told `Stopping`, and the log is closed.
+    pub async fn stop(mut self) {
+        self.handle.shared.begin_stop();
+        self.ended().await;
         self.raft.shutdown().await;
         self.log.stop();
     }

@@ -3,13 +3,14 @@
 //! Two locks, never held together but in the order inbox, state; and none while a reply is given, but for reads, which need
 //! the table. Whoever changes something the driver must see wakes it.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Context;
 
 use futures_util::task::AtomicWaker;
 use lease::{Key, Revision, Table, Ttl};
 
+use crate::batch::QUEUE_MAX;
 use crate::clock::{Clock, Mono};
 use crate::handle::{Answer, Proposal, Read, Reading, ReplyFn, Status, Unavailable, WaitId, Waited};
 use crate::raft::{LogId, Membership};
@@ -23,6 +24,12 @@ pub(crate) struct Shared {
     state: Mutex<State>,
     status: Mutex<Status>,
     next_wait: AtomicU64,
+    /// What the driver has taken and not yet put into its bounded queue.
+    backlog: AtomicUsize,
+    /// The consensus engine is gone.
+    engine_ended: AtomicBool,
+    /// A snapshot waits for room on the disk.
+    snapshot_waits: AtomicBool,
 }
 
 /// What doors have asked and the driver has not yet taken.
@@ -72,16 +79,51 @@ impl Shared {
             state: Mutex::new(state),
             status: Mutex::new(Status::default()),
             next_wait: AtomicU64::new(1),
+            backlog: AtomicUsize::new(0),
+            engine_ended: AtomicBool::new(false),
+            snapshot_waits: AtomicBool::new(false),
         }
     }
 
-    // A panic under one of these locks has ended the replica's thread already; what it left is still there to be read.
+    // Nothing can panic halfway through a change of the inbox.
     pub(crate) fn inbox(&self) -> MutexGuard<'_, Inbox> {
         self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The state. Where applying an entry broke an invariant the table may be half changed, and nobody may read it: each who
+    /// tries stops there, and so does the member.
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        match self.state.lock() {
+            Ok(state) => state,
+            Err(_) => panic!("the lease table broke an invariant, and this member has stopped serving"),
+        }
+    }
+
+    pub(crate) fn set_backlog(&self, commands: usize) {
+        self.backlog.store(commands, Ordering::Relaxed);
+    }
+
+    pub(crate) fn engine_has_ended(&self) -> bool {
+        self.engine_ended.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn end_engine(&self) {
+        self.engine_ended.store(true, Ordering::Release);
+        self.poke();
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.inbox().stage != Stage::Running
+    }
+
+    pub(crate) fn snapshot_waits(&self) -> bool {
+        self.snapshot_waits.load(Ordering::Relaxed)
+    }
+
+    /// Tells that a snapshot waits for room on the disk, or no longer.
+    pub(crate) fn set_snapshot_waits(&self, waits: bool) {
+        self.snapshot_waits.store(waits, Ordering::Relaxed);
+        self.poke();
     }
 
     /// Has the driver look again.
@@ -100,19 +142,26 @@ impl Shared {
     pub(crate) fn submit(&self, proposals: impl IntoIterator<Item = Proposal>) {
         let now = self.clock.now();
         let mut inbox = self.inbox();
-        if inbox.stage == Stage::Running {
-            inbox.proposals.extend(proposals.into_iter().map(|proposal| {
-                let due = now.after(proposal.deadline);
-                (proposal, due)
-            }));
+        if inbox.stage != Stage::Running {
             drop(inbox);
-            self.poke();
-        } else {
-            drop(inbox);
-            for proposal in proposals {
-                (proposal.reply)(Answer::Unavailable(Unavailable::Stopping));
+            return refuse(proposals, Unavailable::Stopping);
+        }
+        let backlog = self.backlog.load(Ordering::Relaxed);
+        let mut refused = Vec::new();
+        for proposal in proposals {
+            // As in the batcher: extends find room where nothing else does.
+            let room = if is_extend(&proposal) { 2 * QUEUE_MAX } else { QUEUE_MAX };
+            match inbox.proposals.len() + inbox.reads.len() + backlog < room {
+                true => {
+                    let due = now.after(proposal.deadline);
+                    inbox.proposals.push((proposal, due));
+                }
+                false => refused.push(proposal),
             }
         }
+        drop(inbox);
+        self.poke();
+        refuse(refused, Unavailable::Overloaded { retry_after: RETRY_AFTER });
     }
 
     pub(crate) fn read(&self, read: Read) {
@@ -122,14 +171,20 @@ impl Shared {
         }
         let due = self.clock.now().after(read.deadline);
         let mut inbox = self.inbox();
-        if inbox.stage == Stage::Running {
-            inbox.reads.push((read, due));
+        let full =
+            inbox.proposals.len() + inbox.reads.len() + self.backlog.load(Ordering::Relaxed) >= QUEUE_MAX;
+        let refusal = match (inbox.stage, full) {
+            (Stage::Running, false) => None,
+            (Stage::Running, true) => Some(Unavailable::Overloaded { retry_after: RETRY_AFTER }),
+            _ => Some(Unavailable::Stopping),
+        };
+        if let Some(why) = refusal {
             drop(inbox);
-            self.poke();
-        } else {
-            drop(inbox);
-            (read.reply)(Err(Unavailable::Stopping));
+            return (read.reply)(Err(why));
         }
+        inbox.reads.push((read, due));
+        drop(inbox);
+        self.poke();
     }
 
     pub(crate) fn peek<T>(&self, look: impl FnOnce(&Table, Reading) -> T) -> T {
@@ -194,6 +249,14 @@ impl Shared {
         drop(inbox);
         self.poke();
     }
+}
+
+fn is_extend(proposal: &Proposal) -> bool {
+    matches!(proposal.command, lease::Command::Extend { .. })
+}
+
+fn refuse(proposals: impl IntoIterator<Item = Proposal>, why: Unavailable) {
+    proposals.into_iter().for_each(|proposal| (proposal.reply)(Answer::Unavailable(why)));
 }
 
 /// How soon another try is likelier to pass, when the queue is full.

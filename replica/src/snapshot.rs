@@ -127,10 +127,25 @@ impl Snapshots {
     pub(crate) fn write(&self, meta: &SnapshotMeta, table: &Frozen) -> io::Result<SnapshotFile> {
         let name = name_of(meta);
         let aside = format!("{name}.tmp");
-        if self.disk.list()?.contains(&aside) {
-            self.disk.remove(&aside)?;
+        let written = self.write_aside(&name, &aside, meta, table);
+        if written.is_err() {
+            // Half a snapshot must not keep the room that it waits for.
+            let _ = self.disk.remove(&aside);
         }
-        let mut writer = Writer { file: self.disk.create(&aside)?, offset: 0, buffer: Vec::new() };
+        written
+    }
+
+    fn write_aside(
+        &self,
+        name: &str,
+        aside: &str,
+        meta: &SnapshotMeta,
+        table: &Frozen,
+    ) -> io::Result<SnapshotFile> {
+        if self.disk.list()?.iter().any(|other| other == aside) {
+            self.disk.remove(aside)?;
+        }
+        let mut writer = Writer { file: self.disk.create(aside)?, offset: 0, buffer: Vec::new() };
         writer.put(&header(self.owner, meta))?;
         let (mut chunks, mut checksums) = (0u32, 0u32);
         for section in table.sections() {
@@ -146,10 +161,10 @@ impl Snapshots {
         writer.put(&chunks.to_le_bytes())?;
         writer.put(&checksums.to_le_bytes())?;
         writer.finish()?;
-        self.disk.rename(&aside, &name)?;
+        self.disk.rename(aside, name)?;
         self.disk.sync_folder()?;
-        self.remove_all_but(&name)?;
-        Ok(SnapshotFile { disk: Arc::clone(&self.disk), name })
+        self.remove_all_but(name)?;
+        Ok(SnapshotFile { disk: Arc::clone(&self.disk), name: name.to_owned() })
     }
 
     /// The newest snapshot, read and checked whole.

@@ -42,6 +42,11 @@ impl Waits {
         self.waits.len()
     }
 
+    /// Whether it is still here.
+    pub(crate) fn contains(&self, id: u64) -> bool {
+        self.waits.contains_key(&id)
+    }
+
     /// Keeps a wait that may be answered from a revision of at least `after`; nothing is checked yet.
     pub(crate) fn register(&mut self, id: u64, key: Key, after: Revision, reply: ReplyFn<Waited>) {
         self.by_revision.insert((after, id));

@@ -161,6 +161,63 @@ async fn a_full_disk_is_said_so_and_goes_on_by_itself_once_there_is_room() {
 }
 
 #[tokio::test]
+async fn a_snapshot_waits_for_room_and_goes_on_by_itself() {
+    let disks = Disks::default();
+    let member = disks.start(small()).await.unwrap();
+    let handle = member.handle();
+    disks.snapshots.set_room(Some(100));
+    let (mut acknowledged, mut chance, mut seq) = (Acknowledged::new(), Chance(5), 0);
+    while handle.status().trouble != Some(Unavailable::DiskFull) {
+        // Enough work that a snapshot is due; the log has room, so that all of it is acknowledged.
+        work(&handle, &mut chance, &mut seq, &mut acknowledged).await;
+        assert!(seq < 100_000, "no snapshot was due");
+    }
+    let left = replica::log::Disk::list(&disks.snapshots).unwrap();
+    assert!(left.is_empty(), "half a snapshot keeps the room that it waits for: {left:?}");
+    disks.snapshots.set_room(None);
+    while handle.status().trouble.is_some() {
+        tokio::task::yield_now().await;
+    }
+    assert_all_there(&handle, &acknowledged, 5).await;
+    member.stop().await;
+    let member = disks.start(begun()).await.unwrap();
+    assert_all_there(&member.handle(), &acknowledged, 5).await;
+    member.stop().await;
+}
+
+#[tokio::test]
+async fn a_snapshot_that_cannot_be_written_ends_the_member_and_loses_nothing() {
+    let disks = Disks::default();
+    let mut member = disks.start(small()).await.unwrap();
+    let handle = member.handle();
+    disks.snapshots.on_act(Arc::new(|act| match act {
+        Act::Write { .. } => Err(io::Error::other("the cable came off")),
+        _ => Ok(()),
+    }));
+    let mut acknowledged = Acknowledged::new();
+    for seq in 0.. {
+        let name = format!("lease-{seq}");
+        match ask(&handle, claim(&name, "h", seq, 3_600_000)).await {
+            Answer::Decided { outcome: Outcome::Granted(granted), .. } => {
+                acknowledged.insert(name, Some(granted.token));
+            }
+            // The last one may be in the log and may not.
+            Answer::Unknown | Answer::Unavailable(Unavailable::Stopping) => break,
+            other => panic!("{other:?}"),
+        }
+        assert!(seq < 5_000, "the engine outlived its snapshot");
+    }
+    member.ended().await;
+    let answer = ask(&handle, claim("after", "h", 1, 3_600_000)).await;
+    assert_eq!(answer, Answer::Unavailable(Unavailable::Stopping));
+    member.stop().await;
+    disks.snapshots.calm();
+    let member = disks.start(begun()).await.unwrap();
+    assert_all_there(&member.handle(), &acknowledged, 0).await;
+    member.stop().await;
+}
+
+#[tokio::test]
 async fn a_stalled_disk_delays_answers_and_ends_nothing_early() {
     let disks = Disks::default();
     let member = disks.start(small()).await.unwrap();

@@ -2,10 +2,21 @@
 
 mod common;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use common::*;
 use lease::{Command, Instance, Outcome, Refusal, Revision};
-use replica::{Answer, Named, Unavailable, Waited};
+use replica::{Answer, Named, Proposal, QUEUE_MAX, ReplyFn, Unavailable, Waited};
 use tokio::sync::oneshot;
+
+/// Sends on what a wait ends with.
+fn tell(sender: oneshot::Sender<Waited>) -> ReplyFn<Waited> {
+    Box::new(move |waited| {
+        // A wait that was cancelled has nobody to tell.
+        let _ = sender.send(waited);
+    })
+}
 
 #[tokio::test]
 async fn a_claim_is_granted_extended_released_and_free_again() {
@@ -58,6 +69,12 @@ async fn another_life_cannot_act_on_a_grant() {
     let operator = Named { key: key("a"), instance: None };
     let answer = ask_named(&handle, Command::Release { token: granted }, Some(operator), 5_000).await;
     assert!(matches!(answer, Answer::Decided { outcome: Outcome::Released { .. }, .. }), "{answer:?}");
+    // Nor is its end told under another name, or to another life.
+    for (name, instance) in [("a", Some(Instance(1))), ("b", None)] {
+        let named = Named { key: key(name), instance };
+        let answer = ask_named(&handle, Command::Release { token: granted }, Some(named), 5_000).await;
+        assert!(matches!(answer, Answer::NotYours { .. }), "{answer:?}");
+    }
     member.stop().await;
 }
 
@@ -68,7 +85,7 @@ async fn a_wait_is_told_once_the_lease_expires() {
     let handle = member.handle();
     token(&ask(&handle, claim("a", "h1", 1, 1_000)).await);
     let (sender, told) = oneshot::channel();
-    handle.wait(key("a"), None, Box::new(move |waited| drop(sender.send(waited))));
+    handle.wait(key("a"), None, tell(sender));
     // It goes after its ttl and the new leader's grace, by the ticks alone: nothing else is asked.
     let Waited::Free(at) = told.await.unwrap() else { panic!("the wait was not kept") };
     let why = read(&handle, |table, _| table.get(&key("a")).unwrap().last_end.unwrap().why).await;
@@ -87,14 +104,14 @@ async fn a_wait_with_the_refusals_revision_is_answered_from_no_older_state() {
     let refused = ask(&handle, claim("a", "h2", 1, 60_000)).await;
     let Answer::Decided { at, .. } = refused else { panic!("{refused:?}") };
     let (sender, mut told) = oneshot::channel();
-    handle.wait(key("a"), Some(at.revision), Box::new(move |waited| drop(sender.send(waited))));
+    handle.wait(key("a"), Some(at.revision), tell(sender));
     assert!(told.try_recv().is_err(), "it is held");
     ask(&handle, Command::Release { token: granted }).await;
     assert!(matches!(told.await.unwrap(), Waited::Free(_)));
     // One that asks for a revision yet to come is answered from none before it.
     let (sender, mut told) = oneshot::channel();
     let ahead = Revision(handle.status().reading.revision.0 + 1);
-    let wait = handle.wait(key("a"), Some(ahead), Box::new(move |waited| drop(sender.send(waited))));
+    let wait = handle.wait(key("a"), Some(ahead), tell(sender));
     assert!(told.try_recv().is_err());
     assert!(handle.cancel(wait) && !handle.cancel(wait));
     member.stop().await;
@@ -154,7 +171,7 @@ async fn a_stopped_replica_answers_everyone() {
     let handle = member.handle();
     let held = token(&ask(&handle, claim("a", "h1", 1, 60_000)).await);
     let (sender, told) = oneshot::channel();
-    handle.wait(key("a"), None, Box::new(move |waited| drop(sender.send(waited))));
+    handle.wait(key("a"), None, tell(sender));
     // Read through the barrier, so that the wait is registered before the stop.
     assert!(read(&handle, move |table, _| table.grant(held).is_some()).await);
     member.stop().await;
@@ -162,6 +179,34 @@ async fn a_stopped_replica_answers_everyone() {
     let answer = ask(&handle, claim("b", "h1", 2, 60_000)).await;
     assert_eq!(answer, Answer::Unavailable(Unavailable::Stopping));
     assert_eq!(handle.status().trouble, Some(Unavailable::Stopping));
+}
+
+#[tokio::test]
+async fn a_flood_is_refused_at_once_and_leaves_room_for_extends() {
+    let folder = tempfile::tempdir().unwrap();
+    let member = start(folder.path(), options()).await.unwrap();
+    let handle = member.handle();
+    let granted = token(&ask(&handle, claim("a", "h1", 1, 60_000)).await);
+    // The replica runs on this thread: until it waits, nothing that is asked is taken up.
+    let refused = Arc::new(AtomicUsize::new(0));
+    let flood = |command: Command| {
+        let refused = Arc::clone(&refused);
+        handle.propose(Proposal {
+            command,
+            named: None,
+            deadline: lease::Ttl::from_millis(5_000),
+            reply: Box::new(move |answer| {
+                if matches!(answer, Answer::Unavailable(Unavailable::Overloaded { .. })) {
+                    refused.fetch_add(1, Ordering::Relaxed);
+                }
+            }),
+        });
+    };
+    (0..QUEUE_MAX + 5).for_each(|_| flood(claim("b", "h1", 1, 60_000)));
+    assert_eq!(refused.load(Ordering::Relaxed), 5);
+    (0..QUEUE_MAX + 7).for_each(|_| flood(extend(granted, 60_000)));
+    assert_eq!(refused.load(Ordering::Relaxed), 5 + 7);
+    member.stop().await;
 }
 
 #[tokio::test]

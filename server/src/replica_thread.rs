@@ -88,7 +88,7 @@ async fn run(
     started: oneshot::Sender<Started>,
     stop: oneshot::Receiver<()>,
 ) {
-    let member = match replica::start::<Process>(options, parts).await {
+    let mut member = match replica::start::<Process>(options, parts).await {
         Ok(member) => member,
         Err(error) => return drop(started.send(Err(error))),
     };
@@ -96,9 +96,11 @@ async fn run(
         tracing::error!("THE LOG'S END WAS CUT: {cut}");
     }
     drop(started.send(Ok(member.handle())));
-    // An error here is the server's end without a stop; the replica stops all the same.
-    drop(stop.await);
-    member.stop().await;
+    tokio::select! {
+        // An error here is the server's end without a stop; the replica stops all the same.
+        _ = stop => member.stop().await,
+        () = member.ended() => end_broken(),
+    }
 }
 
 fn options(config: &Config, data: &Data) -> Options {
@@ -133,6 +135,14 @@ fn parts(data: &Data) -> Result<Parts<Process>, ServeError> {
         network: Alone,
         on_fatal: Box::new(end_at_once),
     })
+}
+
+/// A replica that ended without being asked to answers nobody, and will not again.
+fn end_broken() -> ! {
+    eprintln!(
+        "tenure: the replica has ended: see the lines above; the process ends at once: start it again, and report it if it ends again"
+    );
+    std::process::exit(EXIT_BROKEN);
 }
 
 /// After a failed write or sync nobody knows what is on the disk: nothing more may be said, not even good-bye.

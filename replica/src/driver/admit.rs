@@ -115,10 +115,13 @@ impl<W: World> Driver<W> {
 
     /// A refusal is decided again at the state that the barrier gave; where it no longer stands the command is proposed.
     fn decide_again(&mut self, pending: Pending) {
-        let Some(clock) = &self.clock else { return self.unchecked.push(pending) };
+        if self.clock.is_none() {
+            return self.unchecked.push(pending);
+        }
         let state = self.shared.state();
-        let lease_now = clock.read(state.table.now(), self.shared.clock.now());
-        let (check, at) = (check(&state, lease_now, &pending), state.reading());
+        // At the table's time, and not at what the clock reads by now: a refusal must be true of a state that the log has. What
+        // only the clock would refuse is proposed, and its own stamp decides.
+        let (check, at) = (check(&state, state.table.now(), &pending), state.reading());
         drop(state);
         let answered = match check {
             Check::Passes => self.batcher.push(pending).map(overloaded),
@@ -144,13 +147,12 @@ enum Check {
 
 fn check(state: &State, lease_now: Time, pending: &Pending) -> Check {
     let command = &pending.request.command;
+    // Of an ended grant too: another's end must not be told as one's own.
     if let (Some(named), Some(token)) = (&pending.named, token_of(command))
-        && let Some((key, grant)) = state.table.grant(token)
+        && let Some((key, instance)) = state.table.owner(token)
+        && (key != named.key || named.instance.is_some_and(|named| named != instance))
     {
-        let other_life = named.instance.is_some_and(|instance| instance != grant.instance);
-        if key != named.key || other_life {
-            return Check::NotYours;
-        }
+        return Check::NotYours;
     }
     match state.table.refusal(lease_now, command) {
         Some(refusal) => Check::Refused(refusal),

@@ -8,6 +8,7 @@ use crate::batch::Pending;
 use crate::clock::Mono;
 use crate::handle::{Answer, Unavailable, Waited};
 use crate::shared::{RETRY_AFTER, Stage};
+use crate::waits::Waits;
 
 /// How often the overdue are looked for, while anyone waits.
 const OVERDUE_SCAN: Ttl = Ttl::from_millis(10);
@@ -29,9 +30,12 @@ impl<W: World> Driver<W> {
         late.extend(self.batcher.take_overdue(now));
         let barriers =
             self.barrier.iter_mut().map(|barrier| &mut barrier.behind).chain([&mut self.behind_barrier]);
-        for behind in
-            barriers.flat_map(|list| list.extract_if(.., |behind| behind.is_overdue(now)).collect::<Vec<_>>())
-        {
+        let state = self.shared.state();
+        let is_over = |behind: &Behind| behind.is_overdue(now) || behind.is_given_up(&state.waits);
+        let over: Vec<Behind> =
+            barriers.flat_map(|list| list.extract_if(.., |behind| is_over(behind))).collect();
+        drop(state);
+        for behind in over {
             match behind {
                 Behind::Read(read, _) => (read.reply)(Err(no)),
                 Behind::Refusal(pending) => late.push(pending),
@@ -94,6 +98,10 @@ impl<W: World> Driver<W> {
 }
 
 impl Behind {
+    fn is_given_up(&self, waits: &Waits) -> bool {
+        matches!(self, Behind::Wait(id) if !waits.contains(*id))
+    }
+
     // A wait has no deadline here: its door cancels it.
     fn is_overdue(&self, now: Mono) -> bool {
         match self {

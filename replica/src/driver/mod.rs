@@ -129,7 +129,7 @@ impl<W: World> Driver<W> {
     async fn step(&mut self) -> Mono {
         let now = self.shared.clock.now();
         self.take_inbox(now);
-        self.follow_leadership(now);
+        self.follow_leadership();
         self.settle_completed(now);
         self.settle_barrier(now);
         self.check_new(now);
@@ -160,7 +160,11 @@ impl<W: World> Driver<W> {
     }
 
     /// Anchors the lease clock once the first entry of this member's term is applied, and drops it with the term.
-    fn follow_leadership(&mut self, now: Mono) {
+    fn follow_leadership(&mut self) {
+        if self.shared.engine_has_ended() && !self.ended {
+            tracing::error!("the consensus engine has ended");
+            self.ended = true;
+        }
         let leadership = self.raft.leadership();
         if leadership != self.leadership {
             tracing::info!(term = leadership.term, leader = ?leadership.leader, leads = leadership.leads, "leadership");
@@ -175,6 +179,8 @@ impl<W: World> Driver<W> {
         if leadership.leads && self.clock.is_none() {
             let state = self.shared.state();
             if state.applied.is_some_and(|id| id.leader_id.term == leadership.term) {
+                // Read after the entry was applied, under the lock that it was applied under.
+                let now = self.shared.clock.now();
                 self.clock = Some(LeaseClock::anchor(leadership.term, state.table.now(), now));
                 self.last_stamp = state.table.now();
                 self.last_sealed = now;
@@ -232,8 +238,13 @@ impl<W: World> Driver<W> {
     /// The clock is read when the batch is sealed, after which nothing joins it.
     fn seal(&mut self) -> Option<Sealed> {
         let clock = self.clock.as_mut()?;
-        let applied = self.shared.state().table.now();
+        let state = self.shared.state();
+        let (applied, idle) = (state.table.now(), !state.table.needs_ticks());
+        drop(state);
         let mono = self.shared.clock.now();
+        if idle && self.in_flight.is_empty() {
+            clock.rest(applied, mono);
+        }
         let stamp = clock.stamp(applied, mono);
         self.last_stamp = stamp;
         self.last_sealed = mono;
@@ -272,11 +283,14 @@ impl<W: World> Driver<W> {
     }
 
     fn publish(&self) {
+        let behind =
+            self.barrier.as_ref().map_or(0, |barrier| barrier.behind.len()) + self.behind_barrier.len();
+        self.shared.set_backlog(self.unchecked.len() + behind);
         let skipped = sum(self.skipped_before, self.clock.as_ref().map_or(Ttl::ZERO, LeaseClock::skipped));
         let unsynced = self.log.oldest_unsynced().unwrap_or_default();
         let trouble = match (self.stop_by, &self.clock) {
             (Some(_), _) => Some(Unavailable::Stopping),
-            _ if self.log.no_room().is_some() => Some(Unavailable::DiskFull),
+            _ if self.log.no_room().is_some() || self.shared.snapshot_waits() => Some(Unavailable::DiskFull),
             (None, None) => Some(Unavailable::NoLeader),
             (None, Some(_)) => None,
         };

@@ -8,7 +8,7 @@ use std::fmt::Debug;
 use std::io;
 use std::marker::PhantomData;
 use std::ops::{Bound, RangeBounds};
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use openraft::async_runtime::AsyncRuntime;
@@ -91,6 +91,7 @@ impl<R> Store<R> {
             entries: VecDeque::with_capacity(recovered.entries.len()),
         };
         for entry in recovered.entries {
+            written.fetch_add(entry.payload.len() as u64, Ordering::Relaxed);
             let payload = decode_payload(&entry.payload)?;
             memory.entries.push_back(Entry { log_id: log_id(entry.id), payload });
         }
@@ -215,7 +216,7 @@ impl<R: AsyncRuntime> RaftLogStorage<Types<R>> for Store<R> {
             let gone = (upto.index + 1).saturating_sub(memory.first()) as usize;
             let gone = gone.min(memory.entries.len());
             memory.entries.drain(..gone);
-            memory.purged = Some(upto);
+            memory.purged = memory.purged.max(Some(upto));
         }
         self.write(Record::Purge { upto: record_id(upto) }).await
     }

@@ -5,6 +5,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::{Stream, StreamExt as _};
 use openraft::async_runtime::AsyncRuntime;
@@ -79,8 +80,9 @@ impl<W: World> RaftStateMachine<Types<W::Runtime>> for Machine<W> {
         let meta = SnapshotMeta { last_log_id: state.applied, last_membership: state.membership.clone() };
         Builder {
             meta,
-            table: Some(state.table.freeze()),
+            table: Arc::new(state.table.freeze()),
             snapshots: self.snapshots.clone(),
+            shared: Arc::clone(&self.shared),
             world: std::marker::PhantomData,
         }
     }
@@ -108,11 +110,15 @@ impl<W: World> RaftStateMachine<Types<W::Runtime>> for Machine<W> {
     }
 }
 
+/// How long a snapshot waits before it asks a full disk again.
+const ROOM_RETRY: Duration = Duration::from_millis(500);
+
 /// Writes a frozen table beside the state machine, which goes on.
 pub(crate) struct Builder<W> {
     meta: SnapshotMeta,
-    table: Option<lease::Frozen>,
+    table: Arc<lease::Frozen>,
     snapshots: Snapshots,
+    shared: Arc<Shared>,
     world: std::marker::PhantomData<fn() -> W>,
 }
 
@@ -120,10 +126,39 @@ impl<W: World> RaftSnapshotBuilder<Types<W::Runtime>> for Builder<W> {
     type SnapshotData = SnapshotFile;
 
     async fn build_snapshot(&mut self) -> io::Result<Snapshot<W::Runtime>> {
-        let table = self.table.take().ok_or_else(|| io::Error::other("a snapshot is built once"))?;
-        let (meta, snapshots) = (self.meta.clone(), self.snapshots.clone());
-        let written =
-            <W::Runtime as AsyncRuntime>::spawn_blocking(move || snapshots.write(&meta, &table)).await?;
-        Ok(Snapshot::<W::Runtime> { meta: self.meta.clone(), snapshot: written? })
+        loop {
+            match self.write().await {
+                // An error would end the engine, and with it the member; a full disk does not last.
+                Err(error) if is_no_room(&error) && !self.shared.is_stopping() => {
+                    self.wait_for_room(&error).await
+                }
+                written => {
+                    self.shared.set_snapshot_waits(false);
+                    let failed =
+                        |error: &io::Error| tracing::error!(%error, "a snapshot could not be written");
+                    let snapshot = written.inspect_err(failed)?;
+                    return Ok(Snapshot::<W::Runtime> { meta: self.meta.clone(), snapshot });
+                }
+            }
+        }
     }
+}
+
+impl<W: World> Builder<W> {
+    async fn write(&self) -> io::Result<SnapshotFile> {
+        let (meta, table, snapshots) = (self.meta.clone(), Arc::clone(&self.table), self.snapshots.clone());
+        <W::Runtime as AsyncRuntime>::spawn_blocking(move || snapshots.write(&meta, &table)).await?
+    }
+
+    async fn wait_for_room(&self, error: &io::Error) {
+        if !self.shared.snapshot_waits() {
+            tracing::error!(%error, "disk full: a snapshot waits for room, and goes on by itself once there is some");
+            self.shared.set_snapshot_waits(true);
+        }
+        W::Runtime::sleep(ROOM_RETRY).await;
+    }
+}
+
+fn is_no_room(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }

@@ -31,6 +31,7 @@ use openraft::type_config::async_runtime::oneshot::Oneshot;
 use openraft::{Config, ReadPolicy, ServerState, SnapshotPolicy};
 use openraft_rt::watch::WatchReceiver;
 
+use crate::shared::Shared;
 use crate::{StartError, World};
 use machine::Machine;
 use types::Done;
@@ -137,13 +138,13 @@ impl<W: World> Raft<W> {
         }
     }
 
-    /// Calls `changed` whenever who leads may have changed, until the engine ends.
-    pub(crate) async fn watch_leadership(self, changed: impl Fn() + Send) {
+    /// Pokes `shared` whenever who leads may have changed, and tells it when the engine has ended.
+    pub(crate) async fn watch(self, shared: Arc<Shared>) {
         let mut metrics = self.raft.server_metrics();
         while metrics.changed().await.is_ok() {
-            changed();
+            shared.poke();
         }
-        changed();
+        shared.end_engine();
     }
 
     pub(crate) async fn snapshot(&self) {
