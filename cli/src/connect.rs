@@ -105,7 +105,7 @@ pub(crate) fn misfit() -> Failure {
         code: "unknown".to_owned(),
         message: format!(
             "the server answered something else than was asked for; this client speaks version {} of the API: \
-             look with tenure get",
+             look with `tenure get`",
             api::VERSION
         ),
         problem: None,

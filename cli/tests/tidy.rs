@@ -1,10 +1,12 @@
 //! Keeps the house as ARCHITECTURE.md draws it: imports run one way, what is pure stays pure, files stay readable, and
-//! docs/format.md says what the code says.
+//! docs/format.md says what the code says, and no message or page names a verb that `tenure` does not have.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on must stop")]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// Each crate, and which of ours it may use.
 const IMPORTS: [(&str, &[&str]); 7] = [
@@ -160,6 +162,58 @@ fn nothing_is_left_open() {
             }
         }
     }
+}
+
+/// The files below `folder` whose names end with `.md`, sorted.
+fn pages(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => found.extend(pages(&path)),
+            false if path.extension().is_some_and(|extension| extension == "md") => found.push(path),
+            false => {}
+        }
+    }
+    found.sort();
+    found
+}
+
+/// The verbs that the program itself lists.
+fn verbs() -> BTreeSet<String> {
+    let help = Command::new(env!("CARGO_BIN_EXE_tenure")).arg("--help").output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    let commands = help.split("\nCommands:\n").nth(1).and_then(|rest| rest.split("\n\n").next()).unwrap();
+    // A verb stands two columns in; the lines that its description goes on with stand further right.
+    let verbs =
+        commands.lines().filter_map(|line| line.strip_prefix("  ").filter(|rest| !rest.starts_with(' ')));
+    verbs.map(|line| line.split(' ').next().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn every_verb_that_is_named_exists() {
+    let verbs = verbs();
+    assert!(verbs.contains("serve") && verbs.len() > 8, "these are not the verbs: {verbs:?}");
+    let root = root();
+    let mut files = vec![root.join("README.md"), root.join("CHANGELOG.md"), root.join("ARCHITECTURE.md")];
+    files.extend(pages(&root.join("docs")));
+    files.extend(IMPORTS.iter().flat_map(|(name, _)| sources(&root.join(name).join("src"))));
+    let mut named = 0;
+    for file in files {
+        let text = fs::read_to_string(&file).unwrap();
+        // In a sentence and in an example.
+        let after = ["`tenure ", "release/tenure "].iter().flat_map(|start| text.split(start).skip(1));
+        for rest in after {
+            let verb = rest.split(|c: char| !c.is_ascii_alphabetic()).next().unwrap_or_default();
+            assert!(
+                verb.is_empty() || verbs.contains(verb),
+                "{} speaks of `tenure {verb}`, and there is no such verb",
+                relative(&file)
+            );
+            named += usize::from(!verb.is_empty());
+        }
+    }
+    assert!(named > 10, "only {named} verbs were found: does this test still look in the right places?");
 }
 
 /// What docs/format.md is made of.

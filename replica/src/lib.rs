@@ -36,7 +36,7 @@ use std::sync::atomic::AtomicU64;
 use openraft::async_runtime::AsyncRuntime;
 
 use crate::driver::{Driver, SnapshotTrigger};
-use crate::log::{Cut, Identity, Log, OpenError, UnprovableTail};
+use crate::log::{Cut, Identity, Log, OpenError, START_ANEW, UnprovableTail};
 use crate::raft::Raft;
 use crate::raft::log::Store;
 use crate::raft::machine::Machine;
@@ -126,7 +126,7 @@ impl fmt::Display for StartError {
             }
             StartError::Gap { snapshot, purged } => write!(
                 f,
-                "the log begins behind entry {purged}, and {}: the entries between are lost. Replace this member, or restore a backup",
+                "the log begins behind entry {purged}, and {}: the entries between are lost: {START_ANEW}",
                 match snapshot {
                     Some(index) => format!("the snapshot ends at entry {index}"),
                     None => "there is no snapshot".to_owned(),

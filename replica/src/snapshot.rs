@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use lease::{DecodeError, Frozen, Table};
 
-use crate::log::{Disk, LogFile};
+use crate::log::{Disk, LogFile, START_ANEW};
 use crate::raft::codec::{decode_membership, encode_membership};
 use crate::raft::types::{CommittedLeaderId, LogId, Membership, SnapshotMeta};
 
@@ -91,7 +91,7 @@ impl fmt::Display for SnapshotError {
             SnapshotError::Io { path, error } => write!(f, "{path}: {error}"),
             SnapshotError::Damaged { path, offset, what } => write!(
                 f,
-                "{path} is damaged at byte {offset}: {what}. The log behind it is gone; replace this member, or restore a backup"
+                "{path} is damaged at byte {offset}: {what}; the log behind it is gone; nothing was changed: {START_ANEW}"
             ),
             SnapshotError::Version { path, found } => write!(
                 f,

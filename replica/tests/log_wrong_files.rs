@@ -82,7 +82,10 @@ fn missing() {
         }
         let error = refusal(&disk, IDENTITY, small());
         assert!(matches!(error, OpenError::MissingSegment { .. }), "{error:?}");
-        assert_says(&error, &[name, "missing, with entries from", "members replace", "nothing was changed"]);
+        assert_says(
+            &error,
+            &[name, "missing, with entries from", "nothing was changed", "copy the data folder aside"],
+        );
     }
     // The newest segment and the spare behind it: the segment before says that there was more.
     disk.remove(&names[names.len() - 1]).unwrap();

@@ -81,8 +81,8 @@ pub enum OpenError {
 pub enum CutKind {
     /// A write stopped short: nobody was told that it is done, so nothing acknowledged is lost.
     Torn,
-    /// Damage in the last batch: its entries may have been acknowledged. A member that cut them must not let its vote
-    /// decide that they never were. Votes, truncations and purges are not among what was cut: see `Writer::write`.
+    /// Damage in the last batch: its entries may have been acknowledged, and were cut because the operator said so. Votes,
+    /// truncations and purges are not among what was cut: see `Writer::write`.
     Unprovable,
 }
 
@@ -105,8 +105,9 @@ pub struct Cut {
     pub what: &'static str,
 }
 
-const REPLACE: &str = "nothing was changed. Among other voters, replace this member (`tenure members replace`); \
-                       alone, restore a backup (`tenure restore`)";
+/// What a single member can do. The copy is from before the damage, so both ways forget: the reader must know.
+pub(crate) const START_ANEW: &str = "copy the data folder aside; then put your own earlier copy in its place, or begin \
+                                     with an empty one. Either way leases are forgotten and tokens may come again";
 
 impl OpenError {
     pub(super) fn io(disk: &Arc<dyn Disk>, what: &'static str, name: &str, error: io::Error) -> OpenError {
@@ -122,7 +123,7 @@ impl fmt::Display for OpenError {
             OpenError::NoLog { folder } => {
                 write!(
                     f,
-                    "{folder}: no log here, but this member has had one; it could vote twice. {REPLACE}"
+                    "{folder}: no log here, but this member has had one; it could vote twice; nothing was changed: {START_ANEW}"
                 )
             }
             OpenError::NotOurs { file, found, wanted } => write!(
@@ -136,25 +137,25 @@ impl fmt::Display for OpenError {
                  Start a newer `tenure`"
             ),
             OpenError::MissingSegment { file, index } => {
-                write!(f, "{file}: missing, with entries from {index} on; {REPLACE}")
+                write!(f, "{file}: missing, with entries from {index} on; nothing was changed: {START_ANEW}")
             }
             OpenError::WrongLength { file, found, wanted, index } => {
                 write!(
                     f,
-                    "{file}: {found} B long, made with {wanted} B; entries from {index} on may be lost; {REPLACE}"
+                    "{file}: {found} B long, made with {wanted} B; entries from {index} on may be lost; nothing was changed: {START_ANEW}"
                 )
             }
             OpenError::Damaged { file, offset, index, what } => {
                 write!(
                     f,
-                    "{file}: damaged at byte {offset}: {what}; entries from {index} on may be lost; {REPLACE}"
+                    "{file}: damaged at byte {offset}: {what}; entries from {index} on may be lost; nothing was changed: {START_ANEW}"
                 )
             }
             OpenError::UnprovableTail(cut) => write!(
                 f,
                 "{}: damaged at byte {}: {}; this is the last batch, and whether entries from {} on were acknowledged \
-                 cannot be told; nothing was changed. Restore a backup (`tenure restore`), or give up what was in it \
-                 with `--accept-torn-tail`",
+                 cannot be told; nothing was changed: copy the data folder aside, then give up what was in the batch with \
+                 `--accept-torn-tail`",
                 cut.file, cut.offset, cut.what, cut.from_index
             ),
         }
@@ -174,7 +175,9 @@ impl fmt::Display for Cut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let why = match self.kind {
             CutKind::Torn => "a write that stopped short and was never acknowledged",
-            CutKind::Unprovable => "DAMAGED, and may have been acknowledged; this member withholds its vote",
+            CutKind::Unprovable => {
+                "DAMAGED, may have been acknowledged; cut because --accept-torn-tail (or --dev) was given"
+            }
         };
         write!(
             f,

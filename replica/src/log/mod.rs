@@ -47,6 +47,7 @@ mod writer;
 
 pub use disk::{Disk, LogFile};
 pub use entry::Found;
+pub(crate) use error::START_ANEW;
 pub use error::{Cut, CutKind, OpenError};
 pub use failure::{Fatal, NoRoom};
 pub use folder::Folder;

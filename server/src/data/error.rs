@@ -124,7 +124,7 @@ impl fmt::Display for DataError {
             ),
             DataError::Unreadable { path, cause } => write!(
                 f,
-                "{} cannot be read: {cause}; nothing was changed: put it back from a copy, or replace this member",
+                "{} cannot be read: {cause}; nothing was changed: put it back from a copy",
                 path.display()
             ),
             DataError::Nameless { path } => write!(
