@@ -31,7 +31,7 @@ use crate::exit::{Exit, Failure};
 use crate::output::{json_line, say, write_out};
 use crate::usage::Parsed;
 
-/// Leases for a fleet: claim a name, extend it, wait for it, hand it on. One holder at a time.
+/// Leases for a fleet: claim a name, extend it, wait for it. At most one holder at a time.
 ///
 /// Exit codes: 0 done, 1 refused, 2 usage, 3 unavailable (surely not done), 4 unknown (it may have happened).
 #[derive(Debug, Parser)]

@@ -12,7 +12,7 @@ use super::{health, http, session};
 #[openapi(
     info(
         title = "Tenure",
-        description = "Leases and leadership: claim a name for a time, extend it, wait for it, hand it on. Tokens and other u64 \
+        description = "Leases and leadership: claim a name for a time, extend it, wait for it. Tokens and other u64 \
             are decimal strings; durations are whole milliseconds, in fields named `…_ms`. docs/api.md tells it in examples.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
