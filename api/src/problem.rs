@@ -143,10 +143,6 @@ codes! {
     Version = "version", Refused, 409;
     /// The wait ended before the lease was free.
     StillHeld = "still_held", Refused, 409;
-    /// The caller's identity does not allow it.
-    Forbidden = "forbidden", Refused, 403;
-    /// The caller has not shown who it is.
-    Unauthenticated = "unauthenticated", Refused, 401;
     /// The call's JSON, or a field of it, is not what it should be.
     BadRequest = "bad_request", Usage, 400;
     /// A name, holder, namespace or value is out of bounds.

@@ -11,7 +11,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use lease::{Command, Holder, Instance, Key, Outcome, Revision, Table, Time, Ttl};
+use lease::{Command, Instance, Key, Outcome, Revision, Table, Time, Ttl};
 
 use crate::shared::Shared;
 
@@ -109,19 +109,8 @@ impl fmt::Display for Unavailable {
     }
 }
 
-/// From which state to read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Freshness {
-    /// One that has every command answered before the read was asked for.
-    Linearizable,
-    /// This member's, as it stands.
-    Local,
-}
-
-/// A read to be made at the replica.
+/// A read to be made at the replica, from a state that has every command answered before the read was asked for.
 pub struct Read {
-    /// From which state.
-    pub freshness: Freshness,
     /// How long the caller waits.
     pub deadline: Ttl,
     /// Where the table goes.
@@ -154,8 +143,6 @@ pub struct Status {
     pub serving: bool,
     /// The last applied entry's index.
     pub applied: u64,
-    /// The last entry's index in the log.
-    pub last_log: u64,
     /// The state's reading.
     pub reading: Reading,
     /// Grants that live.
@@ -208,15 +195,5 @@ impl Handle {
     /// How this member is.
     pub fn status(&self) -> Status {
         self.shared.status()
-    }
-}
-
-impl Proposal {
-    /// The holder that the command would grant to, where it is a claim.
-    pub fn claimant(&self) -> Option<&Holder> {
-        match &self.command {
-            Command::Claim(claim) => Some(&claim.holder),
-            _ => None,
-        }
     }
 }

@@ -121,7 +121,6 @@ fn refused(problem: &Problem) -> No {
         Code::Held | Code::Cooldown => No::Held { after: problem.revision },
         // With a revoke the grant still stands for a while, but there is nothing left to extend.
         Code::Lost | Code::StaleToken | Code::NotYours | Code::Ending => No::Lost,
-        Code::Forbidden | Code::Unauthenticated => No::Wrong { why: problem.to_string() },
         code if code.kind() == Kind::Usage => No::Wrong { why: problem.to_string() },
         _ => again(problem),
     }
@@ -145,7 +144,6 @@ mod tests {
             let expected = match code {
                 Code::Held | Code::Cooldown => "wait",
                 Code::Lost | Code::StaleToken | Code::NotYours | Code::Ending => "claim",
-                Code::Forbidden | Code::Unauthenticated => "stop",
                 Code::BadRequest
                 | Code::BadName
                 | Code::BadTtl

@@ -1,4 +1,4 @@
-//! openraft behind our own words: `propose`, `read_barrier`, `membership`, so that it can be replaced.
+//! openraft behind a few words of our own, so that it can be replaced: `propose`, `read_barrier`, who leads, `snapshot`.
 //!
 //! * [`types`] says which types openraft is used with;
 //! * [`log`] puts our segmented log behind its storage trait;
@@ -25,7 +25,7 @@ use std::sync::Arc;
 
 use lease::Batch;
 use openraft::async_runtime::AsyncRuntime;
-use openraft::errors::{ClientWriteError, RaftError};
+use openraft::errors::ClientWriteError;
 use openraft::raft::ClientWriteResult;
 use openraft::type_config::async_runtime::oneshot::Oneshot;
 use openraft::{Config, ReadPolicy, ServerState, SnapshotPolicy};
@@ -173,6 +173,3 @@ pub(crate) fn proposed<R: AsyncRuntime, E>(result: Result<ClientWriteResult<Type
         Err(_) => Proposed::Ended,
     }
 }
-
-#[allow(dead_code, reason = "kept beside its kin until membership changes are built")]
-type WriteError<R> = RaftError<Types<R>, ClientWriteError<Types<R>>>;

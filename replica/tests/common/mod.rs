@@ -10,8 +10,8 @@ use lease::{Claim, Command, Holder, Instance, Key, Name, Namespace, Outcome, Seq
 use openraft_rt_tokio::TokioRuntime;
 use replica::log::{Folder, MemoryDisk, UnprovableTail};
 use replica::{
-    Alone, Answer, Clock, Freshness, Handle, Member, Mono, Named, Options, Parts, Proposal, Read, Reading,
-    StartError, World,
+    Alone, Answer, Clock, Handle, Member, Mono, Named, Options, Parts, Proposal, Read, Reading, StartError,
+    World,
 };
 use tokio::sync::oneshot;
 
@@ -111,7 +111,6 @@ pub async fn read<T: Send + 'static>(
 ) -> T {
     let (sender, receiver) = oneshot::channel();
     handle.read(Read {
-        freshness: Freshness::Linearizable,
         deadline: Ttl::from_millis(5_000),
         reply: Box::new(move |table| {
             let (table, reading) = table.expect("the replica serves");

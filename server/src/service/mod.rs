@@ -32,7 +32,7 @@ use api::{Call, Code, Hello, Problem, Reply, Step, Welcome};
 use lease::{
     Command, DEADLINE_DEFAULT, DEADLINE_MAX, Filter, Instance, Key, Revision, TTL_DEFAULT, Token, Ttl,
 };
-use replica::{Freshness, Named, Proposal, Read, Status};
+use replica::{Named, Proposal, Read, Status};
 
 pub(crate) use backend::{Backend, Ticket};
 pub(crate) use done::{Asked, Done, Verb};
@@ -175,7 +175,6 @@ impl Service {
         look: impl FnOnce(&lease::Table, replica::Reading) -> Done + Send + 'static,
     ) {
         self.backend.read(Read {
-            freshness: Freshness::Linearizable,
             deadline: DEADLINE_DEFAULT,
             reply: Box::new(move |table| match table {
                 Ok((table, at)) => sink(look(table, at)),

@@ -50,7 +50,7 @@ fn repeated(reply: api::Reply) -> (Rig, OpId, u64, u64) {
 
 #[test]
 fn a_refusal_of_a_repeat_is_unknown_for_the_first_attempt_may_have_won() {
-    for code in [Code::Held, Code::Cooldown, Code::Queued, Code::Full, Code::BadTtl, Code::Forbidden] {
+    for code in [Code::Held, Code::Cooldown, Code::Queued, Code::Full, Code::BadTtl, Code::NotYours] {
         let (rig, op, _, _) = repeated(no(code));
         let Failure::Unknown(doubt) = rig.failure(op) else { panic!("{code}: {}", rig.failure(op)) };
         assert_eq!(doubt.unanswered, 1);
