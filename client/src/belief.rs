@@ -12,6 +12,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use api::rules::{Ttl, surely_within};
+
 use crate::Instant;
 
 /// One grant, as its holder's session sees it.
@@ -71,15 +73,9 @@ pub(crate) fn safe_until(sent_at: Instant, grant: &api::Grant) -> Option<Instant
     // Count from before the request left: the cluster may have granted the moment it arrived, so counting from
     // the reply would let us believe too long. And no server's slip may make us believe longer than the ttl and
     // the clocks' rates allow.
-    let hold_ms = grant.hold_ms.min(hold_ms_max(grant.ttl_ms));
+    let hold_ms_max = surely_within(Ttl::from_millis(grant.ttl_ms)).as_millis();
+    let hold_ms = grant.hold_ms.min(hold_ms_max);
     grant.confirmed.then(|| sent_at.after(Duration::from_millis(hold_ms)))
-}
-
-// floor(ttl (1 - rho) / (1 + rho)), of the design's section on time.
-fn hold_ms_max(ttl_ms: u64) -> u64 {
-    let rho = api::rules::RHO_PER_MILLE;
-    let hold = u128::from(ttl_ms) * u128::from(1_000 - rho) / u128::from(1_000 + rho);
-    u64::try_from(hold).unwrap_or(u64::MAX)
 }
 
 fn extend_after(grant: &api::Grant) -> Duration {

@@ -65,6 +65,30 @@ const _: () = assert!(TTL_MIN_DEFAULT.as_nanos() < TTL_MAX.as_nanos());
 const _: () = assert!(NAMESPACE_BYTES_MAX <= NAME_BYTES_MAX);
 const _: () = assert!(NAME_BYTES_MAX <= u16::MAX as usize, "lengths are stored in 16 bits");
 const _: () = assert!(VALUE_BYTES_MAX <= u16::MAX as usize, "lengths are stored in 16 bits");
+
 /// Records of one table, held or remembered: far more than memory has room for, so that a damaged snapshot
 /// cannot ask for more.
 pub const SLOTS_MAX: u32 = 1 << 26;
+
+/// The longest time on one clock that surely fits into `length` on another: `floor(length (1 - rho) / (1 + rho))`, for the one
+/// may run slow by rho while the other runs fast by rho. So long a holder may believe in a grant of a ttl of `length`.
+pub const fn surely_within(length: Ttl) -> Ttl {
+    let slow = (1_000 - RHO_PER_MILLE) as u128;
+    let fast = (1_000 + RHO_PER_MILLE) as u128;
+    // At most `length`, so that it fits again.
+    Ttl::from_nanos((length.as_nanos() as u128 * slow / fast) as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_holder_stops_believing_two_per_cent_before_its_ttl() {
+        let hold_ms = |ttl| surely_within(ttl).as_millis();
+        assert_eq!(hold_ms(Ttl::from_millis(15_000)), 14_702, "15,000 * 990 / 1,010 = 14,702.97");
+        assert_eq!(hold_ms(Ttl::from_millis(200)), 196);
+        assert_eq!(hold_ms(TTL_MAX), 84_689_108);
+        assert_eq!(hold_ms(Ttl::from_nanos(u64::MAX)), 18_081_462_012_844, "no overflow");
+    }
+}

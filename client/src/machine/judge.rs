@@ -1,5 +1,6 @@
 //! What a reply proves about a call, given that other attempts of it may be unanswered.
 
+use api::rules::{Ttl, surely_within};
 use api::{Call, Code, Kind, Problem, Reply};
 
 use crate::Instant;
@@ -93,7 +94,6 @@ fn end_of(token: u64, problem: &Problem) -> Option<&api::End> {
 // The lease clock may lag ours by any stall, but never runs ahead by more than both rates' error: what was that long ago
 // there was at least this long ago here.
 fn ended_before(ago_ms: u64, since: Instant, now: Instant) -> bool {
-    let rho = u128::from(api::rules::RHO_PER_MILLE);
-    let ago_at_least = u128::from(ago_ms) * (1_000 - rho) / (1_000 + rho);
-    ago_at_least > since.until(now).as_millis() + 1
+    let ago_at_least = surely_within(Ttl::from_millis(ago_ms)).as_millis();
+    u128::from(ago_at_least) > since.until(now).as_millis() + 1
 }

@@ -1,18 +1,14 @@
 //! The two times of every grant: until when its holder may believe, and when it should extend.
 
-use lease::{RHO_PER_MILLE, Ttl};
+use lease::Ttl;
 
 /// How far an extend is spread around a third of the ttl, in per cent: without it, the holders that claimed together
 /// would extend together for ever.
 const SPREAD_PERCENT: u64 = 10;
 
-/// How long the holder of a grant of `ttl` may believe, from before its call left, in milliseconds:
-/// `floor(ttl (1 - rho) / (1 + rho))`. Its clock may run slow by rho while ours runs fast by rho.
+/// How long the holder of a grant of `ttl` may believe, from before its call left, in whole milliseconds.
 pub(crate) fn hold_ms(ttl: Ttl) -> u64 {
-    let slow = u128::from(1_000 - RHO_PER_MILLE);
-    let fast = u128::from(1_000 + RHO_PER_MILLE);
-    let nanos = u128::from(ttl.as_nanos()) * slow / fast;
-    (nanos / 1_000_000) as u64
+    lease::surely_within(ttl).as_millis()
 }
 
 /// When to extend a grant of `ttl`, in milliseconds from the reply: a third of it, moved by up to 10 % either way as
@@ -36,14 +32,6 @@ fn spread(base: u64, percent: u64, chance: u32) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_holder_stops_believing_two_per_cent_before_its_ttl() {
-        assert_eq!(hold_ms(Ttl::from_millis(15_000)), 14_702, "15,000 * 990 / 1,010 = 14,702.97");
-        assert_eq!(hold_ms(Ttl::from_millis(200)), 196);
-        assert_eq!(hold_ms(lease::TTL_MAX), 84_689_108);
-        assert_eq!(hold_ms(Ttl::from_nanos(u64::MAX)), 18_081_462_012_844, "no overflow");
-    }
 
     #[test]
     fn extends_are_spread_by_a_tenth_around_a_third() {
