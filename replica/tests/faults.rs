@@ -6,13 +6,14 @@ mod common;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use common::*;
-use lease::{Command, Outcome, Token};
+use lease::{Command, Outcome, Token, Ttl};
 use replica::log::{Act, Unsynced};
-use replica::{Answer, Options, Unavailable};
+use replica::{Answer, Clock, Mono, Options, Unavailable};
 
 const SEGMENT: u64 = 16 * 1024;
 
@@ -22,6 +23,30 @@ fn small() -> Options {
 
 fn begun() -> Options {
     Options { begun: true, ..small() }
+}
+
+/// This process's monotonic clock, which a test can move on.
+struct JumpingClock {
+    process: ProcessClock,
+    ahead: AtomicU64,
+}
+
+impl Default for JumpingClock {
+    fn default() -> JumpingClock {
+        JumpingClock { process: ProcessClock(Instant::now()), ahead: AtomicU64::new(0) }
+    }
+}
+
+impl JumpingClock {
+    fn jump(&self, ahead: Ttl) {
+        self.ahead.fetch_add(ahead.as_nanos(), Ordering::SeqCst);
+    }
+}
+
+impl Clock for JumpingClock {
+    fn now(&self) -> Mono {
+        self.process.now().after(Ttl::from_nanos(self.ahead.load(Ordering::SeqCst)))
+    }
 }
 
 /// SplitMix64 (Steele, Lea and Flood, 2014): enough chance for a test, from a seed that it prints.
@@ -220,9 +245,13 @@ async fn a_snapshot_that_cannot_be_written_ends_the_member_and_loses_nothing() {
 #[tokio::test]
 async fn a_stalled_disk_delays_answers_and_ends_nothing_early() {
     let disks = Disks::default();
-    let member = disks.start(small()).await.unwrap();
+    let clock = Arc::new(JumpingClock::default());
+    let parts = disks.parts(Box::new(|fatal| panic!("{fatal}")));
+    let parts = replica::Parts { clock: Arc::clone(&clock) as Arc<dyn Clock>, ..parts };
+    let member = replica::start(small(), parts).await.unwrap();
     let handle = member.handle();
     let granted = token(&ask(&handle, claim("a", "h", 1, 60_000)).await);
+    let bystander = token(&ask(&handle, claim("b", "h", 2, 60_000)).await);
     let stalled = Arc::new(AtomicBool::new(true));
     let hook = Arc::clone(&stalled);
     disks.log.on_act(Arc::new(move |_| {
@@ -234,8 +263,16 @@ async fn a_stalled_disk_delays_answers_and_ends_nothing_early() {
     // The extend is in flight when its caller stops waiting: it may be done yet.
     let answer = ask_named(&handle, extend(granted, 60_000), None, 200).await;
     assert_eq!(answer, Answer::Unknown);
+    // It stands for an hour, sixty times as long as the grants.
+    clock.jump(Ttl::from_millis(3_600_000));
     stalled.store(false, Ordering::Release);
+    // These are stamped after the stall, of which at most a second counts: both grants are there, also the one that nobody
+    // extended before.
     assert_eq!(token(&ask(&handle, extend(granted, 60_000)).await), granted);
+    assert_eq!(token(&ask(&handle, extend(bystander, 60_000)).await), bystander);
+    read(&handle, |table, _| assert_eq!(table.count(&lease::Filter::default()), 2)).await;
+    let skipped = handle.status().lease_clock_skipped;
+    assert!(skipped > Ttl::from_millis(3_590_000), "only {skipped} were skipped");
     member.stop().await;
 }
 
