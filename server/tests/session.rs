@@ -227,8 +227,9 @@ fn text_that_is_not_utf8_closes_the_session_with_the_reason() {
 #[test]
 fn a_client_that_is_silent_is_pinged_and_then_closed() {
     let node = Node::start_with(|config| {
-        config.ping_every = Duration::from_millis(30);
-        config.dead_after = Duration::from_millis(120);
+        // So long that no pause of this test's own makes the live one silent.
+        config.ping_every = Duration::from_millis(200);
+        config.dead_after = Duration::from_millis(2_000);
     });
     // This one answers pings, which reading does.
     let mut live = node.session();
