@@ -271,9 +271,7 @@ pub(crate) fn millis(length: Duration) -> u64 {
 }
 
 fn no_clock(error: &std::io::Error) -> Failure {
-    let message =
-        format!("this system has no clock to hold leases by (CLOCK_BOOTTIME, CLOCK_MONOTONIC_RAW): {error}");
-    Failure::Unavailable(Unavailable::Answered(api::Problem::new(api::Code::Behind, message)))
+    Failure::Unavailable(Unavailable::NoClock { cause: error.to_string() })
 }
 
 // The machine checks that each reply fits its call, so this is never seen; it is no reason to panic in a caller.
@@ -307,9 +305,14 @@ fn part_reply(part: Result<Done, Failure>) -> api::Reply {
         Err(Failure::Refused(problem) | Failure::Unavailable(Unavailable::Answered(problem))) => {
             api::Reply::Error(problem)
         }
-        Err(Failure::Unavailable(cause)) => {
-            api::Reply::Error(api::Problem::new(api::Code::Late, cause.to_string()))
-        }
+        // To the cluster this session holds the lease until its release is done.
+        Err(Failure::Unavailable(cause @ Unavailable::LetGo { token })) => api::Reply::Error(api::Problem {
+            token: Some(token),
+            by_you: Some(true),
+            ..api::Problem::new(api::Code::Held, cause.to_string())
+        }),
+        // The other causes end the whole call, and never one of its steps.
+        Err(Failure::Unavailable(cause)) => unknown(cause.to_string()),
         Err(Failure::Unknown(doubt)) => unknown(doubt.to_string()),
     }
 }
@@ -317,4 +320,24 @@ fn part_reply(part: Result<Done, Failure>) -> api::Reply {
 /// Endpoints as a list for messages.
 pub(crate) fn listed(endpoints: &[Endpoint]) -> String {
     endpoints.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_whose_lease_is_under_a_token_let_go_is_told_that_it_is_held() {
+        let reply = part_reply(Err(Failure::Unavailable(Unavailable::LetGo { token: 7 })));
+        let api::Reply::Error(problem) = reply else { panic!("{reply:?}") };
+        assert_eq!((problem.code, problem.token, problem.by_you), (api::Code::Held, Some(7), Some(true)));
+        assert!(problem.message.contains("token 7"), "{problem}");
+    }
+
+    #[test]
+    fn a_missing_clock_is_this_machines_and_no_members() {
+        let failure = no_clock(&std::io::Error::from_raw_os_error(22));
+        assert!(matches!(&failure, Failure::Unavailable(Unavailable::NoClock { .. })), "{failure:?}");
+        assert!(failure.to_string().contains("CLOCK_BOOTTIME"), "{failure}");
+    }
 }

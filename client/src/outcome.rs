@@ -99,6 +99,11 @@ pub enum Unavailable {
     },
     /// The session was closed before the call left.
     Closed,
+    /// This machine has no clock to hold leases by, so that no session was opened.
+    NoClock {
+        /// What reading it said.
+        cause: String,
+    },
 }
 
 impl fmt::Display for Unavailable {
@@ -121,6 +126,11 @@ impl fmt::Display for Unavailable {
                 write!(f, "token {token} was released, and the release is not answered yet; try again")
             }
             Unavailable::Closed => f.write_str("the session is closed; open another"),
+            Unavailable::NoClock { cause } => write!(
+                f,
+                "this machine has no clock to hold leases by: CLOCK_BOOTTIME and CLOCK_MONOTONIC_RAW are wanted, and reading \
+                 them said: {cause}; run it where they may be read"
+            ),
         }
     }
 }
