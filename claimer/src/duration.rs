@@ -107,7 +107,7 @@ impl fmt::Display for InvalidDuration {
             InvalidDuration::NoNumber => f.write_str("it has no number where one is needed"),
             InvalidDuration::NoUnit => f.write_str("its number has no unit"),
             InvalidDuration::UnknownUnit(unit) => {
-                write!(f, "its unit \"{}\" is none of ns, us, ms, s, m, h", unit.escape_debug())
+                write!(f, "its unit {} is none of ns, us, ms, s, m, h", api::rules::Quoted(unit))
             }
             InvalidDuration::OutOfRange => f.write_str("it is longer than a duration can be (292 years)"),
         }

@@ -115,14 +115,14 @@ impl std::error::Error for InvalidWorkload {}
 /// Where it is not `app/N` with a name before the last `/` and a number behind it.
 pub fn check_holder(holder: &str) -> Result<(), InvalidWorkload> {
     let form = "a holder is written app/N, such as a0000/0, and the lease it wants is app";
-    let shown = holder.escape_debug().take(64).collect::<String>();
+    let shown = api::rules::Quoted(holder);
     match holder.rsplit_once('/') {
         Some((lease, unit)) if !unit.is_empty() && unit.bytes().all(|byte| byte.is_ascii_digit()) => {
             api::rules::Name::parse(lease).and(api::rules::Holder::parse(holder).map(drop)).map_err(|error| {
-                InvalidWorkload(format!("the holder \"{shown}\" cannot be used: {error}; {form}"))
+                InvalidWorkload(format!("the holder {shown} cannot be used: {error}; {form}"))
             })
         }
-        _ => Err(InvalidWorkload(format!("\"{shown}\" is no holder: {form}"))),
+        _ => Err(InvalidWorkload(format!("{shown} is no holder: {form}"))),
     }
 }
 

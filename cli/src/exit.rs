@@ -12,6 +12,7 @@ use std::fmt;
 use std::process::ExitCode;
 
 use api::Kind;
+use api::rules::{Quoted, Shown};
 
 /// How the program ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,28 +99,19 @@ impl From<std::io::Error> for Failure {
     }
 }
 
-/// Characters of a value that a message shows.
-const SHOWN_MAX: usize = 64;
-
-/// A value as a message shows it: in quotes, control characters escaped, cut at 64 characters.
+/// A value as a message shows it: in quotes, escaped and cut.
 pub(crate) fn quoted(value: &str) -> String {
-    let shown: String = value.chars().take(SHOWN_MAX).collect();
-    let cut = if value.chars().nth(SHOWN_MAX).is_some() { "…" } else { "" };
-    format!("\"{}{cut}\"", escaped(&shown))
+    Quoted(value).to_string()
 }
 
-/// A text whose control and direction characters cannot move the reader's cursor; line ends stay.
+/// A text that cannot move the reader's cursor; line ends stay.
 pub(crate) fn escaped(text: &str) -> String {
-    let hidden = |c: char| {
-        (c.is_control() && c != '\n')
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    text.chars().flat_map(|c| if hidden(c) { c.escape_default().collect() } else { vec![c] }).collect()
+    text.split('\n').map(|line| Shown(line).to_string()).collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Exit, Failure, quoted};
+    use super::{Exit, Failure, escaped};
 
     #[test]
     fn exit_codes_are_those_of_the_contract() {
@@ -138,9 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_is_escaped_and_cut() {
-        assert_eq!(quoted("a\u{1b}[2J\u{202e}\n"), "\"a\\u{1b}[2J\\u{202e}\n\"");
-        assert_eq!(quoted(&"x".repeat(300)), format!("\"{}…\"", "x".repeat(64)));
-        assert_eq!(quoted(&"é".repeat(64)), format!("\"{}\"", "é".repeat(64)));
+    fn a_message_is_escaped_and_keeps_its_lines() {
+        assert_eq!(escaped("a\u{1b}[2J\u{202e}\nb \"c\""), "a\\u{1b}[2J\\u{202e}\nb \"c\"");
     }
 }

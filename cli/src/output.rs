@@ -4,6 +4,7 @@
 
 use std::io::{self, IsTerminal, Write};
 
+use api::rules::Shown;
 use serde::Serialize;
 
 /// How results are written.
@@ -76,13 +77,7 @@ pub(crate) fn say(text: impl std::fmt::Display) {
 /// A row a line; a tab or line end within a value would break the columns, and is escaped.
 fn plain(rows: &[Vec<String>]) -> String {
     rows.iter()
-        .map(|row| {
-            row.iter()
-                .map(|cell| crate::exit::escaped(&cell.replace('\n', "\\n")))
-                .collect::<Vec<_>>()
-                .join("\t")
-                + "\n"
-        })
+        .map(|row| row.iter().map(|cell| Shown(cell).to_string()).collect::<Vec<_>>().join("\t") + "\n")
         .collect()
 }
 
@@ -90,7 +85,7 @@ fn table(titles: &[&str], rows: &[Vec<String>]) -> String {
     let titles: Vec<String> = titles.iter().map(|title| (*title).to_owned()).collect();
     let all: Vec<Vec<String>> = std::iter::once(&titles)
         .chain(rows)
-        .map(|row| row.iter().map(|cell| crate::exit::escaped(&cell.replace('\n', "\\n"))).collect())
+        .map(|row| row.iter().map(|cell| Shown(cell).to_string()).collect())
         .collect();
     let widths: Vec<usize> =
         (0..titles.len()).map(|n| all.iter().map(|row| row[n].chars().count()).max().unwrap_or(0)).collect();

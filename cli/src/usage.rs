@@ -6,6 +6,7 @@
 use std::error::Error as _;
 use std::ffi::OsString;
 
+use api::rules::SHOWN_CHARS_MAX;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Error, Parser};
 
@@ -62,8 +63,9 @@ fn worded(error: &Error) -> Failure {
 fn claps_words(error: &Error) -> String {
     let mut text = error.to_string();
     for kind in [ContextKind::InvalidArg, ContextKind::InvalidSubcommand, ContextKind::InvalidValue] {
-        if let Some(value) = context(error, kind).filter(|value| value.chars().count() > 64) {
-            text = text.replace(&value, quoted(&value).trim_matches('"'));
+        if let Some(value) = context(error, kind).filter(|value| value.chars().count() > SHOWN_CHARS_MAX) {
+            let start: String = value.chars().take(SHOWN_CHARS_MAX).collect();
+            text = text.replace(&value, &format!("{start}…"));
         }
     }
     let text = text.strip_prefix("error: ").unwrap_or(&text);

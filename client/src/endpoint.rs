@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use api::rules::Quoted;
+
 /// The port of an endpoint that names none.
 pub const PORT_DEFAULT: u16 = 7400;
 
@@ -53,7 +55,7 @@ impl FromStr for Endpoint {
     type Err = InvalidEndpoint;
 
     fn from_str(text: &str) -> Result<Endpoint, InvalidEndpoint> {
-        let invalid = |why: &str| InvalidEndpoint { text: shown(text), why: why.to_owned() };
+        let invalid = |why: &str| InvalidEndpoint { text: Quoted(text).to_string(), why: why.to_owned() };
         let rest = without_scheme(text).map_err(|why| invalid(&why))?;
         let rest = rest.strip_suffix('/').unwrap_or(rest);
         let (host, port) = split_port(rest).map_err(|why| invalid(&why))?;
@@ -65,6 +67,7 @@ impl FromStr for Endpoint {
 /// An endpoint that cannot be one, why, and how one looks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidEndpoint {
+    /// As a message shows it.
     text: String,
     why: String,
 }
@@ -74,17 +77,12 @@ impl fmt::Display for InvalidEndpoint {
         let InvalidEndpoint { text, why } = self;
         write!(
             f,
-            "endpoint \"{text}\": {why}; write HOST:PORT, as in 127.0.0.1:7400 or http://lease.example:7400"
+            "endpoint {text}: {why}; write HOST:PORT, as in 127.0.0.1:7400 or http://lease.example:7400"
         )
     }
 }
 
 impl std::error::Error for InvalidEndpoint {}
-
-// What a user typed may be long, or hold bytes that upset a terminal.
-fn shown(text: &str) -> String {
-    text.chars().take(64).flat_map(char::escape_default).collect()
-}
 
 fn without_scheme(text: &str) -> Result<&str, String> {
     match text.split_once("://") {
@@ -93,7 +91,7 @@ fn without_scheme(text: &str) -> Result<&str, String> {
         Some((scheme @ ("https" | "wss"), _)) => {
             Err(format!("{scheme} is not served yet by this version, only http and ws are"))
         }
-        Some((scheme, _)) => Err(format!("the scheme \"{}\" is not http or ws", shown(scheme))),
+        Some((scheme, _)) => Err(format!("the scheme {} is not http or ws", Quoted(scheme))),
     }
 }
 
@@ -120,7 +118,7 @@ fn parse_port(text: &str) -> Result<u16, String> {
     let digits_only = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     match text.parse::<u16>() {
         Ok(port) if digits_only && port > 0 => Ok(port),
-        _ => Err(format!("the port \"{}\" is not a number from 1 to 65535", shown(text))),
+        _ => Err(format!("the port {} is not a number from 1 to 65535", Quoted(text))),
     }
 }
 
@@ -133,7 +131,7 @@ fn check_host(host: &str) -> Result<(), String> {
     }
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_' | ':');
     match host.chars().find(|c| !allowed(*c)) {
-        Some(c) => Err(format!("the host has the character \"{}\"", c.escape_default())),
+        Some(c) => Err(format!("the host has the character {}", Quoted(c.encode_utf8(&mut [0; 4])))),
         None => Ok(()),
     }
 }

@@ -3,7 +3,7 @@
 //! This crate is pure: no I/O, no clock, no randomness, no async, no threads, and no dependency but `std`.
 //! Time comes in as the stamp of each [`Batch`]; [`Table::apply`] is the whole of it.
 //!
-//! The rooms, in reading order: `types limits command outcome event` are the words; `table` is what a batch
+//! The rooms, in reading order: `types text limits command outcome event` are the words; `table` is what a batch
 //! does, `rules` what is refused, `expiry` how things end; `record space history settings` are what is kept,
 //! `slab tokens deadline keep` how; `views` is what readers see, `codec snapshot` the bytes, `recover` what an
 //! operator's recovery does, `check` what must hold.
@@ -27,6 +27,7 @@ mod slab;
 mod snapshot;
 mod space;
 mod table;
+mod text;
 mod tokens;
 mod types;
 mod views;
@@ -40,5 +41,6 @@ pub use recover::Recovery;
 pub use settings::*;
 pub use snapshot::Frozen;
 pub use table::Table;
+pub use text::*;
 pub use types::*;
 pub use views::*;

@@ -4,7 +4,7 @@ use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::{NAME_BYTES_MAX, NAMESPACE_BYTES_MAX, VALUE_BYTES_MAX, WHY_BYTES_MAX};
+use crate::{NAME_BYTES_MAX, NAMESPACE_BYTES_MAX, VALUE_BYTES_MAX, WHY_BYTES_MAX, is_hidden};
 
 /// A reading of the lease clock, in nanoseconds since the cluster's first batch. Never a wall clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -106,7 +106,7 @@ pub enum InvalidName {
         /// The most allowed.
         limit: usize,
     },
-    /// A control character, or one that changes the direction of text, at a byte offset.
+    /// A control character, or one that reorders or hides text: see [`is_hidden`].
     Forbidden {
         /// Where, in bytes from the start.
         offset: usize,
@@ -168,17 +168,10 @@ fn check_text(text: &str, limit: usize) -> Result<(), InvalidName> {
     if text.len() > limit {
         return Err(InvalidName::TooLong { bytes: text.len(), limit });
     }
-    match text.char_indices().find(|(_, character)| is_forbidden(*character)) {
+    match text.char_indices().find(|(_, character)| is_hidden(*character)) {
         Some((offset, character)) => Err(InvalidName::Forbidden { offset, character }),
         None => Ok(()),
     }
-}
-
-/// Control characters, line and paragraph separators, and the marks that reorder or hide text, with
-/// which a name could be made to look like another.
-fn is_forbidden(character: char) -> bool {
-    character.is_control()
-        || matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
 macro_rules! text_type {
