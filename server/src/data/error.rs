@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Why a data folder was not opened. It is as it was.
+/// Why a data folder was not opened. It is as it was, but for the pid in `lock`.
 #[derive(Debug)]
 pub enum DataError {
     /// The file system failed.

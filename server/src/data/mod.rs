@@ -8,7 +8,7 @@
 //!   snapshots/         the replica's
 //! ```
 //!
-//! It is checked before anything is written: a folder that is refused is as it was.
+//! It is checked before anything else is written, so that a folder that is refused is as it was, but for the pid in `lock`.
 
 mod error;
 mod identity;
@@ -41,11 +41,11 @@ impl Data {
     /// Opens the folder that `config` names, and makes it where it is missing.
     ///
     /// # Errors
-    /// [`DataError`]; the folder is as it was.
+    /// [`DataError`]; the folder is as it was, but for the pid in `lock`.
     pub(crate) fn open(config: &Config) -> Result<Data, DataError> {
         let root = config.data.clone();
-        make_private(&root)?;
         mount::check(&root, config.allow_volatile_data)?;
+        make_private(&root)?;
         let lock = lock(&root)?;
         let identity = identity::open(&root, config)?;
         for inner in ["log", "snapshots"] {

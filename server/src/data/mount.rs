@@ -6,16 +6,22 @@ use nix::sys::statfs::{FsType, NFS_SUPER_MAGIC, SMB_SUPER_MAGIC, TMPFS_MAGIC, st
 
 use super::DataError;
 
-/// Refuses, or where that is allowed warns of, a file system that cannot be trusted.
+/// Refuses, or where that is allowed warns of, a file system that cannot be trusted. The folder need not be there yet.
 pub(super) fn check(folder: &Path, allowed: bool) -> Result<(), DataError> {
-    let found =
-        statfs(folder).map_err(|errno| DataError::io("asking for its file system", folder, errno.into()))?;
+    let found = statfs(nearest(folder))
+        .map_err(|errno| DataError::io("asking for its file system", folder, errno.into()))?;
     let Some((kind, why)) = doubt(found.filesystem_type()) else { return Ok(()) };
     if !allowed {
         return Err(DataError::Volatile { path: folder.to_owned(), kind, why });
     }
     tracing::warn!(folder = %folder.display(), kind, "the data folder's file system: {why}");
     Ok(())
+}
+
+/// What there is of `path`: itself, or the nearest folder above it, where it will be made.
+fn nearest(path: &Path) -> &Path {
+    let there = path.ancestors().find(|above| above.exists());
+    there.filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 fn doubt(kind: FsType) -> Option<(&'static str, &'static str)> {
@@ -30,6 +36,14 @@ fn doubt(kind: FsType) -> Option<(&'static str, &'static str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_folder_that_is_yet_to_be_made_is_judged_by_the_one_above_it() {
+        let parent = tempfile::tempdir().unwrap();
+        assert_eq!(nearest(&parent.path().join("a/b")), parent.path());
+        assert_eq!(nearest(parent.path()), parent.path());
+        assert_eq!(nearest(Path::new("no-such-folder/here")), Path::new("."));
+    }
 
     /// Bad-input row 48.
     #[test]
