@@ -9,7 +9,9 @@
 //!   docs     completions man
 //! ```
 //!
-//! stdout is data, stderr is talk. A verb returns how the program ends or why it failed, and only this file exits.
+//! stdout is data, stderr is talk. A verb returns how the program ends or why it failed, and this file exits. The
+//! exceptions end the process where it stands: a node's failed log, broken invariant or second signal (in `server`), and a
+//! measurement's second signal (in `claimer`).
 
 mod claimer;
 mod connect;
