@@ -1,6 +1,7 @@
-//! The server as a process: its one line, its signals, its end, and what it finds at its next start.
+//! `tenure serve` as a process: its one line, its signals, its end, and what it finds at its next start.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop, and say where")]
 
+#[path = "../../server/tests/support/mod.rs"]
 mod support;
 
 use std::fs;
@@ -21,8 +22,10 @@ struct Process {
 }
 
 fn command(data: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tenure-server"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tenure"));
     command
+        .arg("serve")
+        .env_remove("TENURE_CONFIG")
         .env("TENURE_DATA", data)
         .env("TENURE_LISTEN", "127.0.0.1:0")
         .env("TENURE_ALLOW_VOLATILE_DATA", "true");
