@@ -9,6 +9,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use api::rules::REPLY_BYTES_MAX;
 use futures_util::{Sink, Stream};
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
@@ -22,8 +23,6 @@ use crate::machine::LinkId;
 const READ_BUFFER: usize = 2 * 1024;
 /// Frames that leave together share a system call up to here; the buffer grows only as far as a burst needs.
 const WRITE_BUFFER: usize = 4 * 1024;
-/// The largest message that is taken: 10,000 answers to a full bulk frame, with room.
-const MESSAGE_MAX: usize = 16 * 1024 * 1024;
 
 type Socket = WebSocketStream<TcpStream>;
 type Connecting = Pin<Box<dyn Future<Output = Result<Socket, String>> + Send>>;
@@ -168,8 +167,8 @@ async fn connect(endpoint: Endpoint, within: Duration) -> Result<Socket, String>
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
             .write_buffer_size(WRITE_BUFFER)
-            .max_message_size(Some(MESSAGE_MAX))
-            .max_frame_size(Some(MESSAGE_MAX));
+            .max_message_size(Some(REPLY_BYTES_MAX))
+            .max_frame_size(Some(REPLY_BYTES_MAX));
         let handshake =
             tokio_tungstenite::client_async_with_config(endpoint.session_url(), tcp, Some(config));
         handshake.await.map(|(socket, _)| socket).map_err(|error| cause(&error))

@@ -1,4 +1,4 @@
-//! Every limit of the lease rules, in one table, with the relations between them checked at compile time.
+//! Every limit of the lease rules and of what crosses the network, in one table, with the relations between them checked at compile time.
 
 use crate::Ttl;
 
@@ -42,33 +42,64 @@ pub const FRAME_DEPTH_MAX: usize = 16;
 pub const SESSION_WAITS_MAX: usize = 10_000;
 /// Calls in flight on one session, waits not counted.
 pub const SESSION_CALLS_MAX: usize = 10_000;
+/// Steps in flight on one session, over all its bulk calls: a few whole frames, so that the next one is under way while one is
+/// answered, and a bound on what a session can hold in memory.
+pub const SESSION_STEPS_MAX: usize = 4 * FRAME_OPERATIONS_MAX;
+/// Bytes of one frame from a server that a client takes.
+pub const REPLY_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Client connections of one process.
 pub const CONNECTIONS_MAX: usize = 18_000;
 /// Leases in one page of a list.
 pub const PAGE_LEASES_MAX: usize = 1_000;
+/// Leases in a page whose call names no number.
+pub const PAGE_LEASES_DEFAULT: usize = 100;
 /// How long a call may take where it names no deadline.
 pub const DEADLINE_DEFAULT: Ttl = Ttl::from_millis(5_000);
 /// The longest deadline a call may name.
 pub const DEADLINE_MAX: Ttl = Ttl::from_millis(60_000);
 /// The longest a wait may last.
 pub const WAIT_MAX: Ttl = Ttl::from_millis(24 * 60 * 60 * 1000);
+/// How long a wait over HTTP lasts that names no time: proxies and clients give up on a silent request soon after.
+pub const WAIT_DEFAULT: Ttl = Ttl::from_millis(30_000);
+/// How far one batch may move the lease clock. A command has no effect once the clock reads its deadline and this.
+pub const CLAMP: Ttl = Ttl::from_millis(500);
 /// The ttl of a claim that names none.
 pub const TTL_DEFAULT: Ttl = Ttl::from_millis(15_000);
 /// The bound on how far any clock's rate may err, in parts per thousand: rho.
 pub const RHO_PER_MILLE: u64 = 10;
+/// Records of one table, held or remembered: far more than memory has room for, so that a damaged snapshot
+/// cannot ask for more.
+pub const SLOTS_MAX: u32 = 1 << 26;
 
 const _: () = assert!(TTL_MIN_DEFAULT.as_nanos() <= TTL_DEFAULT.as_nanos());
 const _: () = assert!(DEADLINE_DEFAULT.as_nanos() <= DEADLINE_MAX.as_nanos());
+const _: () = assert!(WAIT_DEFAULT.as_nanos() <= WAIT_MAX.as_nanos());
+const _: () =
+    assert!(CLAMP.as_nanos() < DEADLINE_DEFAULT.as_nanos(), "the clamp is a margin, not the deadline itself");
+const _: () = assert!(PAGE_LEASES_DEFAULT <= PAGE_LEASES_MAX);
+const _: () =
+    assert!(SESSION_STEPS_MAX >= FRAME_OPERATIONS_MAX, "a full frame must fit into an idle session");
+const _: () = assert!(REPLY_BYTES_MAX >= FRAME_BYTES_MAX);
+const _: () = assert!(
+    REPLY_BYTES_MAX >= FRAME_OPERATIONS_MAX * (1_000 + NAMESPACE_BYTES_MAX + 2 * NAME_BYTES_MAX),
+    "the answers to a full bulk frame, each with its names and a sentence, must fit into one"
+);
+const _: () = assert!(
+    // JSON may write a byte of a value as six.
+    REPLY_BYTES_MAX
+        >= PAGE_LEASES_MAX
+            * (6 * VALUE_BYTES_MAX
+                + PINS_MAX * (NAME_BYTES_MAX + WHY_BYTES_MAX)
+                + NAMESPACE_BYTES_MAX
+                + 4 * NAME_BYTES_MAX),
+    "a full page must fit into one frame"
+);
 const _: () = assert!(RHO_PER_MILLE > 0 && RHO_PER_MILLE < 500, "rho must lie between 0 and one half");
 const _: () = assert!(TTL_MIN.as_nanos() <= TTL_MIN_DEFAULT.as_nanos());
 const _: () = assert!(TTL_MIN_DEFAULT.as_nanos() < TTL_MAX.as_nanos());
 const _: () = assert!(NAMESPACE_BYTES_MAX <= NAME_BYTES_MAX);
 const _: () = assert!(NAME_BYTES_MAX <= u16::MAX as usize, "lengths are stored in 16 bits");
 const _: () = assert!(VALUE_BYTES_MAX <= u16::MAX as usize, "lengths are stored in 16 bits");
-
-/// Records of one table, held or remembered: far more than memory has room for, so that a damaged snapshot
-/// cannot ask for more.
-pub const SLOTS_MAX: u32 = 1 << 26;
 
 /// The longest time on one clock that surely fits into `length` on another: `floor(length (1 - rho) / (1 + rho))`, for the one
 /// may run slow by rho while the other runs fast by rho. So long a holder may believe in a grant of a ttl of `length`.

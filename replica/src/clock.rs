@@ -16,6 +16,8 @@
 //! * A stamp is at most [`CLAMP`] above what is applied. What a stall took beyond it is skipped, and counted.
 //! * Nothing here is stored, and nothing is compared over a restart.
 
+/// How far a stamp may be above what is applied.
+pub use lease::CLAMP;
 use lease::{Time, Ttl};
 
 /// A reading of one machine's monotonic clock, in nanoseconds since some start that no restart keeps.
@@ -43,8 +45,6 @@ pub trait Clock: Send + Sync + 'static {
 
 /// How long a new leader's lease clock stands still after its first entry is applied.
 pub const GRACE: Ttl = Ttl::from_millis(500);
-/// How far a stamp may be above what is applied.
-pub const CLAMP: Ttl = Ttl::from_millis(500);
 /// While anything may expire, an entry at least so often.
 pub const TICK: Ttl = Ttl::from_millis(250);
 

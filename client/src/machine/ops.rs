@@ -11,6 +11,7 @@
 use std::time::Duration;
 
 use api::Call;
+use api::rules::CLAMP;
 
 use super::judge::has_effect;
 use super::keys::KeyName;
@@ -20,9 +21,9 @@ use crate::{Failure, Instant, Unavailable, Unknown};
 
 /// The longest that an attempt waits before the call is sent through another endpoint.
 const PATIENCE_MAX: Duration = Duration::from_secs(2);
-/// How long after its sender's deadline an attempt may still take effect: the 500 ms that the member adds, and a second
-/// for how far the lease clock may lag behind the holder's.
-const NOT_AFTER_MARGIN: Duration = Duration::from_millis(500 + 1_000);
+/// How long after its sender's deadline an attempt may still take effect: the clamp that the member adds, and a second for
+/// how far the lease clock may lag behind the holder's.
+const NOT_AFTER_MARGIN: Duration = Duration::from_millis(CLAMP.as_millis() + 1_000);
 
 #[derive(Debug)]
 pub(super) struct Op {

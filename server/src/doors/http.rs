@@ -11,6 +11,7 @@ use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::{Method, StatusCode, Uri};
 use axum::response::Response;
+use lease::WAIT_DEFAULT;
 use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
 
@@ -19,9 +20,6 @@ use super::body::Body;
 use super::listen::stopped;
 use super::reply::{problem, problem_as, reply};
 use crate::service::{Done, Service, Waiting, clean, is_command, patience, stopping, unanswered};
-
-/// How long a wait lasts that names no time: proxies and clients give up on a silent request soon after.
-const WAIT_DEFAULT: Duration = Duration::from_millis(30_000);
 
 /// Take a free lease; or extend it, where this holder and instance hold it already.
 #[utoipa::path(
@@ -160,7 +158,7 @@ pub(super) async fn wait(State(doors): State<Doors>, uri: Uri) -> Response {
     let mut stop = doors.stop;
     tokio::select! {
         done = receiver => reply(worded(done, false)),
-        () = tokio::time::sleep(timeout.unwrap_or(WAIT_DEFAULT)) => problem(waiting.0.still_held()),
+        () = tokio::time::sleep(timeout.unwrap_or(Duration::from_nanos(WAIT_DEFAULT.as_nanos()))) => problem(waiting.0.still_held()),
         () = stopped(&mut stop) => problem(stopping()),
     }
 }

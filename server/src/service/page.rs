@@ -4,11 +4,9 @@
 //! without escapes.
 
 use api::{Code, Problem};
-use lease::{Key, Name, Namespace, PAGE_LEASES_MAX};
+use lease::{Key, Name, Namespace, PAGE_LEASES_DEFAULT, PAGE_LEASES_MAX};
 
 use super::echo::Echo;
-
-const LIMIT_DEFAULT: u64 = 100;
 
 /// What to give as `after` for the page behind `key`.
 pub(super) fn cursor(key: &Key) -> String {
@@ -49,7 +47,7 @@ fn byte(digits: &[u8]) -> Option<u8> {
 
 /// How many leases a page holds.
 pub(super) fn limit(limit: Option<u64>) -> Result<usize, Problem> {
-    let limit = limit.unwrap_or(LIMIT_DEFAULT);
+    let limit = limit.unwrap_or(PAGE_LEASES_DEFAULT as u64);
     match usize::try_from(limit) {
         Ok(leases) if (1..=PAGE_LEASES_MAX).contains(&leases) => Ok(leases),
         _ => {

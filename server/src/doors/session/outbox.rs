@@ -17,13 +17,10 @@ use std::task::Waker;
 use std::time::Instant;
 
 use api::{Code, Problem};
-use lease::{FRAME_OPERATIONS_MAX, SESSION_CALLS_MAX, SESSION_WAITS_MAX, Ttl};
+use lease::{SESSION_CALLS_MAX, SESSION_STEPS_MAX, SESSION_WAITS_MAX, Ttl};
 
 use crate::service::{Done, Waiting, retry_after_ms};
 
-/// Steps of bulk calls in flight on one session: a few whole frames, so that the next one is under way while one is
-/// answered, and a bound on what a session can hold in memory.
-const SESSION_STEPS_MAX: usize = 4 * FRAME_OPERATIONS_MAX;
 /// Capacity that an emptied queue may keep. A session that was busy once shall not stay large.
 const KEPT_CAPACITY: usize = 16;
 
