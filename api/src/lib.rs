@@ -1,7 +1,7 @@
 //! What crosses the network between Tenure's clients and servers: calls, replies, pushes and problems.
 //!
 //! The same words serve both doors. Over HTTP a call is a request to a path under `/v1` whose body (or query) is one
-//! of the structs in [`call`], and the answer is one of the structs in [`reply`], or `{"error": Problem}` with the
+//! of the structs in `call`, and the answer is one of the structs in `reply`, or `{"error": Problem}` with the
 //! status of its [`Code`]. On a session WebSocket (`/v1/session`) each text frame is one JSON object:
 //!
 //! ```text

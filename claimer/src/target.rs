@@ -1,6 +1,6 @@
 //! What is claimed against: one trait, so that every figure compares like with like.
 //!
-//! A target opens a holder's session, and a session makes the three calls of the loop in [`crate::holder`]. A target
+//! A target opens a holder's session, and a session makes the three calls of the loop in `holder`. A target
 //! keeps no time and no counts, prints nothing and retries nothing: it only says what came of a call.
 
 use std::time::Duration;

@@ -1,4 +1,5 @@
-//! Every limit of the lease rules and of what crosses the network, in one table, with the relations between them checked at compile time.
+//! Every limit of the lease rules and of what crosses the network, in one table, with the relations between them checked at
+//! compile time.
 
 use crate::Ttl;
 

@@ -3,7 +3,7 @@
 //! A command is a batch of its own, at the lease clock's present reading or at `at=`, with a sweep of 1,024 or of
 //! `sweep=`; between `begin` and `commit` the commands make one batch. Times are written `2s`, `1500ms`,
 //! `2s_1ns`. After each batch the whole table is checked, and must survive its own bytes.
-//! `UPDATE_GOLDENFILES=1 cargo test -p lease --test scripts` rewrites the expectations; read the diff as if
+//! `UPDATE_GOLDENFILES=1`, as `just fix` sets it, rewrites the expectations; read the diff as if
 //! someone else had written it.
 
 #![allow(clippy::unwrap_used, reason = "a failed test is what an unwrap is for here")]

@@ -7,18 +7,19 @@ use serde_json::Value;
 
 const KEPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/openapi.json");
 
+/// `UPDATE_GOLDENFILES=1` writes it anew.
 #[test]
 fn the_kept_document_is_the_served_one() {
     let node = support::Node::start();
     let served = node.get("/v1/openapi.json");
     assert!(served.head.contains("content-type: application/json"), "{}", served.head);
-    if std::env::var_os("TENURE_REWRITE").is_some() {
+    if std::env::var_os("UPDATE_GOLDENFILES").is_some() {
         std::fs::write(KEPT, &served.text).unwrap();
     }
     let kept = std::fs::read_to_string(KEPT).unwrap();
     assert!(
         kept == served.text,
-        "docs/openapi.json is out of date: run the test with TENURE_REWRITE=1 and read the diff"
+        "docs/openapi.json is not what the server serves: run `just fix`, and read the difference"
     );
 }
 

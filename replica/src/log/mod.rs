@@ -22,7 +22,7 @@
 //! It does not know Raft: it keeps records in order, and refuses those that could not be read again. What it cannot see
 //! is a folder, or its newest segment, put back from an older copy: that looks like a log that ends earlier.
 //!
-//! The bytes are told in [`format`].
+//! The bytes are told in [`mod@format`].
 
 mod batch;
 mod disk;
