@@ -7,8 +7,8 @@
 //!                           target: Tenure's session                     verdict
 //! ```
 //!
-//! It descends from the tool with which the article measured Juju's leases: the same flags, the same lines, one
-//! connection a holder. Unlike that tool it retries what can be retried, and it verifies its result before it prints a
+//! It descends from the tool that "Lease Scale testing (2.5.0 vs 2.5.1)" measured Juju's leases with, "the article" in what
+//! follows: the same flags, the same lines, one connection a holder. Unlike that tool it retries what can be retried, and it verifies its result before it prints a
 //! number: see [`verdict`].
 //!
 //! What decides is pure (`workload`, `lines`, `verdict`, `report`, and `holder` but for sleeping); what touches

@@ -1,5 +1,5 @@
 //! What is wrong on the command line is said before anything is sent: with the value, the limit and the remedy, on
-//! stderr, with exit code 2. Rows 1 to 9 and 14 of the bad-input table, with the real binary and no server.
+//! stderr, with exit code 2. With the real binary, and no server.
 
 #![allow(clippy::expect_used, reason = "a test that cannot go on should stop, and say where")]
 

@@ -146,7 +146,7 @@ fn what_was_granted_survives_kill_9() {
 }
 
 #[test]
-fn row_40_a_folder_in_use_names_the_process() {
+fn a_folder_in_use_names_the_process() {
     let parent = tempfile::tempdir().unwrap();
     let data = parent.path().join("data");
     let process = Process::start(&mut command(&data));
@@ -158,7 +158,7 @@ fn row_40_a_folder_in_use_names_the_process() {
 }
 
 #[test]
-fn row_38_a_bad_file_at_sighup_changes_nothing_and_is_logged() {
+fn a_bad_file_at_sighup_changes_nothing_and_is_logged() {
     let parent = tempfile::tempdir().unwrap();
     let file = parent.path().join("tenure.toml");
     fs::write(&file, "log.level = \"info\"\n").unwrap();
@@ -183,7 +183,7 @@ fn row_38_a_bad_file_at_sighup_changes_nothing_and_is_logged() {
 }
 
 #[test]
-fn row_43_a_flipped_bit_in_the_log_is_refused_with_file_and_offset_and_left_alone() {
+fn a_flipped_bit_in_the_log_is_refused_with_file_and_offset_and_left_alone() {
     let parent = tempfile::tempdir().unwrap();
     let data = parent.path().join("data");
     let process = Process::start(&mut command(&data));
@@ -205,7 +205,7 @@ fn row_43_a_flipped_bit_in_the_log_is_refused_with_file_and_offset_and_left_alon
 }
 
 #[test]
-fn row_44_a_torn_last_record_is_cut_with_a_line_and_the_start_goes_on() {
+fn a_torn_last_record_is_cut_with_a_line_and_the_start_goes_on() {
     let parent = tempfile::tempdir().unwrap();
     let data = parent.path().join("data");
     let process = Process::start(&mut command(&data));
@@ -226,7 +226,7 @@ fn row_44_a_torn_last_record_is_cut_with_a_line_and_the_start_goes_on() {
 }
 
 #[test]
-fn row_46_a_member_whose_log_is_gone_does_not_begin_anew() {
+fn a_member_whose_log_is_gone_does_not_begin_anew() {
     let parent = tempfile::tempdir().unwrap();
     let data = parent.path().join("data");
     let process = Process::start(&mut command(&data));
@@ -241,7 +241,7 @@ fn row_46_a_member_whose_log_is_gone_does_not_begin_anew() {
 }
 
 #[test]
-fn row_15_strangers_cannot_fill_the_log() {
+fn strangers_cannot_fill_the_log() {
     let parent = tempfile::tempdir().unwrap();
     let process = Process::start(&mut command(&parent.path().join("data")));
     for _ in 0..50 {
@@ -258,7 +258,7 @@ fn row_15_strangers_cannot_fill_the_log() {
 }
 
 #[test]
-fn row_31_and_37_a_wrong_configuration_is_a_usage_error() {
+fn a_wrong_configuration_is_a_usage_error() {
     let parent = tempfile::tempdir().unwrap();
     let (code, said) = refused(command(&parent.path().join("data")).env("TENURE_LISTEN", "0.0.0.0:0"));
     assert_eq!(code, Some(2));

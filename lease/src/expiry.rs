@@ -5,7 +5,7 @@
 //! cooldown goes by the token of the grant that it followed. What is over and not swept ends when it is
 //! touched, so no outcome depends on N.
 //!
-//! Where the design is silent:
+//! Finer points:
 //! * A grant that expires ends at the *now* of the batch that ends it, not at its deadline: until then every
 //!   reader was told that it is held. Its cooldown starts then too.
 //! * Only a confirmed grant that nobody revoked expires into a cooldown. One that was revoked ends as revoked,

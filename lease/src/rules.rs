@@ -4,7 +4,7 @@
 //! A command is judged against its lease as it stands once what is over has ended. The order is: overtaken
 //! (`late`), then what is asked for (ttl), then who has the key, then whether there is room.
 //!
-//! Where the design is silent:
+//! Finer points:
 //! * A claim of the grant's own holder and instance is an extend also where the grant is pinned or
 //!   unconfirmed. Where it is *ending*, the claim is refused `ending` like an extend: it must neither move the
 //!   deadline nor be told `held`, as if somebody else were in its way.

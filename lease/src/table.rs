@@ -12,7 +12,7 @@
 //! * A grant never becomes shorter while it is held; only a revoke ends it before its deadline.
 //! * `now` never runs backwards, and the same batches give the same table, to the byte.
 //!
-//! Where the design is silent:
+//! Finer points:
 //! * A command **touches** the lease of its key, or of its token as long as history knows the token. What is
 //!   over there ends first, whatever becomes of the command; one refused `late` by its `not_after`, and one of
 //!   another term, touches nothing. What the command itself makes over (an unpin of an overdue grant, say)

@@ -1,4 +1,4 @@
-//! Time, as design section 4 has it: a monotonic reading of this machine goes in, the lease clock's stamp comes out.
+//! Time (docs/adr/0004 says why): a monotonic reading of this machine goes in, the lease clock's stamp comes out.
 //!
 //! ```text
 //! stamp = now0 + max(0, mono - mono0 - grace)

@@ -120,9 +120,9 @@ impl From<DataError> for ServeError {
 mod tests {
     use super::*;
 
-    /// Bad-input row 35: each case says which listener, and what to do.
+    /// Each case says which listener, and what to do.
     #[test]
-    fn row_35_an_address_that_cannot_be_had_names_the_listener_and_the_remedy() {
+    fn an_address_that_cannot_be_had_names_the_listener_and_the_remedy() {
         let cases = [
             (io::ErrorKind::AddrInUse, "another process has it", ExitKind::Unavailable),
             (io::ErrorKind::AddrNotAvailable, "this machine has no such address", ExitKind::Usage),

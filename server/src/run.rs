@@ -228,7 +228,7 @@ async fn until_stop(stop: &mut StopSignals, mut hangup: Signal, mut config: Conf
     }
 }
 
-/// Bad-input row 38: a bad file changes nothing, and is logged.
+/// Reads the configuration anew, at SIGHUP: a bad file changes nothing, and is logged.
 fn reload(config: &mut Config, set_level: &SetLevel) {
     match config.reload() {
         Ok(newer) => {

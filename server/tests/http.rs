@@ -103,7 +103,7 @@ fn a_waiter_that_goes_away_leaves_no_wait_behind() {
 }
 
 #[test]
-fn rows_4_5_6_and_28_values_out_of_bounds_name_the_field_and_the_limit() {
+fn values_out_of_bounds_name_the_field_and_the_limit() {
     let node = Node::start();
     let cases = [
         (r#"{"name":"","holder":"h"}"#, "bad_name", "name", "is empty"),
@@ -133,7 +133,7 @@ fn rows_4_5_6_and_28_values_out_of_bounds_name_the_field_and_the_limit() {
 }
 
 #[test]
-fn rows_18_19_20_bodies_that_cannot_be_read_say_where() {
+fn bodies_that_cannot_be_read_say_where() {
     let node = Node::start();
     let deep = "[".repeat(10_000);
     let cases: [(&str, &str, Option<&str>); 9] = [

@@ -8,7 +8,7 @@ use std::io::{Read, Write};
 use support::{Node, answer, connect, until};
 
 #[test]
-fn row_15_bytes_that_are_no_http_are_closed_and_the_server_goes_on() {
+fn bytes_that_are_no_http_are_closed_and_the_server_goes_on() {
     let node = Node::start();
     let tls_hello = [0x16, 0x03, 0x01, 0x02, 0x00, 0x01, 0x00, 0x01, 0xfc, 0x03, 0x03];
     let random: Vec<u8> =
@@ -33,7 +33,7 @@ fn row_15_bytes_that_are_no_http_are_closed_and_the_server_goes_on() {
 }
 
 #[test]
-fn row_27_one_connection_too_many_is_told_when_to_come_back() {
+fn one_connection_too_many_is_told_when_to_come_back() {
     let node = Node::start_with(|config| config.connections = 2);
     let (first, _second) = (node.session(), node.session());
     let mut third = connect(node.address());
@@ -50,7 +50,7 @@ fn row_27_one_connection_too_many_is_told_when_to_come_back() {
 }
 
 #[test]
-fn row_35_an_address_in_use_names_the_listener() {
+fn an_address_in_use_names_the_listener() {
     let node = Node::start();
     let folder = tempfile::tempdir().unwrap();
     let mut config = support::config(&folder.path().join("data"));

@@ -140,7 +140,7 @@ fn a_number_in_flight_is_refused() {
 }
 
 #[test]
-fn rows_18_19_20_frames_that_cannot_be_read_are_told_and_have_no_effect() {
+fn frames_that_cannot_be_read_are_told_and_have_no_effect() {
     let node = Node::start();
     let mut session = node.session();
     let known = [
@@ -178,7 +178,7 @@ fn rows_18_19_20_frames_that_cannot_be_read_are_told_and_have_no_effect() {
 }
 
 #[test]
-fn row_16_a_frame_over_the_limit_is_refused_by_its_header() {
+fn a_frame_over_the_limit_is_refused_by_its_header() {
     let node = Node::start();
     for length in [1_048_577_u64, u64::from(u32::MAX), u64::MAX >> 1] {
         let mut raw = node.session().raw();
@@ -200,7 +200,7 @@ fn row_16_a_frame_over_the_limit_is_refused_by_its_header() {
 }
 
 #[test]
-fn row_17_a_frame_that_is_cut_off_has_no_effect() {
+fn a_frame_that_is_cut_off_has_no_effect() {
     let node = Node::start();
     let text = claim(1, "a", "h1", 7, 1);
     let mut raw = node.session().raw();

@@ -1,4 +1,4 @@
-//! The naive twin: the lease rules as the design words them, over plain maps, with no index at all.
+//! The naive twin: the lease rules once more, over plain maps, with no index at all.
 //! Every question is answered by walking over everything.
 
 #[path = "twin_look.rs"]

@@ -1,4 +1,4 @@
-//! One test a bad-input row of configuration, and what is right.
+//! What may be wrong in a configuration, a test each, and what is right.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -113,7 +113,7 @@ fn flags_win_over_the_environment_over_the_file() {
 }
 
 #[test]
-fn row_30_a_file_that_cannot_be_read_is_named_with_the_cause() {
+fn a_file_that_cannot_be_read_is_named_with_the_cause() {
     let folder = Folder::new();
     let error = |path: PathBuf| {
         let error = load(Flags { config: Some(path.clone()), ..dev() }, &[]).unwrap_err().to_string();
@@ -127,7 +127,7 @@ fn row_30_a_file_that_cannot_be_read_is_named_with_the_cause() {
 }
 
 #[test]
-fn row_31_what_is_no_toml_is_named_with_line_and_column() {
+fn what_is_no_toml_is_named_with_line_and_column() {
     let folder = Folder::new();
     for (text, place) in
         [("data = \"d\"\n\nlisten == 3\n", ":3:9: no TOML"), ("data = \"d", ":1:10: no TOML"), ("é", ":1:")]
@@ -140,7 +140,7 @@ fn row_31_what_is_no_toml_is_named_with_line_and_column() {
 }
 
 #[test]
-fn row_32_an_unknown_key_is_refused_and_the_nearest_is_named() {
+fn an_unknown_key_is_refused_and_the_nearest_is_named() {
     let folder = Folder::new();
     let cases = [
         (
@@ -161,7 +161,7 @@ fn row_32_an_unknown_key_is_refused_and_the_nearest_is_named() {
 }
 
 #[test]
-fn row_33_a_wrong_type_or_unit_says_what_is_wanted() {
+fn a_wrong_type_or_unit_says_what_is_wanted() {
     let folder = Folder::new();
     let cases = [
         ("listen = 7400", "listen is 7400; give an IP address and a port"),
@@ -196,7 +196,7 @@ fn row_33_a_wrong_type_or_unit_says_what_is_wanted() {
 }
 
 #[test]
-fn row_33_a_wrong_value_that_wins_says_over_what() {
+fn a_wrong_value_that_wins_says_over_what() {
     let folder = Folder::new();
     let path = folder.file("log.level = \"info\"\n");
     let flags = Flags { config: Some(path.clone()), log_level: Some("loud".into()), ..dev() };
@@ -212,7 +212,7 @@ fn row_33_a_wrong_value_that_wins_says_over_what() {
 }
 
 #[test]
-fn row_34_a_broken_relation_shows_both_values() {
+fn a_broken_relation_shows_both_values() {
     let error = Folder::new().load("data = \"d\"\nsession.ping_every = \"30s\"\n").unwrap_err().to_string();
     assert!(error.contains("session.dead_after >= 2 x session.ping_every does not hold"), "{error}");
     assert!(error.contains("session.dead_after is 40s (the default)"), "{error}");
@@ -220,7 +220,7 @@ fn row_34_a_broken_relation_shows_both_values() {
 }
 
 #[test]
-fn row_37_a_plain_listener_beyond_loopback_must_be_asked_for() {
+fn a_plain_listener_beyond_loopback_must_be_asked_for() {
     for listen in ["0.0.0.0:7400", "[::]:7400", "192.0.2.1:7400"] {
         let flags = Flags { data: Some("d".into()), listen: Some(listen.into()), ..Flags::default() };
         let error = load(flags.clone(), &[]).unwrap_err().to_string();
@@ -242,7 +242,7 @@ fn without_dev_the_data_folder_must_be_named() {
 }
 
 #[test]
-fn row_38_only_the_log_level_changes_without_a_restart() {
+fn only_the_log_level_changes_without_a_restart() {
     let now = load(dev(), &[]).unwrap();
     let louder = load(Flags { log_level: Some("debug".into()), ..dev() }, &[]).unwrap();
     let moved = load(Flags { listen: Some("127.0.0.1:1".into()), ..dev() }, &[]).unwrap();

@@ -45,9 +45,8 @@ mod tests {
         assert_eq!(nearest(Path::new("no-such-folder/here")), Path::new("."));
     }
 
-    /// Bad-input row 48.
     #[test]
-    fn row_48_what_forgets_is_doubted() {
+    fn what_forgets_is_doubted() {
         assert_eq!(doubt(TMPFS_MAGIC).map(|(kind, _)| kind), Some("tmpfs"));
         assert_eq!(doubt(NFS_SUPER_MAGIC).map(|(kind, _)| kind), Some("NFS"));
         assert_eq!(doubt(nix::sys::statfs::EXT4_SUPER_MAGIC), None);

@@ -1,4 +1,4 @@
-//! One test a bad-input row of the data folder.
+//! What may be wrong with a data folder, a test each.
 
 use super::*;
 use crate::config::Flags;
@@ -39,7 +39,7 @@ fn a_new_folder_is_private_and_keeps_its_identity() {
 }
 
 #[test]
-fn row_39_a_folder_that_others_may_read_is_refused_with_the_mode_wanted() {
+fn a_folder_that_others_may_read_is_refused_with_the_mode_wanted() {
     let parent = tempfile::tempdir().unwrap();
     for loose in [0o755, 0o750, 0o701] {
         let root = parent.path().join(format!("{loose:o}"));
@@ -52,7 +52,7 @@ fn row_39_a_folder_that_others_may_read_is_refused_with_the_mode_wanted() {
 }
 
 #[test]
-fn row_39_what_is_no_folder_or_cannot_be_made_is_named() {
+fn what_is_no_folder_or_cannot_be_made_is_named() {
     let parent = tempfile::tempdir().unwrap();
     let file = parent.path().join("file");
     fs::write(&file, "").unwrap();
@@ -66,7 +66,7 @@ fn row_39_what_is_no_folder_or_cannot_be_made_is_named() {
 }
 
 #[test]
-fn row_40_a_folder_in_use_names_the_pid_and_nothing_is_touched() {
+fn a_folder_in_use_names_the_pid_and_nothing_is_touched() {
     let parent = tempfile::tempdir().unwrap();
     let root = parent.path().join("data");
     let data = Data::open(&config(&root)).unwrap();
@@ -79,7 +79,7 @@ fn row_40_a_folder_in_use_names_the_pid_and_nothing_is_touched() {
 }
 
 #[test]
-fn row_41_another_cluster_or_member_is_refused_with_both_ids() {
+fn another_cluster_or_member_is_refused_with_both_ids() {
     let parent = tempfile::tempdir().unwrap();
     let root = parent.path().join("data");
     let ours = Data::open(&config(&root)).unwrap().identity();
@@ -95,7 +95,7 @@ fn row_41_another_cluster_or_member_is_refused_with_both_ids() {
 }
 
 #[test]
-fn row_42_a_newer_format_is_left_alone() {
+fn a_newer_format_is_left_alone() {
     let parent = tempfile::tempdir().unwrap();
     let root = parent.path().join("data");
     drop(Data::open(&config(&root)).unwrap());

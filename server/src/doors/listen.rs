@@ -138,7 +138,7 @@ async fn serve(
     let Err(error) = ended else { return };
     let is_no_http = error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse);
     if is_no_http {
-        // Bad-input row 15: one line, however many such connections come.
+        // Strangers must not fill the log: one line, however many such connections come.
         if let Some(held_back) = NO_HTTP.pass(Instant::now()) {
             tracing::warn!(%peer, %error, held_back, "closed a connection that speaks no HTTP");
         }
@@ -147,7 +147,7 @@ async fn serve(
     }
 }
 
-/// Bad-input row 27: one connection too many is told so at once, and when to come back.
+/// One connection too many is told so at once, and when to come back.
 fn turn_away(mut stream: TcpStream, peer: SocketAddr, limit: usize) {
     if let Some(held_back) = TURNED_AWAY.pass(Instant::now()) {
         tracing::warn!(%peer, limit, held_back, "turned a connection away: there are as many as there may be");

@@ -126,9 +126,9 @@ pub(super) fn instance(
 mod tests {
     use super::*;
 
-    /// Bad-input rows 4, 5 and 6: each names the field, and the byte or the limit.
+    /// Each names the field, and the byte or the limit.
     #[test]
-    fn rows_4_5_6_bad_names_say_which_byte_or_limit() {
+    fn bad_names_say_which_byte_or_limit() {
         let long = "n".repeat(257);
         let cases = [
             ("", "name is empty: give 1 to 256 bytes of UTF-8"),
@@ -152,9 +152,8 @@ mod tests {
         assert!(problem.message.contains("1025 bytes, and the limit is 1024"), "{}", problem.message);
     }
 
-    /// Bad-input row 28.
     #[test]
-    fn row_28_a_ttl_out_of_bounds_names_both_limits() {
+    fn a_ttl_out_of_bounds_names_both_limits() {
         for ttl_ms in [0, 199, 86_400_001, u64::MAX] {
             let problem = ttl(ttl_ms).unwrap_err();
             let expected = format!("ttl_ms {ttl_ms} is out of bounds: give 200 to 86400000 milliseconds");

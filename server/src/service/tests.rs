@@ -80,7 +80,7 @@ fn an_extend_without_a_ttl_keeps_the_grants_own() {
 }
 
 #[test]
-fn row_22_a_held_lease_is_refused_with_everything_that_helps() {
+fn a_held_lease_is_refused_with_everything_that_helps() {
     let bench = Bench::new();
     let grant = bench.granted(Call::Claim(claim("a", "h1", 1)));
     bench.fake.pass(Ttl::from_millis(5_000));
@@ -96,7 +96,7 @@ fn row_22_a_held_lease_is_refused_with_everything_that_helps() {
 }
 
 #[test]
-fn row_23_lost_and_stale_tokens_are_told_apart() {
+fn lost_and_stale_tokens_are_told_apart() {
     let bench = Bench::new();
     let grant = bench.granted(Call::Claim(claim("a", "h1", 1)));
     bench.fake.pass(Ttl::from_millis(16_000));
@@ -110,7 +110,7 @@ fn row_23_lost_and_stale_tokens_are_told_apart() {
 }
 
 #[test]
-fn row_11_a_release_of_anothers_lease_is_refused() {
+fn a_release_of_anothers_lease_is_refused() {
     let bench = Bench::new();
     let grant = bench.granted(Call::Claim(claim("a", "h1", 1)));
     bench.fake.answer_next(Answer::NotYours { at: Reading::default() });
@@ -120,7 +120,7 @@ fn row_11_a_release_of_anothers_lease_is_refused() {
 }
 
 #[test]
-fn row_28_a_namespaces_own_range_is_named() {
+fn a_namespaces_own_range_is_named() {
     let bench = Bench::new();
     let problem = bench.problem(Call::Claim(Claim { ttl_ms: Some(500), ..claim("a", "h1", 1) }));
     assert_eq!((problem.code, problem.field.as_deref()), (Code::BadTtl, Some("ttl_ms")));
@@ -178,7 +178,7 @@ fn a_bulk_call_answers_each_step_in_order() {
 }
 
 #[test]
-fn row_18_a_bulk_call_has_a_limit() {
+fn a_bulk_call_has_a_limit() {
     let bench = Bench::new();
     let steps = vec![Step::Claim(claim("a", "h1", 1)); 10_001];
     let problem = bench.problem(Call::Bulk(steps));

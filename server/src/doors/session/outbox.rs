@@ -274,7 +274,7 @@ impl Inner {
     }
 }
 
-/// Bad-input row 27: the quota is named, and when to try again.
+/// The answer beyond a quota: which one it is, and when to try again.
 fn crowded(what: &str, limit: usize) -> Problem {
     let message =
         format!("there are {limit} {what} in flight on this session, the limit: not done; await some first");

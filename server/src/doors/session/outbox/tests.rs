@@ -50,9 +50,9 @@ fn a_number_in_flight_is_refused_and_answers_come_in_any_order() {
     assert!(outbox.is_idle());
 }
 
-/// Bad-input row 27: the 10,001st wait.
+/// The 10,001st wait.
 #[test]
-fn row_27_quotas_are_named_and_freed() {
+fn quotas_are_named_and_freed() {
     let outbox = Outbox::new();
     for id in 0..SESSION_WAITS_MAX as u64 {
         outbox.begin(id, Kind::Wait, None).unwrap();
