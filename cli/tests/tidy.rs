@@ -87,11 +87,35 @@ fn relative(path: &Path) -> String {
     path.strip_prefix(root()).unwrap().to_string_lossy().into_owned()
 }
 
-/// A file's code: without comments, and without what stands behind `#[cfg(test)]`.
+/// A file's code: without comments, and without the items that are `#[cfg(test)]`.
 fn code(path: &Path) -> String {
-    let text = fs::read_to_string(path).unwrap();
-    let code = text.split("#[cfg(test)]").next().unwrap_or_default();
-    code.lines().filter(|line| !line.trim_start().starts_with("//")).map(|line| format!("{line}\n")).collect()
+    without_tests(&fs::read_to_string(path).unwrap())
+}
+
+/// As rustfmt lays it out, an item ends at the first line that is indented as its attribute is and ends with `;` or `}`.
+fn without_tests(text: &str) -> String {
+    let mut kept = String::new();
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        if line.trim() == "#[cfg(test)]" {
+            let indent = line.len() - line.trim_start().len();
+            let ends = |line: &&str| {
+                line.len() - line.trim_start().len() == indent && (line.ends_with(';') || line.ends_with('}'))
+            };
+            lines.by_ref().find(ends);
+        } else if !line.trim_start().starts_with("//") {
+            kept += line;
+            kept.push('\n');
+        }
+    }
+    kept
+}
+
+#[test]
+fn only_the_tests_of_a_file_are_left_out() {
+    let text = "mod a;\n#[cfg(test)]\nmod tests;\nuse b;\n// c\nimpl D {\n    #[cfg(test)]\n    fn e() {\n        f();\n    }\n\n    \
+                fn g() {}\n}\n#[cfg(test)]\nmod tests {\n    use h;\n}\nfn i() {}\n";
+    assert_eq!(without_tests(text), "mod a;\nuse b;\nimpl D {\n\n    fn g() {}\n}\nfn i() {}\n");
 }
 
 #[test]
@@ -214,6 +238,37 @@ fn every_verb_that_is_named_exists() {
         }
     }
     assert!(named > 10, "only {named} verbs were found: does this test still look in the right places?");
+}
+
+/// What a page names between backticks and looks like a path of this project: `crate/…` or `docs/…`, to the first `*`.
+fn paths_in(text: &str) -> impl Iterator<Item = &str> {
+    let quoted = text.split('`').skip(1).step_by(2);
+    quoted.filter(|word| {
+        let room = word.split_once('/').map(|(room, _)| room);
+        room == Some("docs") || IMPORTS.iter().any(|(name, _)| room == Some(name))
+    })
+}
+
+#[test]
+fn every_path_that_a_page_names_is_there() {
+    let mut files = vec![root().join("README.md"), root().join("ARCHITECTURE.md")];
+    files.extend(pages(&root().join("docs")));
+    let mut named = 0;
+    for file in files {
+        for path in paths_in(&fs::read_to_string(&file).unwrap()) {
+            let is_there = match path.split_once('*') {
+                None => root().join(path).exists(),
+                Some((start, _)) => {
+                    let (folder, start) = start.rsplit_once('/').unwrap();
+                    let mut entries = fs::read_dir(root().join(folder)).unwrap();
+                    entries.any(|entry| entry.unwrap().file_name().to_string_lossy().starts_with(start))
+                }
+            };
+            assert!(is_there, "{} speaks of {path}, and it is not there", relative(&file));
+            named += 1;
+        }
+    }
+    assert!(named > 20, "only {named} paths were found: does this test still look in the right places?");
 }
 
 /// What docs/format.md is made of.

@@ -9,8 +9,9 @@
 //!
 //! What decides is pure and takes the time as an argument: [`clock`] (anchor, grace, stamp, clamp), `batch` (order and
 //! size), `waits`. The rest carries, over four traits: [`Clock`], [`Network`], [`log::Disk`] with its files, and
-//! openraft's `AsyncRuntime`. Nothing here reads a clock, opens a file or a socket, or starts a thread but through them (the
-//! log's writer thread is `log::Log`'s, and the simulator runs the writer without it).
+//! openraft's `AsyncRuntime`. Nothing here reads a clock, opens a file or a socket, or starts a thread but through them. The
+//! one exception is [`log::Log`], which runs the log's writer on a thread of its own and has that thread's clock, for its retries
+//! of a full disk and for how long a record waits; the simulator runs the writer without it.
 
 mod batch;
 pub mod clock;
