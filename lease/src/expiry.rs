@@ -10,7 +10,7 @@
 //!   reader was told that it is held. Its cooldown starts then too.
 //! * Only a confirmed grant that nobody revoked expires into a cooldown. One that was revoked ends as revoked,
 //!   one that was never confirmed as unconfirmed.
-//! * A cooldown or unclaimable key that is over counts to N like a grant, makes no event, and its key is in
+//! * A cooldown or unclaimable key that is over counts towards N like a grant, makes no event, and its key is in
 //!   [`Applied::freed`](crate::Applied::freed).
 //! * `freed` is in the order in which the keys came to be free, and names none that was claimable before.
 

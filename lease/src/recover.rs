@@ -14,7 +14,7 @@ use crate::{Applied, Table, Time, Token, Why};
 pub enum Recovery {
     /// From a backup: every grant ends as `restored`, and its key is unclaimable for its whole ttl.
     Restore,
-    /// Of a cluster's last member: every grant stays, and ends its ttl from now at the earliest.
+    /// Of a cluster's last member: every grant stays, and ends no earlier than its ttl from now.
     SoleSurvivor,
     /// Either, where the operator knows that nobody believes any more: every grant ends, every key is free.
     DiscardGrants,

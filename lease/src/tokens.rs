@@ -81,8 +81,7 @@ fn split(token: Token) -> (u64, u8) {
     (token.as_u64() >> 8, token.as_u64() as u8)
 }
 
-/// The entry is at most `low` places from the start, and at least as many as are left if all that is
-/// missing is missing before it.
+/// Each missing token shifts the entry left by at most one, so its index is between `low - missing` and `low`.
 fn find(chunk: &[Entry], low: u8) -> Result<usize, usize> {
     let end = chunk.len().min(low as usize + 1);
     let start = (low as usize).saturating_sub(CHUNK - chunk.len()).min(end);

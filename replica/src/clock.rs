@@ -109,8 +109,7 @@ impl LeaseClock {
         }
     }
 
-    /// When this machine's clock will read so much that a stamp is past `deadline`: the first one at which a grant of that
-    /// deadline is over.
+    /// The machine-clock reading at which a stamp first passes `deadline`.
     pub fn when_over(&self, deadline: Time) -> Mono {
         let past = Ttl::from_nanos(self.now0.until(deadline).as_nanos().saturating_add(1));
         match deadline < self.now0 {

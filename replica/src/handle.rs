@@ -33,14 +33,14 @@ pub struct Proposal {
     pub command: Command,
     /// What the door was told of the grant that `command` names by its token alone.
     pub named: Option<Named>,
-    /// How long the caller waits: the answer comes within it, and the command has no effect later than it and 500 ms
-    /// after the lease clock's newest reading.
+    /// How long the caller waits: the answer comes within it. Has no effect once the lease clock passes its reading on
+    /// arrival + this deadline + 500 ms.
     pub deadline: Ttl,
     /// Where the answer goes.
     pub reply: ReplyFn<Answer>,
 }
 
-/// Of whom a caller believes a grant to be. The leader checks it before it proposes.
+/// The lease and instance that the caller says a token belongs to. The leader checks it before it proposes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Named {
     /// On which key.
@@ -59,7 +59,7 @@ pub enum Answer {
         /// The state that said so.
         at: Reading,
     },
-    /// The grant is another's than the caller says.
+    /// The token belongs to another lease or instance than the caller named.
     NotYours {
         /// The state that said so.
         at: Reading,

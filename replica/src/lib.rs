@@ -61,7 +61,7 @@ pub struct Options {
     pub member: u64,
     /// Whether this member has run before, and so must have a log: without one it could vote twice.
     pub begun: bool,
-    /// What to do with damage at the log's end of which it cannot be told whether it was acknowledged.
+    /// What to do with damage in the last batch, which may have been acknowledged.
     pub unprovable_tail: UnprovableTail,
     /// Bytes of the log's segments; none for the default.
     pub segment_bytes: Option<u64>,

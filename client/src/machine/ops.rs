@@ -340,7 +340,7 @@ impl Machine {
     }
 }
 
-/// What is not known of a call that must end now; none where no attempt can have had an effect.
+/// The doubt left about a call that must end now; `None` if no attempt can have had an effect.
 pub(super) fn in_doubt(op: &Op) -> Option<Unknown> {
     let unanswered = u32::try_from(op.attempts.len()).unwrap_or(u32::MAX);
     let doubtful = op.call().is_some_and(has_effect) && unanswered > 0;

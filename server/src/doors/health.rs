@@ -16,7 +16,7 @@ use crate::service::Service;
 /// The process lives.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Health {
-    /// Always `ok`: who cannot say so does not answer.
+    /// Always `ok`.
     status: &'static str,
 }
 
