@@ -109,8 +109,8 @@ pub enum Refusal {
     },
     /// A change of the settings is out of bounds.
     Settings(
-        /// Which, and what the bound is.
-        &'static str,
+        /// Which, its value, and what the bound is.
+        String,
     ),
 }
 

@@ -51,15 +51,20 @@ impl Default for NamespaceSettings {
 impl NamespaceSettings {
     /// Refuses what is outside the table of limits.
     pub(crate) fn check(&self) -> Result<(), Refusal> {
-        let no = |why| Err(Refusal::Settings(why));
-        match self {
-            s if s.ttl_min < TTL_MIN => no("ttl_min is at least 200 ms"),
-            s if s.ttl_max > TTL_MAX => no("ttl_max is at most 24 h"),
-            s if s.ttl_min > s.ttl_max => no("ttl_min is at most ttl_max"),
-            s if s.cooldown > COOLDOWN_MAX => no("cooldown is at most 1 h"),
-            s if s.history_max as usize > HISTORY_MAX => no("history_max is at most 10,000"),
-            _ => Ok(()),
-        }
+        let NamespaceSettings { ttl_min, ttl_max, cooldown, history_max, leases_max: _ } = self;
+        let why = match self {
+            s if s.ttl_min < TTL_MIN => format!("ttl_min is {ttl_min}, and the least is {TTL_MIN}"),
+            s if s.ttl_max > TTL_MAX => format!("ttl_max is {ttl_max}, and the most is {TTL_MAX}"),
+            s if s.ttl_min > s.ttl_max => format!("ttl_min is {ttl_min}, and ttl_max only {ttl_max}"),
+            s if s.cooldown > COOLDOWN_MAX => {
+                format!("cooldown is {cooldown}, and the most is {COOLDOWN_MAX}")
+            }
+            s if s.history_max as usize > HISTORY_MAX => {
+                format!("history_max is {history_max}, and the most is {HISTORY_MAX}")
+            }
+            _ => return Ok(()),
+        };
+        Err(Refusal::Settings(why))
     }
 
     /// Refuses a ttl outside this namespace's range.
@@ -94,7 +99,11 @@ impl Settings {
         match change {
             // A member that has applied a newer kind of command cannot unlearn it.
             Change::ClusterVersion(version) if *version < self.cluster_version => {
-                return Err(Refusal::Settings("cluster_version is never lowered"));
+                let why = format!(
+                    "cluster_version is {}, and never lowered: not to {version}",
+                    self.cluster_version
+                );
+                return Err(Refusal::Settings(why));
             }
             Change::ClusterVersion(version) => self.cluster_version = *version,
             Change::Namespace(namespace, None) => {

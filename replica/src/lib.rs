@@ -133,7 +133,10 @@ impl fmt::Display for StartError {
                     None => "there is no snapshot".to_owned(),
                 }
             ),
-            StartError::Engine(error) => write!(f, "the consensus engine did not start: {error}"),
+            StartError::Engine(error) => write!(
+                f,
+                "the consensus engine did not start: {error}; start again, and report it if it comes back"
+            ),
         }
     }
 }

@@ -21,7 +21,7 @@ pub enum OpenError {
         error: io::Error,
     },
     /// The options ask for what cannot be.
-    Options(&'static str),
+    Options(String),
     /// There is no log where there must be one.
     NoLog {
         /// The folder.

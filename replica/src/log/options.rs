@@ -64,12 +64,15 @@ impl Default for Options {
 }
 
 impl Options {
-    pub(super) fn check(&self) -> Result<(), &'static str> {
-        if !(SEGMENT_BYTES_MIN..=SEGMENT_BYTES_MAX).contains(&self.segment_bytes) {
-            return Err("segment_bytes must be within 4 KiB and 1 GiB");
+    pub(super) fn check(&self) -> Result<(), String> {
+        let bytes = self.segment_bytes;
+        if !(SEGMENT_BYTES_MIN..=SEGMENT_BYTES_MAX).contains(&bytes) {
+            return Err(format!(
+                "segment_bytes is {bytes}, and must be within {SEGMENT_BYTES_MIN} and {SEGMENT_BYTES_MAX}"
+            ));
         }
-        if !self.segment_bytes.is_multiple_of(BATCH_ALIGN) {
-            return Err("segment_bytes must be a multiple of 64");
+        if !bytes.is_multiple_of(BATCH_ALIGN) {
+            return Err(format!("segment_bytes is {bytes}, and must be a multiple of {BATCH_ALIGN}"));
         }
         Ok(())
     }
