@@ -276,7 +276,7 @@ const FORMAT: [(&str, &str); 5] = [
     ("The log", "replica/src/log/format.rs"),
     ("An entry's payload", "replica/src/raft/codec.rs"),
     ("A batch", "lease/src/codec.rs"),
-    ("A snapshot", "replica/src/snapshot.rs"),
+    ("A snapshot", "replica/src/snapshot/mod.rs"),
     ("The table in a snapshot", "lease/src/snapshot.rs"),
 ];
 

@@ -1,0 +1,102 @@
+//! Snapshots: the whole state in one file, so that the log behind it may go.
+//!
+//! ```text
+//! header    magic "TENUSNAP" │ version u16 │ group u16 │ header length u32
+//!           cluster u128 │ member u64
+//!           last entry: present u8, term u64, index u64
+//!           membership's entry: present u8, term u64, index u64 │ its length u32 │ its bytes (raft/codec.rs)
+//!           crc32c u32 of all before
+//! chunk     'C' u8 │ length u32 │ crc32c u32 of the section │ section (lease/src/snapshot.rs)     as often as needed
+//! trailer   'E' u8 │ chunks u32 │ crc32c u32 of the chunks' checksums, in order
+//! ```
+//!
+//! Little-endian. A file appears under its name `snapshot-<term>-<index>` only when it is whole: it is written aside, synced,
+//! renamed, and the folder is synced; then older ones are unlinked. What stands under such a name and cannot be read is
+//! damage, and the member refuses to start: the log behind it is gone.
+
+mod error;
+mod read;
+mod write;
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use lease::Table;
+
+pub use error::SnapshotError;
+
+use crate::log::Disk;
+use crate::raft::types::SnapshotMeta;
+
+const MAGIC: &[u8; 8] = b"TENUSNAP";
+const VERSION: u16 = 1;
+const CHUNK: u8 = b'C';
+const TRAILER: u8 = b'E';
+
+/// A whole snapshot on the disk.
+#[derive(Clone)]
+pub struct SnapshotFile {
+    disk: Arc<dyn Disk>,
+    name: String,
+}
+
+impl fmt::Debug for SnapshotFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.disk.path(&self.name))
+    }
+}
+
+/// Whose snapshots these are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Owner {
+    pub(crate) cluster: u128,
+    pub(crate) member: u64,
+}
+
+/// A folder of snapshots.
+#[derive(Clone)]
+pub(crate) struct Snapshots {
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) owner: Owner,
+}
+
+impl Snapshots {
+    /// The newest snapshot, read and checked whole.
+    pub(crate) fn newest(&self) -> Result<Option<(SnapshotMeta, Table)>, SnapshotError> {
+        let Some((_, file)) = self.newest_file()? else { return Ok(None) };
+        let (meta, table) = file.read(self.owner)?;
+        let removed = self.remove_all_but(&file.name);
+        removed.map_err(|error| SnapshotError::Io { path: self.disk.path(""), error })?;
+        Ok(Some((meta, table)))
+    }
+
+    /// The newest snapshot, of which only the header is read.
+    pub(crate) fn newest_file(&self) -> Result<Option<(SnapshotMeta, SnapshotFile)>, SnapshotError> {
+        let folder = |error| SnapshotError::Io { path: self.disk.path(""), error };
+        let names = self.disk.list().map_err(folder)?;
+        let Some(name) = names.into_iter().filter(|name| is_snapshot(name)).max() else { return Ok(None) };
+        let file = SnapshotFile { disk: Arc::clone(&self.disk), name };
+        let meta = file.meta(self.owner)?;
+        Ok(Some((meta, file)))
+    }
+
+    /// What an older snapshot or an interrupted write left behind.
+    fn remove_all_but(&self, name: &str) -> io::Result<()> {
+        for other in self.disk.list()? {
+            if other != name && (is_snapshot(&other) || other.ends_with(".tmp")) {
+                self.disk.remove(&other)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn name_of(meta: &SnapshotMeta) -> String {
+    let (term, index) = meta.last_log_id.map_or((0, 0), |id| (id.leader_id.term, id.index));
+    format!("snapshot-{term:016x}-{index:016x}")
+}
+
+fn is_snapshot(name: &str) -> bool {
+    name.starts_with("snapshot-") && !name.ends_with(".tmp")
+}

@@ -1,0 +1,192 @@
+//! A snapshot as it is found: nothing in it is believed before its checksum was.
+
+use lease::{DecodeError, Table};
+
+use super::{CHUNK, MAGIC, Owner, SnapshotError, SnapshotFile, TRAILER, VERSION};
+use crate::log::LogFile;
+use crate::raft::codec::decode_membership;
+use crate::raft::types::{CommittedLeaderId, LogId, Membership, SnapshotMeta};
+
+/// The longest header: a membership of a few members with long addresses.
+const HEADER_BYTES_MAX: u32 = 1024 * 1024;
+/// The longest section of the table.
+const SECTION_BYTES_MAX: u32 = 16 * 1024 * 1024;
+
+impl SnapshotFile {
+    /// Reads and checks the whole file.
+    pub(crate) fn read(&self, owner: Owner) -> Result<(SnapshotMeta, Table), SnapshotError> {
+        let mut reader = self.reader()?;
+        let meta = reader.header(owner)?;
+        let mut chunks = Chunks { reader: &mut reader, count: 0, checksums: 0, ended: false, failed: None };
+        let table = Table::thaw(&mut chunks);
+        match (chunks.failed.take(), chunks.ended, table) {
+            (Some(error), _, _) => Err(error),
+            (None, _, Err(error)) => Err(reader.damaged(error.to_string())),
+            (None, false, Ok(_)) => Err(reader.damaged("the table ends before the trailer")),
+            (None, true, Ok(table)) => Ok((meta, table)),
+        }
+    }
+
+    /// Reads and checks the header alone.
+    pub(super) fn meta(&self, owner: Owner) -> Result<SnapshotMeta, SnapshotError> {
+        self.reader()?.header(owner)
+    }
+
+    fn reader(&self) -> Result<Reader, SnapshotError> {
+        let path = self.disk.path(&self.name);
+        let opened = self.disk.open(&self.name).and_then(|file| Ok((file.len()?, file)));
+        let (length, file) = opened.map_err(|error| SnapshotError::Io { path: path.clone(), error })?;
+        Ok(Reader { path, file, length, offset: 0 })
+    }
+}
+
+struct Reader {
+    path: String,
+    file: Box<dyn LogFile>,
+    length: u64,
+    offset: u64,
+}
+
+impl Reader {
+    fn damaged(&self, what: impl Into<String>) -> SnapshotError {
+        SnapshotError::Damaged { path: self.path.clone(), offset: self.offset, what: what.into() }
+    }
+
+    fn take(&mut self, length: u32) -> Result<Vec<u8>, SnapshotError> {
+        if u64::from(length) > self.length.saturating_sub(self.offset) {
+            return Err(self.damaged(format!(
+                "{length} bytes should follow, and the file ends at byte {}",
+                self.length
+            )));
+        }
+        let mut bytes = vec![0; length as usize];
+        let read = self.file.read_at(self.offset, &mut bytes);
+        read.map_err(|error| SnapshotError::Io { path: self.path.clone(), error })?;
+        self.offset += u64::from(length);
+        Ok(bytes)
+    }
+
+    fn number(&mut self) -> Result<u32, SnapshotError> {
+        Ok(u32::from_le_bytes(array(&self.take(4)?)))
+    }
+
+    fn header(&mut self, owner: Owner) -> Result<SnapshotMeta, SnapshotError> {
+        let start = self.take(16)?;
+        if !start.starts_with(MAGIC) {
+            self.offset = 0;
+            return Err(self.damaged("it does not begin as a snapshot does"));
+        }
+        let version = u16::from_le_bytes(array(&start[8..]));
+        let length = u32::from_le_bytes(array(&start[12..]));
+        if version > VERSION {
+            return Err(SnapshotError::Version { path: self.path.clone(), found: version });
+        }
+        if length > HEADER_BYTES_MAX {
+            return Err(self.damaged(format!("a header of {length} bytes; the limit is {HEADER_BYTES_MAX}")));
+        }
+        let rest = self.take(length)?;
+        let checksum = crc32c::crc32c_append(crc32c::crc32c(&start), &rest);
+        if self.number()? != checksum {
+            self.offset = 0;
+            return Err(self.damaged("the header's checksum does not match"));
+        }
+        self.meta(owner, &rest)
+    }
+
+    fn meta(&self, owner: Owner, header: &[u8]) -> Result<SnapshotMeta, SnapshotError> {
+        const FIXED: usize = 16 + 8 + 17 + 17 + 4;
+        let (fixed, membership) =
+            header.split_at_checked(FIXED).ok_or_else(|| self.damaged("the header is too short"))?;
+        let found = (u128::from_le_bytes(array(fixed)), u64::from_le_bytes(array(&fixed[16..])));
+        let wanted = (owner.cluster, owner.member);
+        if found != wanted {
+            return Err(SnapshotError::Foreign { path: self.path.clone(), found, wanted });
+        }
+        let membership = decode_membership(membership).map_err(|error| self.damaged(error.to_string()))?;
+        Ok(SnapshotMeta {
+            last_log_id: id_at(&fixed[24..]),
+            last_membership: Membership::new(id_at(&fixed[41..]), membership),
+        })
+    }
+}
+
+fn id_at(bytes: &[u8]) -> Option<LogId> {
+    let term = u64::from_le_bytes(array(&bytes[1..]));
+    let index = u64::from_le_bytes(array(&bytes[9..]));
+    (bytes[0] == 1).then(|| LogId::new(CommittedLeaderId::new(term), index))
+}
+
+/// The first `N` bytes; the caller has checked that there are so many.
+fn array<const N: usize>(bytes: &[u8]) -> [u8; N] {
+    let mut array = [0; N];
+    array.copy_from_slice(&bytes[..N]);
+    array
+}
+
+/// A snapshot's sections, each checked; ends at a trailer that matches.
+struct Chunks<'a> {
+    reader: &'a mut Reader,
+    count: u32,
+    checksums: u32,
+    /// Whether the trailer was read, and matched.
+    ended: bool,
+    failed: Option<SnapshotError>,
+}
+
+impl Chunks<'_> {
+    fn next_section(&mut self) -> Result<Option<Vec<u8>>, SnapshotError> {
+        match self.reader.take(1)?[0] {
+            CHUNK => self.chunk().map(Some),
+            TRAILER => self.trailer().map(|()| None),
+            other => {
+                Err(self.reader.damaged(format!("neither a chunk nor the trailer begins with {other:#04x}")))
+            }
+        }
+    }
+
+    fn chunk(&mut self) -> Result<Vec<u8>, SnapshotError> {
+        let length = self.reader.number()?;
+        if length > SECTION_BYTES_MAX {
+            return Err(self
+                .reader
+                .damaged(format!("a chunk of {length} bytes; the limit is {SECTION_BYTES_MAX}")));
+        }
+        let checksum = self.reader.number()?;
+        let section = self.reader.take(length)?;
+        if crc32c::crc32c(&section) != checksum {
+            return Err(self.reader.damaged("the checksum of the chunk that ends here does not match"));
+        }
+        self.count += 1;
+        self.checksums = crc32c::crc32c_append(self.checksums, &checksum.to_le_bytes());
+        Ok(section)
+    }
+
+    fn trailer(&mut self) -> Result<(), SnapshotError> {
+        let (count, checksums) = (self.reader.number()?, self.reader.number()?);
+        if (count, checksums) != (self.count, self.checksums) {
+            return Err(self
+                .reader
+                .damaged(format!("the trailer speaks of {count} chunks, and there are {}", self.count)));
+        }
+        self.ended = self.reader.offset == self.reader.length;
+        match self.ended {
+            true => Ok(()),
+            false => Err(self.reader.damaged("bytes follow the trailer")),
+        }
+    }
+}
+
+impl Iterator for Chunks<'_> {
+    type Item = Result<Vec<u8>, DecodeError>;
+
+    fn next(&mut self) -> Option<Result<Vec<u8>, DecodeError>> {
+        match self.next_section() {
+            Ok(section) => section.map(Ok),
+            Err(error) => {
+                let offset = self.reader.offset as usize;
+                self.failed = Some(error);
+                Some(Err(DecodeError { what: "a snapshot", offset }))
+            }
+        }
+    }
+}

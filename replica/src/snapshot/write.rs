@@ -1,0 +1,112 @@
+//! A snapshot on its way to the disk: written aside, synced, renamed.
+
+use std::io;
+use std::sync::Arc;
+
+use lease::Frozen;
+
+use super::{CHUNK, MAGIC, Owner, SnapshotFile, Snapshots, TRAILER, VERSION, name_of};
+use crate::log::LogFile;
+use crate::raft::codec::encode_membership;
+use crate::raft::types::{LogId, SnapshotMeta};
+
+/// What is gathered before it is written.
+const WRITE_BYTES: usize = 256 * 1024;
+
+impl Snapshots {
+    /// Writes a snapshot and unlinks the older ones.
+    pub(crate) fn write(&self, meta: &SnapshotMeta, table: &Frozen) -> io::Result<SnapshotFile> {
+        let name = name_of(meta);
+        let aside = format!("{name}.tmp");
+        let written = self.write_aside(&name, &aside, meta, table);
+        if written.is_err() {
+            // Half a snapshot must not keep the room that it waits for.
+            let _ = self.disk.remove(&aside);
+        }
+        written
+    }
+
+    fn write_aside(
+        &self,
+        name: &str,
+        aside: &str,
+        meta: &SnapshotMeta,
+        table: &Frozen,
+    ) -> io::Result<SnapshotFile> {
+        if self.disk.list()?.iter().any(|other| other == aside) {
+            self.disk.remove(aside)?;
+        }
+        let mut writer = Writer { file: self.disk.create(aside)?, offset: 0, buffer: Vec::new() };
+        writer.put(&header(self.owner, meta))?;
+        let (mut chunks, mut checksums) = (0u32, 0u32);
+        for section in table.sections() {
+            let checksum = crc32c::crc32c(&section);
+            checksums = crc32c::crc32c_append(checksums, &checksum.to_le_bytes());
+            chunks += 1;
+            writer.put(&[CHUNK])?;
+            writer.put(&(section.len() as u32).to_le_bytes())?;
+            writer.put(&checksum.to_le_bytes())?;
+            writer.put(&section)?;
+        }
+        writer.put(&[TRAILER])?;
+        writer.put(&chunks.to_le_bytes())?;
+        writer.put(&checksums.to_le_bytes())?;
+        writer.finish()?;
+        self.disk.rename(aside, name)?;
+        self.disk.sync_folder()?;
+        self.remove_all_but(name)?;
+        Ok(SnapshotFile { disk: Arc::clone(&self.disk), name: name.to_owned() })
+    }
+}
+
+struct Writer {
+    file: Box<dyn LogFile>,
+    offset: u64,
+    buffer: Vec<u8>,
+}
+
+impl Writer {
+    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.buffer.extend_from_slice(bytes);
+        if self.buffer.len() >= WRITE_BYTES { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.write_at(self.offset, &self.buffer)?;
+        self.offset += self.buffer.len() as u64;
+        self.buffer.clear();
+        Ok(())
+    }
+
+    fn finish(mut self) -> io::Result<()> {
+        self.flush()?;
+        self.file.sync_data()
+    }
+}
+
+fn header(owner: Owner, meta: &SnapshotMeta) -> Vec<u8> {
+    let mut rest = Vec::new();
+    rest.extend_from_slice(&owner.cluster.to_le_bytes());
+    rest.extend_from_slice(&owner.member.to_le_bytes());
+    put_id(meta.last_log_id.as_ref(), &mut rest);
+    put_id(meta.last_membership.log_id().as_ref(), &mut rest);
+    let mut membership = Vec::new();
+    encode_membership(meta.last_membership.membership(), &mut membership);
+    rest.extend_from_slice(&(membership.len() as u32).to_le_bytes());
+    rest.extend_from_slice(&membership);
+    let mut header = Vec::from(MAGIC);
+    header.extend_from_slice(&VERSION.to_le_bytes());
+    header.extend_from_slice(&0u16.to_le_bytes());
+    header.extend_from_slice(&(rest.len() as u32).to_le_bytes());
+    header.extend_from_slice(&rest);
+    let checksum = crc32c::crc32c(&header);
+    header.extend_from_slice(&checksum.to_le_bytes());
+    header
+}
+
+fn put_id(id: Option<&LogId>, into: &mut Vec<u8>) {
+    into.push(u8::from(id.is_some()));
+    let (term, index) = id.map_or((0, 0), |id| (id.leader_id.term, id.index));
+    into.extend_from_slice(&term.to_le_bytes());
+    into.extend_from_slice(&index.to_le_bytes());
+}
