@@ -33,6 +33,19 @@ pub use reply::*;
 /// The version of the API that this crate speaks: the `/v1` of every path.
 pub const VERSION: u32 = 1;
 
+// A macro, for a text is put together from literals alone.
+macro_rules! port {
+    () => {
+        7400
+    };
+}
+
+/// The client port where none is named.
+pub const PORT_DEFAULT: u16 = port!();
+
+/// Where a server listens and a client looks, where none is told.
+pub const ADDRESS_DEFAULT: &str = concat!("127.0.0.1:", port!());
+
 /// The namespace of a call that names none.
 pub const NAMESPACE_DEFAULT: &str = "default";
 

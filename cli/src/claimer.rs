@@ -61,7 +61,7 @@ pub(crate) struct Claimer {
     #[arg(long, visible_alias = "host", value_name = "HOSTS", conflicts_with = "endpoints", value_parser = parse::prefix())]
     hosts: Option<String>,
     /// The port of --hosts.
-    #[arg(long, default_value_t = 7400, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, default_value_t = api::PORT_DEFAULT, value_parser = clap::value_parser!(u16).range(1..))]
     port: u16,
     /// The leases' namespace.
     #[arg(long, env = "TENURE_NAMESPACE", default_value = api::NAMESPACE_DEFAULT, value_parser = parse::namespace())]

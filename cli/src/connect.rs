@@ -12,7 +12,7 @@ use crate::exit::{Exit, Failure};
 use crate::parse::{self, Endpoints};
 
 /// Where a cluster is sought where nobody says: the node of `tenure serve --dev`.
-pub(crate) const ENDPOINTS_DEFAULT: &str = "127.0.0.1:7400";
+pub(crate) const ENDPOINTS_DEFAULT: &str = api::ADDRESS_DEFAULT;
 
 /// How long a verb waits for its answer, connecting included.
 const PATIENCE_DEFAULT: &str = "5s";

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use api::rules::Quoted;
 
 /// The port of an endpoint that names none.
-pub const PORT_DEFAULT: u16 = 7400;
+pub use api::PORT_DEFAULT;
 
 /// One member's client port.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

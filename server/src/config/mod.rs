@@ -26,7 +26,7 @@ use raw::Raws;
 pub use value::{LogFormat, LogLevel};
 
 /// The client port, where none is named.
-pub const LISTEN_DEFAULT: &str = "127.0.0.1:7400";
+pub const LISTEN_DEFAULT: &str = api::ADDRESS_DEFAULT;
 /// The data folder of `--dev`, where none is named.
 const DEV_DATA: &str = "tenure-data";
 
@@ -121,7 +121,7 @@ impl Config {
         Ok(Config {
             dev,
             data: data.ok_or(ConfigError::NoData)?,
-            listen: listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 7400))),
+            listen: listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], api::PORT_DEFAULT))),
             insecure_plain_listener: raws.get("insecure_plain_listener", value::yes_or_no)?.unwrap_or(false),
             allow_volatile_data: raws.get("allow_volatile_data", value::yes_or_no)?.unwrap_or(dev),
             accept_torn_tail: raws.get("accept_torn_tail", value::yes_or_no)?.unwrap_or(false) || dev,
