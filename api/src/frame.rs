@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
-    Claim, Count, Counted, Extend, Free, Get, Grant, Lease, List, Page, Problem, Release, Released, Wait,
+    Acquire, Check, Checked, Claim, Count, Counted, Ending, Ends, Events, Extend, Free, Get, Grant, History,
+    Lease, List, Page, Pin, Problem, Release, Released, Revoke, Transfer, Unpin, Wait, Watch, Watching,
     Welcome,
 };
 
@@ -30,17 +31,34 @@ pub enum Call {
     Extend(Extend),
     /// Answered by `released`.
     Release(Release),
+    /// Answered by `granted`, once it is its turn.
+    Acquire(Acquire),
+    /// Answered by `released`, which names the grant that ended.
+    Transfer(Transfer),
+    /// Answered by `ending`, or with `now` by `released`.
+    Revoke(Revoke),
+    /// Answered by `done`.
+    Pin(Pin),
+    /// Answered by `done`.
+    Unpin(Unpin),
     /// Answered by `free`, once it is so.
     Wait(Wait),
+    /// Answered by `watching`; then come pushes of `events` that carry this call's number, until it is cancelled, or
+    /// answered once more, by an error.
+    Watch(Watch),
     /// Answered by `lease`.
     Get(Get),
     /// Answered by `page`.
     List(List),
     /// Answered by `counted`.
     Count(Count),
+    /// Answered by `ends`.
+    History(History),
+    /// Answered by `checked`; refused `stale_token` or `lost` where it is not the living grant's.
+    Check(Check),
     /// Many steps in one frame, up to 10,000; answered by `bulk`, an outcome each, in order.
     Bulk(Vec<Step>),
-    /// Give up a wait; answered by `cancelled`. The wait itself is answered no more.
+    /// Give up a wait, an acquire or a watch; answered by `cancelled`. The call itself is answered no more.
     Cancel(Cancel),
 }
 
@@ -66,11 +84,11 @@ pub struct Hello {
     pub agent: String,
 }
 
-/// Which wait to give up.
+/// Which wait, acquire or watch to give up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Cancel {
-    /// The wait's number.
+    /// The call's number.
     pub id: u64,
 }
 
@@ -106,10 +124,14 @@ impl ServerFrame {
 pub enum Reply {
     /// To hello.
     Welcome(Welcome),
-    /// To claim and extend.
+    /// To claim, acquire and extend.
     Granted(Grant),
-    /// To release.
+    /// To release, transfer, and revoke with `now`: the grant has ended.
     Released(Released),
+    /// To revoke: the grant ends at its deadline.
+    Ending(Ending),
+    /// To pin and unpin.
+    Done,
     /// To wait.
     Free(Free),
     /// To get.
@@ -118,6 +140,12 @@ pub enum Reply {
     Page(Page),
     /// To count.
     Counted(Counted),
+    /// To watch.
+    Watching(Watching),
+    /// To history.
+    Ends(Ends),
+    /// To check: it is the living grant's.
+    Checked(Checked),
     /// To bulk: an outcome a step, in order.
     #[schema(no_recursion)]
     Bulk(Vec<Reply>),
@@ -133,6 +161,8 @@ pub enum Reply {
 pub enum Push {
     /// The server will close this session: go to another member, or come back.
     Going(Going),
+    /// What a watch sees, in order.
+    Events(Events),
     /// A frame could not be read, so that it is not known which call it was: none of it took effect.
     Unreadable(Problem),
 }

@@ -141,7 +141,9 @@ codes! {
     Full = "full", Refused, 409;
     /// The settings have changed since they were read.
     Version = "version", Refused, 409;
-    /// The wait ended before the lease was free.
+    /// The lease is to be handed on to one who does not wait for it.
+    NotWaiting = "not_waiting", Refused, 409;
+    /// The wait ended before the lease was free, or the acquire before its turn.
     StillHeld = "still_held", Refused, 409;
     /// The call's JSON, or a field of it, is not what it should be.
     BadRequest = "bad_request", Usage, 400;

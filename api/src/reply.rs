@@ -35,6 +35,17 @@ pub struct Released {
     pub token: u64,
 }
 
+/// A grant may not be extended any more: of revoke.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Ending {
+    /// Which grant.
+    #[serde(with = "decimal")]
+    #[schema(value_type = String, example = "41")]
+    pub token: u64,
+    /// When it ends at the latest, in milliseconds from now.
+    pub remaining_ms: u64,
+}
+
 /// A lease is free: of wait.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Free {
@@ -59,7 +70,7 @@ pub struct Lease {
     pub cooldown: Option<Cooldown>,
     /// What keeps its holder from expiring.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub pins: Vec<Pin>,
+    pub pins: Vec<Pinned>,
     /// How its last grant ended, where history still knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_end: Option<End>,
@@ -104,7 +115,7 @@ pub struct Cooldown {
 
 /// A pin.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Pin {
+pub struct Pinned {
     /// Whose.
     pub entity: String,
     /// The operator's reason.
@@ -150,6 +161,153 @@ pub struct Counted {
     #[serde(with = "decimal")]
     #[schema(value_type = String)]
     pub revision: u64,
+}
+
+/// A watch has begun: of watch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Watching {
+    /// Every event after this revision follows.
+    #[serde(with = "decimal")]
+    #[schema(value_type = String)]
+    pub revision: u64,
+}
+
+/// How grants ended, the newest first: of history.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Ends {
+    /// The ends.
+    pub ends: Vec<EndOf>,
+    /// The revision of the state that this was read from.
+    #[serde(with = "decimal")]
+    #[schema(value_type = String)]
+    pub revision: u64,
+}
+
+/// One end, with its lease.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct EndOf {
+    /// The lease's namespace.
+    pub namespace: String,
+    /// The lease's name.
+    pub name: String,
+    /// How its grant ended.
+    pub end: End,
+}
+
+/// The token is that of the lease's living grant: of check.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Checked {
+    /// The token.
+    #[serde(with = "decimal")]
+    #[schema(value_type = String, example = "41")]
+    pub token: u64,
+    /// Who holds it.
+    pub holder: String,
+    /// How long until its deadline, in milliseconds, as far as the member that answers knows.
+    pub remaining_ms: u64,
+    /// The revision of the state that this was read from.
+    #[serde(with = "decimal")]
+    #[schema(value_type = String)]
+    pub revision: u64,
+}
+
+/// What a watch has seen: of a watch's push.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Events {
+    /// The watch call's number.
+    pub id: u64,
+    /// The events, in the order of their revisions.
+    pub events: Vec<Event>,
+}
+
+/// One change of one lease.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Event {
+    /// Its number in the cluster: where a watch goes on that is begun anew.
+    #[serde(with = "decimal")]
+    #[schema(value_type = String)]
+    pub revision: u64,
+    /// The lease's namespace.
+    pub namespace: String,
+    /// The lease's name.
+    pub name: String,
+    /// What happened.
+    #[serde(flatten)]
+    pub what: What,
+}
+
+/// What happened to a lease. Extends are no events.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum What {
+    /// It was granted.
+    Granted(EventGrant),
+    /// Its holder's first extend, of a grant that came by waiting or transfer.
+    Confirmed(EventToken),
+    /// Its holder changed what readers see.
+    Valued(EventValue),
+    /// A grant ended.
+    Ended(End),
+    /// A grant was revoked, and ends at its deadline.
+    Ending(EventEnding),
+    /// It was pinned.
+    Pinned(EventPin),
+    /// A pin was taken away.
+    Unpinned(EventPin),
+}
+
+/// A grant, as watches see it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct EventGrant {
+    /// Its token.
+    #[serde(with = "decimal")]
+    #[schema(value_type = String, example = "41")]
+    pub token: u64,
+    /// Who holds it.
+    pub holder: String,
+    /// Whether its holder may believe in it yet.
+    pub confirmed: bool,
+    /// What readers see.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+}
+
+/// Which grant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct EventToken {
+    /// Its token.
+    #[serde(with = "decimal")]
+    #[schema(value_type = String, example = "41")]
+    pub token: u64,
+}
+
+/// What readers see of a grant from now on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct EventValue {
+    /// The grant's token.
+    #[serde(with = "decimal")]
+    #[schema(value_type = String, example = "41")]
+    pub token: u64,
+    /// The value.
+    pub value: String,
+}
+
+/// A grant that was revoked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct EventEnding {
+    /// The grant's token.
+    #[serde(with = "decimal")]
+    #[schema(value_type = String, example = "41")]
+    pub token: u64,
+    /// The operator's reason.
+    pub reason: String,
+}
+
+/// A pin that came or went.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct EventPin {
+    /// Whose.
+    pub entity: String,
 }
 
 /// The member that a session reached, and what it allows: of hello.

@@ -42,7 +42,26 @@ pub(super) fn judge(call: &Call, reply: Reply, others_since: Option<Instant>, no
 
 /// Whether the call changes anything.
 pub(super) fn has_effect(call: &Call) -> bool {
-    matches!(call, Call::Claim(_) | Call::Extend(_) | Call::Release(_) | Call::Bulk(_))
+    match call {
+        Call::Claim(_)
+        | Call::Extend(_)
+        | Call::Release(_)
+        | Call::Acquire(_)
+        | Call::Transfer(_)
+        | Call::Revoke(_)
+        | Call::Pin(_)
+        | Call::Unpin(_)
+        | Call::Bulk(_) => true,
+        Call::Hello(_)
+        | Call::Wait(_)
+        | Call::Watch(_)
+        | Call::Get(_)
+        | Call::List(_)
+        | Call::Count(_)
+        | Call::History(_)
+        | Call::Check(_)
+        | Call::Cancel(_) => false,
+    }
 }
 
 fn fits(call: &Call, reply: &Reply) -> bool {
@@ -51,13 +70,23 @@ fn fits(call: &Call, reply: &Reply) -> bool {
             claim.name == grant.name && claim.namespace == grant.namespace
         }
         (Call::Extend(extend), Reply::Granted(grant)) => extend.token == grant.token,
+        (Call::Acquire(acquire), Reply::Granted(grant)) => {
+            acquire.name == grant.name && acquire.namespace == grant.namespace
+        }
         (Call::Release(release), Reply::Released(released)) => release.token == released.token,
+        (Call::Transfer(transfer), Reply::Released(released)) => transfer.token == released.token,
+        (Call::Revoke(revoke), Reply::Released(released)) => revoke.now && revoke.token == released.token,
+        (Call::Revoke(revoke), Reply::Ending(ending)) => !revoke.now && revoke.token == ending.token,
+        (Call::Check(check), Reply::Checked(checked)) => check.token == checked.token,
         (Call::Bulk(steps), Reply::Bulk(replies)) => steps.len() == replies.len(),
         (Call::Hello(_), Reply::Welcome(_))
         | (Call::Wait(_), Reply::Free(_))
         | (Call::Get(_), Reply::Lease(_))
         | (Call::List(_), Reply::Page(_))
         | (Call::Count(_), Reply::Counted(_))
+        | (Call::Pin(_) | Call::Unpin(_), Reply::Done)
+        | (Call::Watch(_), Reply::Watching(_))
+        | (Call::History(_), Reply::Ends(_))
         | (Call::Cancel(_), Reply::Cancelled) => true,
         _ => false,
     }

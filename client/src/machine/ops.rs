@@ -363,11 +363,22 @@ fn timed(call: &Call, now: Instant, began: Instant, ends: Option<Instant>) -> (C
             api::Step::Extend(extend) => extend.deadline_ms = deadline_ms,
             api::Step::Release(release) => release.deadline_ms = deadline_ms,
         }),
-        Call::Wait(wait) => {
+        Call::Transfer(transfer) => transfer.deadline_ms = deadline_ms,
+        Call::Revoke(revoke) => revoke.deadline_ms = deadline_ms,
+        Call::Pin(pin) => pin.deadline_ms = deadline_ms,
+        Call::Unpin(unpin) => unpin.deadline_ms = deadline_ms,
+        Call::Wait(api::Wait { timeout_ms, .. }) | Call::Acquire(api::Acquire { timeout_ms, .. }) => {
             let spent = millis(began.until(now));
-            wait.timeout_ms = wait.timeout_ms.map(|timeout_ms| timeout_ms.saturating_sub(spent).max(1));
+            *timeout_ms = timeout_ms.map(|timeout_ms| timeout_ms.saturating_sub(spent).max(1));
         }
-        Call::Hello(_) | Call::Get(_) | Call::List(_) | Call::Count(_) | Call::Cancel(_) => {}
+        Call::Hello(_)
+        | Call::Get(_)
+        | Call::List(_)
+        | Call::Count(_)
+        | Call::History(_)
+        | Call::Check(_)
+        | Call::Watch(_)
+        | Call::Cancel(_) => {}
     }
     (call, deadline)
 }

@@ -14,8 +14,12 @@ pub(super) fn reply(reply: Reply) -> Response {
         Reply::Lease(lease) => Json(*lease).into_response(),
         Reply::Page(page) => Json(page).into_response(),
         Reply::Counted(counted) => Json(counted).into_response(),
+        Reply::Ending(ending) => Json(ending).into_response(),
+        Reply::Ends(ends) => Json(ends).into_response(),
+        Reply::Checked(checked) => Json(checked).into_response(),
+        Reply::Done => StatusCode::NO_CONTENT.into_response(),
         Reply::Error(error) => problem(error),
-        Reply::Welcome(_) | Reply::Bulk(_) | Reply::Cancelled => {
+        Reply::Welcome(_) | Reply::Bulk(_) | Reply::Watching(_) | Reply::Cancelled => {
             debug_assert!(false, "only sessions are answered so");
             problem(Problem::new(Code::NotFound, "only a session has this answer"))
         }

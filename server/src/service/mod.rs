@@ -103,6 +103,16 @@ impl Service {
             Call::List(list) => self.list(&list, sink),
             Call::Count(count) => self.count(&count, sink),
             Call::Hello(hello) => sink(Done::Reply(self.hello(&hello))),
+            Call::Acquire(_)
+            | Call::Transfer(_)
+            | Call::Revoke(_)
+            | Call::Pin(_)
+            | Call::Unpin(_)
+            | Call::Watch(_)
+            | Call::History(_)
+            | Call::Check(_) => {
+                sink(Done::refused(Problem::new(Code::NotFound, "this member does not serve this call yet")));
+            }
             Call::Wait(_) | Call::Cancel(_) => {
                 sink(Done::refused(Problem::new(
                     Code::NotFound,

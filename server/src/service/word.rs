@@ -1,6 +1,6 @@
 //! From the replica's answers to sentences: every message names the value, the limit and the remedy.
 
-use api::{Code, Cooldown, Counted, End, Free, Grant, Held, Lease, Page, Pin, Problem, Released, Reply};
+use api::{Code, Cooldown, Counted, End, Free, Grant, Held, Lease, Page, Pinned, Problem, Released, Reply};
 use lease::{Full, Granted, Key, LeaseView, Outcome, Refusal, Ttl, Why};
 use replica::{Answer, Reading, Unavailable, Waited};
 
@@ -279,8 +279,8 @@ fn lease_of(view: LeaseView, at: Reading) -> Lease {
     }
 }
 
-fn pin_of((entity, why): (lease::Entity, lease::Reason)) -> Pin {
-    Pin { entity: entity.as_str().to_owned(), why: why.as_str().to_owned() }
+fn pin_of((entity, why): (lease::Entity, lease::Reason)) -> Pinned {
+    Pinned { entity: entity.as_str().to_owned(), why: why.as_str().to_owned() }
 }
 
 fn end_of(end: lease::End, at: Reading) -> End {
