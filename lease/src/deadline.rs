@@ -107,6 +107,33 @@ impl Deadlines {
         }
     }
 
+    /// The first `limit` of what is due before `at`, by (deadline, token), and changes nothing.
+    pub(crate) fn before(
+        &self,
+        at: Time,
+        limit: usize,
+        due_of: impl Fn(Slot) -> Option<Due>,
+    ) -> Vec<(Due, Slot)> {
+        let mut due: Vec<(Due, Slot)> = Vec::new();
+        for (&bucket, Bucket { entries, .. }) in self.buckets.range(..=bucket_of(at)) {
+            let mut look = |slot: Slot| {
+                let good = self.mark(slot) == bucket;
+                due.extend(
+                    good.then(|| due_of(slot)).flatten().filter(|due| due.at < at).map(|due| (due, slot)),
+                );
+            };
+            match entries {
+                Entries::Closed(slots) => slots.iter().for_each(|slot| look(*slot)),
+                Entries::Opened(set) => set.iter().for_each(|(_, slot)| look(*slot)),
+            }
+        }
+        due.sort_unstable();
+        // A slot may stand twice in the bucket that is its own.
+        due.dedup();
+        due.truncate(limit);
+        due
+    }
+
     /// Turns the first bucket into an ordered set of those that are still due in it.
     fn open(&mut self, at: u64, due_of: &impl Fn(Slot) -> Option<Due>) {
         let slots = self.good_slots(at);

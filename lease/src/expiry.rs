@@ -17,7 +17,7 @@
 use crate::record::{Due, Slot};
 use crate::table::Step;
 use crate::tokens::Trace;
-use crate::{Heir, Table, Time, What, Why};
+use crate::{Heir, Key, Table, Time, Ttl, What, Why};
 
 impl Table {
     /// Ends at most `limit` of what is over.
@@ -33,6 +33,23 @@ impl Table {
     /// cooldown, an unclaimable key. It may move entries of the index, which no outcome shows.
     pub fn next_deadline(&mut self) -> Option<Time> {
         self.first_due().map(|(due, _)| due.at)
+    }
+
+    /// What a batch of stamp `now` would sweep with a limit of `limit`, if it were applied next, in the order of the sweep: of
+    /// each its key, where the sweep leaves that free, for whoever adds a succession behind it.
+    pub fn sweep_ahead(&self, now: Time, limit: u32) -> Vec<Option<Key>> {
+        let due = self.deadlines.before(now, limit as usize, |slot| self.slab.get(slot)?.due());
+        let freed = |slot: Slot| {
+            let lease = self.lease(slot);
+            let cools = self.spaces.get(lease.space).settings.cooldown > Ttl::ZERO;
+            let goes_on = match (&lease.grant, lease.revoked()) {
+                (Some(_), Some(revoked)) => revoked.heir.is_some(),
+                (Some(_), None) => lease.confirmed && cools,
+                (None, _) => false,
+            };
+            (!goes_on).then(|| self.key(slot))
+        };
+        due.into_iter().map(|(_, slot)| freed(slot)).collect()
     }
 
     fn first_due(&mut self) -> Option<(Due, Slot)> {

@@ -41,6 +41,10 @@ pub const FRAME_OPERATIONS_MAX: usize = 10_000;
 pub const FRAME_DEPTH_MAX: usize = 16;
 /// Waits outstanding on one session.
 pub const SESSION_WAITS_MAX: usize = 10_000;
+/// Acquires outstanding at one member.
+pub const ACQUIRES_MAX: usize = 1_000_000;
+/// Watches on one session.
+pub const SESSION_WATCHES_MAX: usize = 1_000;
 /// Calls in flight on one session, waits not counted.
 pub const SESSION_CALLS_MAX: usize = 10_000;
 /// Steps in flight on one session, over all its bulk calls: a few whole frames, so that the next one is under way while one is

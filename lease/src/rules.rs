@@ -36,6 +36,12 @@ impl Table {
         self.judge(now, lease.as_deref(), command).err()
     }
 
+    /// Whether a claim on `key` by anyone could be granted if it were applied at `now`: neither held nor cooling down then.
+    pub fn is_open(&self, now: Time, key: &Key) -> bool {
+        let lease = self.spaces.slot(key).and_then(|slot| self.settled(slot, now.max(self.now)));
+        lease.is_none_or(|lease| lease.is_free())
+    }
+
     /// The lease as it will be once a command has touched it.
     fn settled(&self, slot: Slot, now: Time) -> Option<Cow<'_, Lease>> {
         let lease = self.slab.get(slot)?;

@@ -199,10 +199,15 @@ fn step(table: &mut Table, term: u64, batch: &Batch, expected: &Applied) {
         }
         _ => None,
     };
+    let ahead = table.sweep_ahead(table.now().max(batch.stamp), batch.sweep);
     let mut written = Vec::new();
     batch.encode(&mut written);
     let applied = table.apply(term, &Batch::decode(&written).unwrap());
     assert_eq!(&applied, expected);
+    if batch.requests.is_empty() && batch.term == term {
+        let ahead: Vec<Key> = ahead.into_iter().flatten().collect();
+        assert_eq!(ahead, applied.freed, "a sweep looked at ahead, and then applied");
+    }
     if let Some(asked) = asked {
         let refused = match &applied.outcomes[0] {
             Outcome::Refused(refusal) => Some(refusal.clone()),

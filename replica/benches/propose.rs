@@ -13,7 +13,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use lease::{Claim, Command, Holder, Instance, Key, Name, Namespace, Outcome, Seq, Token, Ttl};
 use openraft_rt_tokio::TokioRuntime;
 use replica::log::{Folder, UnprovableTail};
-use replica::{Alone, Answer, Clock, Handle, Mono, Options, Parts, Proposal, World};
+use replica::{Alone, Answer, Clock, Handle, HeirMust, Mono, Options, Parts, Proposal, Window, World};
 use tokio::runtime;
 use tokio::sync::oneshot;
 
@@ -59,6 +59,7 @@ impl Node {
             begun: false,
             unprovable_tail: UnprovableTail::Refuse,
             segment_bytes: None,
+            window: Window::default(),
             snapshot_log_bytes: 256 * 1024 * 1024,
         };
         let (stop, stopped) = oneshot::channel();
@@ -92,7 +93,13 @@ fn current_thread() -> runtime::Runtime {
 async fn ask(handle: &Handle, command: Command) -> Answer {
     let (sender, receiver) = oneshot::channel();
     let reply = Box::new(move |answer| drop(sender.send(answer)));
-    handle.propose(Proposal { command, named: None, deadline: Ttl::from_millis(10_000), reply });
+    handle.propose(Proposal {
+        command,
+        named: None,
+        heir: HeirMust::Wait,
+        deadline: Ttl::from_millis(10_000),
+        reply,
+    });
     receiver.await.expect("an answer")
 }
 
@@ -185,7 +192,13 @@ async fn bulk(handle: &Handle, tokens: &[Token]) {
                     sender.lock().expect("not poisoned").take().expect("the last answer comes once").send(());
             }
         });
-        Proposal { command: extend(token), named: None, deadline: Ttl::from_millis(10_000), reply }
+        Proposal {
+            command: extend(token),
+            named: None,
+            heir: HeirMust::Wait,
+            deadline: Ttl::from_millis(10_000),
+            reply,
+        }
     }));
     receiver.await.expect("every answer");
 }

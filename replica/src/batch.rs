@@ -9,13 +9,16 @@
 
 use std::collections::VecDeque;
 
-use lease::{BATCH_BYTES_SEAL, BATCH_COMMANDS_MAX, Batch, Command, Request, SWEEP_MAX, Time};
+use lease::{BATCH_BYTES_SEAL, BATCH_COMMANDS_MAX, Batch, Command, Key, Request, Succeed, Time};
 
 use crate::clock::Mono;
-use crate::handle::{Answer, Named, ReplyFn};
+use crate::handle::{Answer, HeirMust, Named, ReplyFn};
 
 /// Commands that may wait for a batch on one member.
 pub const QUEUE_MAX: usize = 65_536;
+
+/// Reads that may wait on one member. Each may hold a page of leases by the time that it is answered.
+pub(crate) const READS_MAX: usize = 1_024;
 
 const _: () =
     assert!(QUEUE_MAX >= lease::FRAME_OPERATIONS_MAX, "one bulk frame must fit into an empty queue");
@@ -24,9 +27,20 @@ const _: () =
 pub(crate) struct Pending {
     pub(crate) request: Request,
     pub(crate) named: Option<Named>,
+    pub(crate) heir: HeirMust,
     /// When the caller stops waiting.
     pub(crate) due: Mono,
-    pub(crate) reply: ReplyFn<Answer>,
+    pub(crate) asker: Asker,
+}
+
+/// Who is to be answered.
+pub(crate) enum Asker {
+    /// Whoever proposed the command.
+    Caller(ReplyFn<Answer>),
+    /// The acquire of this number, which made a claim of it.
+    Acquire(u64),
+    /// The line of this key, of which the leader made a succession.
+    Line(Key),
 }
 
 /// What waits for its batch.
@@ -72,17 +86,29 @@ impl Batcher {
         }
     }
 
-    /// Seals the next batch; it may be empty, which is a tick. `stamp` was read after the last command joined.
-    pub(crate) fn seal(&mut self, term: u64, stamp: Time) -> Sealed {
-        let mut pending = Vec::new();
-        let mut bytes = 0;
-        while pending.len() < BATCH_COMMANDS_MAX && bytes < BATCH_BYTES_SEAL {
+    /// Seals the next batch; it may be empty, which is a tick. `stamp` was read after the last command joined. `turns` are
+    /// first in it, and behind each command whatever `behind` makes of it: the succession to a lease that it frees.
+    pub(crate) fn seal(
+        &mut self,
+        term: u64,
+        stamp: Time,
+        sweep: u32,
+        turns: Vec<Succeed>,
+        mut behind: impl FnMut(&Command) -> Option<Succeed>,
+    ) -> Sealed {
+        let mut pending: Vec<Pending> = turns.into_iter().map(succession).collect();
+        let mut bytes: usize = pending.iter().map(size_of).sum();
+        // A command and the succession behind it go in one entry, so one place is left for that.
+        while pending.len() + 1 < BATCH_COMMANDS_MAX && bytes < BATCH_BYTES_SEAL {
             let Some(next) = self.classes.iter_mut().find_map(VecDeque::pop_front) else { break };
-            bytes += size_of_command(&next.request.command);
-            pending.push(next);
+            let succeed = behind(&next.request.command).map(succession);
+            for pend in [Some(next), succeed].into_iter().flatten() {
+                bytes += size_of(&pend);
+                pending.push(pend);
+            }
         }
         let requests = pending.iter().map(|pending| pending.request.clone()).collect();
-        Sealed { batch: Batch { term, stamp, sweep: SWEEP_MAX, requests }, pending }
+        Sealed { batch: Batch { term, stamp, sweep, requests }, pending }
     }
 
     /// Takes out whoever stopped waiting before `now`.
@@ -102,6 +128,17 @@ impl Batcher {
     pub(crate) fn drain(&mut self) -> Vec<Pending> {
         self.classes.iter_mut().flat_map(std::mem::take).collect()
     }
+}
+
+/// The leader's own command: it comes of no caller, who could stop waiting for it.
+fn succession(succeed: Succeed) -> Pending {
+    let asker = Asker::Line(succeed.key.clone());
+    let request = Request { not_after: None, command: Command::Succeed(succeed) };
+    Pending { request, named: None, heir: HeirMust::Wait, due: Mono(u64::MAX), asker }
+}
+
+fn size_of(pending: &Pending) -> usize {
+    size_of_command(&pending.request.command)
 }
 
 const EXTEND: usize = 0;
@@ -136,13 +173,13 @@ fn size_of_command(command: &Command) -> usize {
     FIXED + strings
 }
 
-fn size_of_key(key: &lease::Key) -> usize {
+fn size_of_key(key: &Key) -> usize {
     key.namespace.as_str().len() + key.name.as_str().len()
 }
 
 #[cfg(test)]
 mod tests {
-    use lease::{Claim, Holder, Instance, Key, Name, Namespace, Seq, Token, Ttl};
+    use lease::{Claim, Heir, Holder, Instance, Name, Namespace, SWEEP_MAX, Seq, Token, Ttl};
 
     use super::*;
 
@@ -150,8 +187,9 @@ mod tests {
         Pending {
             request: Request { not_after: None, command },
             named: None,
+            heir: HeirMust::Wait,
             due: Mono(due),
-            reply: Box::new(|_| {}),
+            asker: Asker::Caller(Box::new(|_| {})),
         }
     }
 
@@ -182,6 +220,10 @@ mod tests {
         assert!(batcher.push(pending(command, 100)).is_none());
     }
 
+    fn seal(batcher: &mut Batcher, term: u64, stamp: u64) -> Sealed {
+        batcher.seal(term, Time::from_nanos(stamp), SWEEP_MAX, Vec::new(), |_| None)
+    }
+
     fn commands(sealed: &Sealed) -> Vec<Command> {
         sealed.batch.requests.iter().map(|request| request.command.clone()).collect()
     }
@@ -192,7 +234,7 @@ mod tests {
         for command in [claim("a"), release(1), extend(2), claim("b"), extend(3)] {
             push(&mut batcher, command);
         }
-        let sealed = batcher.seal(7, Time::from_nanos(9));
+        let sealed = seal(&mut batcher, 7, 9);
         assert_eq!(commands(&sealed), [extend(2), extend(3), release(1), claim("a"), claim("b")]);
         assert_eq!((sealed.batch.term, sealed.batch.stamp), (7, Time::from_nanos(9)));
         assert_eq!(sealed.pending.len(), 5);
@@ -205,8 +247,8 @@ mod tests {
         for token in 0..2_000 {
             push(&mut batcher, extend(token));
         }
-        assert_eq!(batcher.seal(1, Time::ZERO).batch.requests.len(), BATCH_COMMANDS_MAX);
-        assert_eq!(batcher.len(), 2_000 - BATCH_COMMANDS_MAX);
+        assert_eq!(seal(&mut batcher, 1, 0).batch.requests.len(), BATCH_COMMANDS_MAX - 1);
+        assert_eq!(batcher.len(), 2_001 - BATCH_COMMANDS_MAX);
     }
 
     #[test]
@@ -215,7 +257,7 @@ mod tests {
         for _ in 0..1_000 {
             push(&mut batcher, claim(&"x".repeat(200)));
         }
-        let sealed = batcher.seal(1, Time::ZERO);
+        let sealed = seal(&mut batcher, 1, 0);
         let size: usize = sealed.batch.requests.iter().map(|request| size_of_command(&request.command)).sum();
         assert!((BATCH_BYTES_SEAL..BATCH_BYTES_SEAL + 300).contains(&size), "{size} bytes");
     }
@@ -235,10 +277,30 @@ mod tests {
         let mut batcher = Batcher::default();
         push(&mut batcher, extend(1));
         push(&mut batcher, extend(2));
-        let sealed = batcher.seal(1, Time::ZERO);
+        let sealed = seal(&mut batcher, 1, 0);
         push(&mut batcher, extend(3));
         batcher.put_back(sealed.pending);
-        assert_eq!(commands(&batcher.seal(2, Time::ZERO)), [extend(1), extend(2), extend(3)]);
+        assert_eq!(commands(&seal(&mut batcher, 2, 0)), [extend(1), extend(2), extend(3)]);
+    }
+
+    #[test]
+    fn a_succession_goes_right_behind_the_command_that_frees_its_lease() {
+        let mut batcher = Batcher::default();
+        for command in [claim("b"), release(1), release(2)] {
+            push(&mut batcher, command);
+        }
+        let to = || Heir {
+            holder: Holder::parse("w").unwrap_or_else(|error| panic!("{error}")),
+            instance: Instance(1),
+            ttl: Ttl::from_millis(1_000),
+            confirm: Ttl::from_millis(500),
+        };
+        let Command::Claim(Claim { key, .. }) = claim("a") else { panic!("a claim is a claim") };
+        let succeed = Succeed { key, to: to() };
+        let behind = |command: &Command| (*command == release(1)).then(|| succeed.clone());
+        let sealed = batcher.seal(1, Time::ZERO, SWEEP_MAX, vec![succeed.clone()], behind);
+        let succeeds = || Command::Succeed(succeed.clone());
+        assert_eq!(commands(&sealed), [succeeds(), release(1), succeeds(), release(2), claim("b")]);
     }
 
     #[test]
@@ -248,6 +310,6 @@ mod tests {
             assert!(batcher.push(pending(extend(token), due)).is_none());
         }
         assert_eq!(batcher.take_overdue(Mono(20)).len(), 2);
-        assert_eq!(commands(&batcher.seal(1, Time::ZERO)), [extend(2), extend(4)]);
+        assert_eq!(commands(&seal(&mut batcher, 1, 0)), [extend(2), extend(4)]);
     }
 }

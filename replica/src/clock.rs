@@ -72,6 +72,11 @@ impl LeaseClock {
         self.term
     }
 
+    /// When the grace is over.
+    pub fn grace_ends(&self) -> Mono {
+        self.mono0.after(self.grace)
+    }
+
     /// How much time this clock has left out since it was anchored.
     pub fn skipped(&self) -> Ttl {
         self.skipped

@@ -11,8 +11,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use lease::{Command, Instance, Key, Outcome, Revision, Table, Time, Ttl};
+use lease::{Claim, Command, Instance, Key, Outcome, Revision, Table, Time, Ttl};
 
+use crate::events::{Pulled, Unwatchable, Wake, Watched};
 use crate::shared::Shared;
 
 /// A way to ask one replica. Cheap to clone; any thread may use it.
@@ -33,11 +34,24 @@ pub struct Proposal {
     pub command: Command,
     /// What the door was told of the grant that `command` names by its token alone.
     pub named: Option<Named>,
+    /// Whether a transfer may go to one who does not wait; of a revoke's heir it always may.
+    pub heir: HeirMust,
     /// How long the caller waits: the answer comes within it. Has no effect once the lease clock passes its reading on
     /// arrival + this deadline + 500 ms.
     pub deadline: Ttl,
     /// Where the answer goes.
     pub reply: ReplyFn<Answer>,
+}
+
+/// What is asked of the one that a transfer goes to. The leader finds its instance in the line, and the ttl that it asked for
+/// where the command's is zero; what the command itself says of the instance and the confirmation does not count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HeirMust {
+    /// It waits in line for the lease.
+    #[default]
+    Wait,
+    /// It may also make a claim later: the grant is there for the first one.
+    Claim,
 }
 
 /// The lease and instance that the caller says a token belongs to. The leader checks it before it proposes.
@@ -61,6 +75,21 @@ pub enum Answer {
     },
     /// The token belongs to another lease or instance than the caller named.
     NotYours {
+        /// The state that said so.
+        at: Reading,
+    },
+    /// The lease is free, and others wait in line for it.
+    Queued {
+        /// The state that said so.
+        at: Reading,
+    },
+    /// A transfer to one who does not wait for the lease.
+    NotWaiting {
+        /// The state that said so.
+        at: Reading,
+    },
+    /// A newer acquire of the same holder and instance waits in this one's place.
+    Replaced {
         /// The state that said so.
         at: Reading,
     },
@@ -95,6 +124,8 @@ pub enum Unavailable {
     Stopping,
     /// The member's disk is full.
     DiskFull,
+    /// The member's disk has not synced for 3 s.
+    DiskStalled,
 }
 
 impl fmt::Display for Unavailable {
@@ -105,6 +136,7 @@ impl fmt::Display for Unavailable {
             Unavailable::Behind => f.write_str("no news of a leader for 3 s"),
             Unavailable::Stopping => f.write_str("stopping"),
             Unavailable::DiskFull => f.write_str("the disk is full"),
+            Unavailable::DiskStalled => f.write_str("the disk has not synced for 3 s"),
         }
     }
 }
@@ -130,6 +162,17 @@ pub enum Waited {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct WaitId(pub(crate) u64);
 
+/// Where an acquire was when it was given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GivenUp {
+    /// In line: its holder has been granted nothing that it could believe in.
+    InLine,
+    /// Its claim may be on its way: what it came to is not known.
+    Asking,
+    /// It had been answered, or is being answered.
+    Answered,
+}
+
 /// How a member is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Status {
@@ -149,6 +192,10 @@ pub struct Status {
     pub held: u64,
     /// Waits registered here.
     pub waits: u64,
+    /// Watches that have begun.
+    pub watches: u64,
+    /// Acquires that are not answered.
+    pub acquires: u64,
     /// Commands that are not yet in a batch.
     pub queued: u64,
     /// How much lease time was not counted, because of stalls.
@@ -190,6 +237,49 @@ impl Handle {
     /// Gives a wait up. False where it has been answered, or is being answered.
     pub fn cancel(&self, wait: WaitId) -> bool {
         self.shared.cancel(wait)
+    }
+
+    /// Claims a lease, or waits in line for it: `reply` is called once the claim is granted, or a grant has come by waiting,
+    /// or neither can be. There is no deadline: whoever stops waiting gives it up, or leaves.
+    pub fn acquire(&self, claim: Claim, reply: ReplyFn<Answer>) -> WaitId {
+        self.shared.acquire(claim, reply)
+    }
+
+    /// Gives an acquire up, and its place in line.
+    pub fn give_up(&self, acquire: WaitId) -> GivenUp {
+        self.shared.give_up(acquire)
+    }
+
+    /// The connection that asked for an acquire is gone: its place is kept for [`crate::PLACE_KEPT`], so that the same holder
+    /// and instance may ask again from there.
+    pub fn leave(&self, acquire: WaitId) {
+        self.shared.leave(acquire);
+    }
+
+    /// Watches leases: every event after `after`, or from now on. `reply` is given the revision that the watch begins behind;
+    /// from then on `wake` is called when there is something to [`Handle::pull`] after a pull that said there is no more. The
+    /// answer comes within [`lease::DEADLINE_DEFAULT`]; to pull before it is no harm.
+    pub fn watch(
+        &self,
+        watched: Watched,
+        after: Option<Revision>,
+        wake: Wake,
+        reply: ReplyFn<Result<Revision, Unwatchable>>,
+    ) -> WaitId {
+        self.shared.watch(watched, after, wake, reply)
+    }
+
+    /// The next events of a watch, at most `limit`.
+    ///
+    /// # Errors
+    /// It cannot go on, and has ended.
+    pub fn pull(&self, watch: WaitId, limit: usize) -> Result<Pulled, Unwatchable> {
+        self.shared.state().events.pull(watch.0, limit)
+    }
+
+    /// Ends a watch.
+    pub fn unwatch(&self, watch: WaitId) {
+        self.shared.unwatch(watch);
     }
 
     /// How this member is.

@@ -16,8 +16,10 @@
 mod batch;
 pub mod clock;
 mod driver;
+mod events;
 mod handle;
 pub mod log;
+mod queue;
 mod raft;
 mod shared;
 mod snapshot;
@@ -25,7 +27,9 @@ mod waits;
 
 pub use batch::QUEUE_MAX;
 pub use clock::{Clock, Mono};
+pub use events::{Pulled, Unwatchable, Wake, Watched, Window, key_of};
 pub use handle::*;
+pub use queue::PLACE_KEPT;
 pub use raft::{Alone, Data, Network, Peer, Types};
 pub use snapshot::{SnapshotError, SnapshotFile};
 
@@ -65,6 +69,8 @@ pub struct Options {
     pub unprovable_tail: UnprovableTail,
     /// Bytes of the log's segments; none for the default.
     pub segment_bytes: Option<u64>,
+    /// Which events are kept for watches.
+    pub window: Window,
     /// Bytes of log after which a snapshot is made, and what it covers may go.
     pub snapshot_log_bytes: u64,
 }
@@ -179,13 +185,15 @@ pub async fn start<W: World>(options: Options, parts: Parts<W>) -> Result<Member
     let written = Arc::new(AtomicU64::new(0));
     let store = Store::new(log.clone(), recovered, Arc::clone(&written))?;
 
-    let shared = Arc::new(Shared::new(parts.clock, lease::Table::new(0)));
+    let shared = Arc::new(Shared::new(parts.clock, lease::Table::new(0), options.window));
     shared.publish(|status| status.member = options.member);
     if let Some((meta, table)) = newest {
         let mut state = shared.state();
         state.table = table;
         state.applied = meta.last_log_id;
         state.membership = meta.last_membership;
+        let revision = state.table.revision();
+        state.events.restart(revision);
     }
     let machine = Machine { shared: Arc::clone(&shared), snapshots, world: PhantomData };
     let raft = Raft::<W>::start(options.cluster, options.member, parts.network, store, machine).await?;

@@ -8,13 +8,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Context;
 
 use futures_util::task::AtomicWaker;
-use lease::{Key, Revision, Table, Ttl};
+use lease::{Applied, Claim, Key, Revision, Table, Ttl, What};
 
-use crate::batch::QUEUE_MAX;
+use crate::batch::{QUEUE_MAX, READS_MAX};
 use crate::clock::{Clock, Mono};
-use crate::handle::{Answer, Proposal, Read, Reading, ReplyFn, Status, Unavailable, WaitId, Waited};
+use crate::events::{Events, Unwatchable, Wake, Watched, Window};
+use crate::handle::{Answer, GivenUp, Proposal, Read, Reading, ReplyFn, Status, Unavailable, WaitId, Waited};
+use crate::queue::{self, Queue};
 use crate::raft::{LogId, Membership};
-use crate::waits::{Waits, tell_free};
+use crate::waits::{self, Waits, tell_free};
 
 pub(crate) struct Shared {
     pub(crate) clock: Arc<dyn Clock>,
@@ -26,6 +28,8 @@ pub(crate) struct Shared {
     next_wait: AtomicU64,
     /// What the driver has taken and not yet put into its bounded queue.
     backlog: AtomicUsize,
+    /// Reads that the driver has taken and not yet made.
+    reads: AtomicUsize,
     /// The consensus engine is gone.
     engine_ended: AtomicBool,
     /// A snapshot waits for room on the disk.
@@ -38,7 +42,19 @@ pub(crate) struct Inbox {
     pub(crate) proposals: Vec<(Proposal, Mono)>,
     pub(crate) reads: Vec<(Read, Mono)>,
     pub(crate) waits: Vec<u64>,
+    pub(crate) acquires: Vec<u64>,
+    pub(crate) watches: Vec<Watching>,
     pub(crate) stage: Stage,
+}
+
+/// A watch that has not begun.
+pub(crate) struct Watching {
+    pub(crate) id: u64,
+    pub(crate) watched: Watched,
+    pub(crate) after: Option<Revision>,
+    pub(crate) wake: Wake,
+    pub(crate) due: Mono,
+    pub(crate) reply: ReplyFn<Result<Revision, Unwatchable>>,
 }
 
 /// How far the replica is in its life.
@@ -57,20 +73,57 @@ pub(crate) enum Stage {
 pub(crate) struct State {
     pub(crate) table: Table,
     pub(crate) waits: Waits,
+    pub(crate) queue: Queue,
+    pub(crate) events: Events,
     pub(crate) applied: Option<LogId>,
     pub(crate) membership: Membership,
 }
 
+/// Whom an applied batch has news for, to be told once the lock is released.
+pub(crate) struct Told {
+    free: waits::Due,
+    granted: Vec<queue::Due>,
+    watches: Vec<Wake>,
+}
+
+impl Told {
+    pub(crate) fn tell(self, reading: Reading) {
+        self.granted.into_iter().for_each(|(reply, answer)| reply(answer));
+        tell_free(self.free, reading);
+        self.watches.iter().for_each(|wake| wake());
+    }
+}
+
 impl State {
+    /// Takes in what a batch did.
+    pub(crate) fn take_in(&mut self, applied: &Applied, at: Reading, now: Mono) -> Told {
+        let State { table, waits, queue, events, .. } = self;
+        let free = waits.batch_applied(&applied.freed, at.revision, |key| table.is_free(key));
+        queue.freed(&applied.freed);
+        let grants = applied.events.iter().filter_map(|event| match &event.what {
+            What::Granted { key, token, .. } => Some((key, *token)),
+            _ => None,
+        });
+        let granted = grants.filter_map(|(key, token)| queue.granted(key, token, table, at)).collect();
+        let watches = events.take_in(&applied.events, now);
+        Told { free, granted, watches }
+    }
+
     pub(crate) fn reading(&self) -> Reading {
         Reading { revision: self.table.revision(), now: self.table.now() }
     }
 }
 
 impl Shared {
-    pub(crate) fn new(clock: Arc<dyn Clock>, table: Table) -> Shared {
-        let state =
-            State { table, waits: Waits::default(), applied: None, membership: Membership::default() };
+    pub(crate) fn new(clock: Arc<dyn Clock>, table: Table, window: Window) -> Shared {
+        let state = State {
+            table,
+            waits: Waits::default(),
+            queue: Queue::default(),
+            events: Events::new(window),
+            applied: None,
+            membership: Membership::default(),
+        };
         Shared {
             clock,
             driver: AtomicWaker::new(),
@@ -80,6 +133,7 @@ impl Shared {
             status: Mutex::new(Status::default()),
             next_wait: AtomicU64::new(1),
             backlog: AtomicUsize::new(0),
+            reads: AtomicUsize::new(0),
             engine_ended: AtomicBool::new(false),
             snapshot_waits: AtomicBool::new(false),
         }
@@ -99,8 +153,9 @@ impl Shared {
         }
     }
 
-    pub(crate) fn set_backlog(&self, commands: usize) {
+    pub(crate) fn set_backlog(&self, commands: usize, reads: usize) {
         self.backlog.store(commands, Ordering::Relaxed);
+        self.reads.store(reads, Ordering::Relaxed);
     }
 
     pub(crate) fn engine_has_ended(&self) -> bool {
@@ -151,7 +206,7 @@ impl Shared {
         for proposal in proposals {
             // As in the batcher: extends find room where nothing else does.
             let room = if is_extend(&proposal) { 2 * QUEUE_MAX } else { QUEUE_MAX };
-            match inbox.proposals.len() + inbox.reads.len() + backlog < room {
+            match inbox.proposals.len() + backlog < room {
                 true => {
                     let due = now.after(proposal.deadline);
                     inbox.proposals.push((proposal, due));
@@ -167,8 +222,7 @@ impl Shared {
     pub(crate) fn read(&self, read: Read) {
         let due = self.clock.now().after(read.deadline);
         let mut inbox = self.inbox();
-        let full =
-            inbox.proposals.len() + inbox.reads.len() + self.backlog.load(Ordering::Relaxed) >= QUEUE_MAX;
+        let full = inbox.reads.len() + self.reads.load(Ordering::Relaxed) >= READS_MAX;
         let refusal = match (inbox.stage, full) {
             (Stage::Running, false) => None,
             (Stage::Running, true) => Some(Unavailable::Overloaded { retry_after: RETRY_AFTER }),
@@ -222,6 +276,63 @@ impl Shared {
         self.state().waits.cancel(wait.0)
     }
 
+    pub(crate) fn acquire(&self, claim: Claim, reply: ReplyFn<Answer>) -> WaitId {
+        let id = self.next_wait.fetch_add(1, Ordering::Relaxed);
+        let mut inbox = self.inbox();
+        if inbox.stage != Stage::Running {
+            drop(inbox);
+            reply(Answer::Unavailable(Unavailable::Stopping));
+            return WaitId(id);
+        }
+        let mut state = self.state();
+        if state.queue.len() >= lease::ACQUIRES_MAX {
+            drop((state, inbox));
+            reply(Answer::Unavailable(Unavailable::Overloaded { retry_after: RETRY_AFTER }));
+            return WaitId(id);
+        }
+        state.queue.ask(id, claim, reply);
+        drop(state);
+        inbox.acquires.push(id);
+        drop(inbox);
+        self.poke();
+        WaitId(id)
+    }
+
+    pub(crate) fn give_up(&self, acquire: WaitId) -> GivenUp {
+        self.state().queue.give_up(acquire.0)
+    }
+
+    pub(crate) fn watch(
+        &self,
+        watched: Watched,
+        after: Option<Revision>,
+        wake: Wake,
+        reply: ReplyFn<Result<Revision, Unwatchable>>,
+    ) -> WaitId {
+        let id = self.next_wait.fetch_add(1, Ordering::Relaxed);
+        let due = self.clock.now().after(lease::DEADLINE_DEFAULT);
+        let mut inbox = self.inbox();
+        if inbox.stage != Stage::Running {
+            drop(inbox);
+            reply(Err(Unwatchable::Unavailable(Unavailable::Stopping)));
+            return WaitId(id);
+        }
+        self.state().events.ask(id);
+        inbox.watches.push(Watching { id, watched, after, wake, due, reply });
+        drop(inbox);
+        self.poke();
+        WaitId(id)
+    }
+
+    pub(crate) fn unwatch(&self, watch: WaitId) {
+        self.state().events.unwatch(watch.0);
+    }
+
+    pub(crate) fn leave(&self, acquire: WaitId) {
+        let now = self.clock.now();
+        self.state().queue.leave(acquire.0, now);
+    }
+
     pub(crate) fn status(&self) -> Status {
         let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let state = self.state();
@@ -229,6 +340,8 @@ impl Shared {
         status.applied = state.applied.map_or(0, |id| id.index);
         status.held = state.table.count(&lease::Filter::default());
         status.waits = state.waits.len() as u64;
+        status.watches = state.events.watches() as u64;
+        status.acquires = state.queue.len() as u64;
         status
     }
 

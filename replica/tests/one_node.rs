@@ -199,6 +199,7 @@ async fn a_flood_is_refused_at_once_and_leaves_room_for_extends() {
         handle.propose(Proposal {
             command,
             named: None,
+            heir: replica::HeirMust::Wait,
             deadline: lease::Ttl::from_millis(5_000),
             reply: Box::new(move |answer| {
                 if matches!(answer, Answer::Unavailable(Unavailable::Overloaded { .. })) {

@@ -6,18 +6,22 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
-use lease::{Command, Outcome, Refusal, Time, Token};
+use lease::{Command, Instance, Outcome, Refusal, Time, Token, Ttl};
 
 use super::{Driver, TRY_AGAIN};
 use crate::World;
-use crate::batch::Pending;
+use crate::batch::{Asker, Pending};
 use crate::clock::{CLAMP, Mono};
-use crate::handle::{Answer, Read, Unavailable, Waited};
-use crate::shared::{RETRY_AFTER, State};
+use crate::handle::{Answer, HeirMust, Read, Unavailable, Waited};
+use crate::queue::{comes_again, confirm};
+use crate::shared::{RETRY_AFTER, State, Watching};
 
 /// A round of ReadIndex under way, and who waits for it.
 pub(super) struct Barrier {
+    /// The newest batch that was sealed before it: what that may do yet must be seen by whoever waits.
+    pub(super) sealed: u64,
     pub(super) passed: Pin<Box<dyn Future<Output = bool> + Send>>,
     pub(super) done: Option<bool>,
     pub(super) behind: Vec<Behind>,
@@ -28,6 +32,7 @@ pub(super) enum Behind {
     Read(Read, Mono),
     Refusal(Pending),
     Wait(u64),
+    Watch(Watching),
 }
 
 impl<W: World> Driver<W> {
@@ -40,29 +45,30 @@ impl<W: World> Driver<W> {
         if self.log.no_room().is_some_and(|no_room| no_room.waiting) {
             return self.refuse_new(Unavailable::DiskFull);
         }
-        let mut answers = Vec::new();
+        let in_grace = now < clock.grace_ends();
+        let (mut answers, mut joining) = (Vec::new(), Vec::new());
         let state = self.shared.state();
-        let lease_now = clock.read(state.table.now(), now);
+        let (at, lease_now) = (state.reading(), clock.read(state.table.now(), now));
         for mut pending in std::mem::take(&mut self.unchecked) {
             pending.request.not_after = Some(lease_now.after(CLAMP).after(pending.due.since(now)));
-            match check(&state, lease_now, &pending) {
+            match check(&state, lease_now, in_grace, &mut pending) {
                 Check::Passes => answers.extend(self.batcher.push(pending).map(overloaded)),
-                Check::NotYours => {
-                    let at = state.reading();
-                    answers.push((pending.reply, Answer::NotYours { at }));
+                Check::NotYours => answers.push((pending.asker, Answer::NotYours { at })),
+                Check::Joins(id) => joining.push(id),
+                Check::Refused(_) | Check::Queued | Check::NotWaiting => {
+                    self.behind_barrier.push(Behind::Refusal(pending));
                 }
-                Check::Refused(_) => self.behind_barrier.push(Behind::Refusal(pending)),
             }
         }
         drop(state);
-        answers.into_iter().for_each(|(reply, answer)| reply(answer));
+        joining.into_iter().for_each(|id| self.join(id));
+        answers.into_iter().for_each(|(asker, answer)| self.answer(asker, answer));
     }
 
     /// What has just come is surely not done.
     fn refuse_new(&mut self, why: Unavailable) {
-        std::mem::take(&mut self.unchecked)
-            .into_iter()
-            .for_each(|pending| (pending.reply)(Answer::Unavailable(why)));
+        let new = std::mem::take(&mut self.unchecked);
+        self.answer_all(new, &Answer::Unavailable(why));
     }
 
     pub(super) fn start_barrier(&mut self, now: Mono) {
@@ -75,13 +81,17 @@ impl<W: World> Driver<W> {
         }
         let passed = Box::pin(self.raft.clone().read_barrier());
         let behind = std::mem::take(&mut self.behind_barrier);
-        self.barrier = Some(Barrier { passed, done: None, behind });
+        self.barrier = Some(Barrier { sealed: self.sealed, passed, done: None, behind });
     }
 
     pub(super) fn settle_barrier(&mut self, now: Mono) {
-        let Some(Barrier { done: Some(passed), behind, .. }) =
-            self.barrier.take_if(|barrier| barrier.done.is_some())
-        else {
+        // On one voter ReadIndex knows nothing of what is in the log and not yet synced: a read that passed it would see a lease
+        // free that a claim under way is about to take, and whoever looks once would look too early.
+        let oldest = self.in_flight.iter().map(|in_flight| in_flight.number).min();
+        let is_over = |barrier: &mut Barrier| {
+            barrier.done.is_some_and(|passed| !passed || oldest.is_none_or(|oldest| oldest > barrier.sealed))
+        };
+        let Some(Barrier { done: Some(passed), behind, .. }) = self.barrier.take_if(is_over) else {
             return;
         };
         match passed {
@@ -97,10 +107,7 @@ impl<W: World> Driver<W> {
     /// Answers who waited for a barrier that has passed.
     fn pass(&mut self, behind: Behind) {
         match behind {
-            Behind::Read(read, _) => {
-                let state = self.shared.state();
-                (read.reply)(Ok((&state.table, state.reading())));
-            }
+            Behind::Read(read, due) => self.reads.push_back((read, due)),
             Behind::Wait(id) => {
                 let mut state = self.shared.state();
                 let reading = state.reading();
@@ -108,6 +115,17 @@ impl<W: World> Driver<W> {
                 let reply = waits.admit(id, reading.revision, |key| table.is_free(key));
                 drop(state);
                 reply.into_iter().for_each(|reply| reply(Waited::Free(reading)));
+            }
+            Behind::Watch(Watching { id, watched, after, wake, reply, .. }) => {
+                let mut state = self.shared.state();
+                if !state.events.is_asked(id) {
+                    return;
+                }
+                let begun = state.events.watch(id, watched, after, Arc::clone(&wake));
+                drop(state);
+                reply(begun);
+                // There may be something to pull already.
+                wake();
             }
             Behind::Refusal(pending) => self.decide_again(pending),
         }
@@ -119,23 +137,28 @@ impl<W: World> Driver<W> {
             return self.unchecked.push(pending);
         }
         let state = self.shared.state();
+        let mut pending = pending;
         // At the table's time, and not at what the clock reads by now: a refusal must be true of a state that the log has. What
         // only the clock would refuse is proposed, and its own stamp decides.
-        let (check, at) = (check(&state, state.table.now(), &pending), state.reading());
+        let check = check(&state, state.table.now(), false, &mut pending);
+        let at = state.reading();
         drop(state);
-        let answered = match check {
-            Check::Passes => self.batcher.push(pending).map(overloaded),
-            Check::NotYours => Some((pending.reply, Answer::NotYours { at })),
-            Check::Refused(refusal) => {
-                let outcome = Outcome::Refused(refusal);
-                Some((pending.reply, Answer::Decided { outcome, at }))
+        let answer = match check {
+            Check::Passes => {
+                let full = self.batcher.push(pending).map(overloaded);
+                return full.into_iter().for_each(|(asker, answer)| self.answer(asker, answer));
             }
+            Check::Joins(id) => return self.join(id),
+            Check::NotYours => Answer::NotYours { at },
+            Check::NotWaiting => Answer::NotWaiting { at },
+            Check::Queued => Answer::Queued { at },
+            Check::Refused(refusal) => Answer::Decided { outcome: Outcome::Refused(refusal), at },
         };
-        answered.into_iter().for_each(|(reply, answer)| reply(answer));
+        self.answer(pending.asker, answer);
     }
 }
 
-/// What the applied table says of a command before it costs an entry.
+/// What the applied table and the queue say of a command before it costs an entry.
 enum Check {
     /// It would take effect.
     Passes,
@@ -143,10 +166,16 @@ enum Check {
     NotYours,
     /// It would not.
     Refused(Refusal),
+    /// It would pass by others that wait for the lease.
+    Queued,
+    /// It would hand the lease on to one who does not wait for it.
+    NotWaiting,
+    /// The acquire of that number has to wait in line.
+    Joins(u64),
 }
 
-fn check(state: &State, lease_now: Time, pending: &Pending) -> Check {
-    let command = &pending.request.command;
+fn check(state: &State, lease_now: Time, in_grace: bool, pending: &mut Pending) -> Check {
+    let command = &mut pending.request.command;
     // Of an ended grant too: another's end must not be told as one's own.
     if let (Some(named), Some(token)) = (&pending.named, token_of(command))
         && let Some((key, instance)) = state.table.owner(token)
@@ -154,10 +183,40 @@ fn check(state: &State, lease_now: Time, pending: &Pending) -> Check {
     {
         return Check::NotYours;
     }
-    match state.table.refusal(lease_now, command) {
-        Some(refusal) => Check::Refused(refusal),
-        None => Check::Passes,
+    let found = name_heir(state, command);
+    match (state.table.refusal(lease_now, command), &pending.asker) {
+        (Some(refusal), Asker::Acquire(id)) if comes_again(&refusal) => return Check::Joins(*id),
+        (Some(refusal), _) => return Check::Refused(refusal),
+        (None, _) => {}
     }
+    match (command, &pending.asker) {
+        (Command::Transfer { .. }, _) if !found && pending.heir == HeirMust::Wait => Check::NotWaiting,
+        // A claim of the holder's own grant, or of one that a cooldown admits, passes nobody by.
+        (Command::Claim(claim), asker) if state.table.is_open(lease_now, &claim.key) => match asker {
+            Asker::Acquire(id) if in_grace || state.queue.bars(claim) => Check::Joins(*id),
+            Asker::Caller(_) if state.queue.bars(claim) => Check::Queued,
+            _ => Check::Passes,
+        },
+        _ => Check::Passes,
+    }
+}
+
+/// Finds the one in line that a command hands a lease on to. False where nobody of that name waits: then its grant is there for
+/// the holder's first claim.
+fn name_heir(state: &State, command: &mut Command) -> bool {
+    let (token, heir) = match command {
+        Command::Transfer { token, to } => (*token, to),
+        Command::Revoke { token, heir: Some(heir), .. } => (*token, heir),
+        _ => return false,
+    };
+    let Some((key, grant)) = state.table.grant(token) else { return false };
+    let waiter = state.queue.waiter(&key, &heir.holder);
+    let (instance, ttl) = waiter.unwrap_or((Instance(0), grant.ttl));
+    if heir.ttl == Ttl::ZERO {
+        heir.ttl = ttl;
+    }
+    (heir.instance, heir.confirm) = (instance, confirm(heir.ttl));
+    waiter.is_some()
 }
 
 fn token_of(command: &Command) -> Option<Token> {
@@ -174,6 +233,6 @@ fn token_of(command: &Command) -> Option<Token> {
     }
 }
 
-fn overloaded(pending: Pending) -> (crate::ReplyFn<Answer>, Answer) {
-    (pending.reply, Answer::Unavailable(Unavailable::Overloaded { retry_after: RETRY_AFTER }))
+fn overloaded(pending: Pending) -> (Asker, Answer) {
+    (pending.asker, Answer::Unavailable(Unavailable::Overloaded { retry_after: RETRY_AFTER }))
 }

@@ -6,6 +6,7 @@ use super::{Behind, Driver};
 use crate::World;
 use crate::batch::Pending;
 use crate::clock::Mono;
+use crate::events::Unwatchable;
 use crate::handle::{Answer, Unavailable, Waited};
 use crate::shared::{RETRY_AFTER, Stage};
 use crate::waits::Waits;
@@ -30,7 +31,8 @@ impl<W: World> Driver<W> {
         late.extend(self.batcher.take_overdue(now));
         let barriers =
             self.barrier.iter_mut().map(|barrier| &mut barrier.behind).chain([&mut self.behind_barrier]);
-        let state = self.shared.state();
+        let mut state = self.shared.state();
+        state.queue.forget_absent(now);
         let is_over = |behind: &Behind| behind.is_overdue(now) || behind.is_given_up(&state.waits);
         let over: Vec<Behind> =
             barriers.flat_map(|list| list.extract_if(.., |behind| is_over(behind))).collect();
@@ -39,17 +41,15 @@ impl<W: World> Driver<W> {
             match behind {
                 Behind::Read(read, _) => (read.reply)(Err(no)),
                 Behind::Refusal(pending) => late.push(pending),
+                Behind::Watch(watching) => (watching.reply)(Err(Unwatchable::Unavailable(no))),
                 Behind::Wait(_) => {}
             }
         }
-        late.into_iter().for_each(|pending| (pending.reply)(Answer::Unavailable(no)));
-        for in_flight in &mut self.in_flight {
-            for slot in &mut in_flight.pending {
-                if let Some(pending) = slot.take_if(|pending| pending.due <= now) {
-                    (pending.reply)(Answer::Unknown);
-                }
-            }
-        }
+        self.answer_all(late, &Answer::Unavailable(no));
+        let in_flight = self.in_flight.iter_mut().flat_map(|in_flight| &mut in_flight.pending);
+        let unknown: Vec<Pending> =
+            in_flight.filter_map(|slot| slot.take_if(|pending| pending.due <= now)).collect();
+        self.answer_all(unknown, &Answer::Unknown);
     }
 
     pub(super) fn is_finished(&self) -> bool {
@@ -68,8 +68,12 @@ impl<W: World> Driver<W> {
         let in_flight =
             std::mem::take(&mut self.in_flight).into_iter().flat_map(|in_flight| in_flight.pending);
         let completed = std::mem::take(&mut self.completed).into_iter().flat_map(|(pending, _)| pending);
-        in_flight.chain(completed).flatten().for_each(|pending| (pending.reply)(Answer::Unknown));
-        let waits = self.shared.state().waits.drain();
+        let unknown: Vec<Pending> = in_flight.chain(completed).flatten().collect();
+        self.answer_all(unknown, &Answer::Unknown);
+        let mut state = self.shared.state();
+        let (waits, acquires) = (state.waits.drain(), state.queue.drain());
+        drop(state);
+        acquires.into_iter().for_each(|reply| reply(Answer::Unavailable(Unavailable::Stopping)));
         waits.into_iter().for_each(|reply| reply(Waited::Unavailable(Unavailable::Stopping)));
         self.clock = None;
         self.shared.publish(|status| {
@@ -87,13 +91,15 @@ impl<W: World> Driver<W> {
             match behind {
                 Behind::Read(read, _) => (read.reply)(Err(why)),
                 Behind::Refusal(pending) => refused.push(pending),
+                Behind::Watch(watching) => (watching.reply)(Err(Unwatchable::Unavailable(why))),
                 Behind::Wait(id) => {
                     let reply = self.shared.state().waits.take(id);
                     reply.into_iter().for_each(|reply| reply(Waited::Unavailable(why)));
                 }
             }
         }
-        refused.into_iter().for_each(|pending| (pending.reply)(Answer::Unavailable(why)));
+        self.reads.drain(..).for_each(|(read, _)| (read.reply)(Err(why)));
+        self.answer_all(refused, &Answer::Unavailable(why));
     }
 }
 
@@ -107,6 +113,7 @@ impl Behind {
         match self {
             Behind::Read(_, due) => *due <= now,
             Behind::Refusal(pending) => pending.due <= now,
+            Behind::Watch(watching) => watching.due <= now,
             Behind::Wait(_) => false,
         }
     }

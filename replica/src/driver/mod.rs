@@ -12,23 +12,27 @@
 //! from applied state behind a barrier that confirms that this member still leads.
 
 mod admit;
+mod answer;
 mod end;
+mod reads;
+mod seal;
 
+use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use lease::{Outcome, Refusal, Request, Time, Ttl};
+use lease::{Claim, Command, DEADLINE_DEFAULT, Outcome, Refusal, Request, Time, Ttl};
 use openraft::async_runtime::AsyncRuntime;
 
 use admit::{Barrier, Behind};
 
 use crate::World;
-use crate::batch::{Batcher, Pending, Sealed};
-use crate::clock::{LeaseClock, Mono, TICK};
-use crate::handle::{Answer, Proposal, Reading, Unavailable};
+use crate::batch::{Asker, Batcher, Pending};
+use crate::clock::{LeaseClock, Mono};
+use crate::handle::{Answer, HeirMust, Proposal, Read, Reading, Unavailable};
 use crate::log::Log;
 use crate::raft::{Leadership, Proposed, Proposing, Raft, proposed};
 use crate::shared::{Shared, Stage};
@@ -38,6 +42,8 @@ const IN_FLIGHT_MAX: usize = 2;
 /// How long after a refused append or barrier the next is tried: a new leader's first may be refused until its quorum has
 /// answered.
 const TRY_AGAIN: Ttl = Ttl::from_millis(5);
+/// A member whose oldest record has waited so long for its sync is not ready.
+const STALLED: Duration = Duration::from_millis(3_000);
 /// How long a stopping member waits for what is in flight.
 const STOP_WITHIN: Ttl = Ttl::from_millis(2_000);
 
@@ -51,10 +57,13 @@ pub(crate) struct Driver<W: World> {
     skipped_before: Ttl,
     unchecked: Vec<Pending>,
     batcher: Batcher,
+    sealed: u64,
     in_flight: Vec<InFlight<W>>,
     completed: Vec<(Vec<Option<Pending>>, Proposed)>,
     barrier: Option<Barrier>,
     behind_barrier: Vec<Behind>,
+    /// Reads whose barrier has passed.
+    reads: VecDeque<(Read, Mono)>,
     last_sealed: Mono,
     last_stamp: Time,
     append_not_before: Mono,
@@ -65,6 +74,8 @@ pub(crate) struct Driver<W: World> {
 }
 
 struct InFlight<W: World> {
+    /// Batches are numbered as they are sealed.
+    number: u64,
     outcome: Proposing<W>,
     pending: Vec<Option<Pending>>,
 }
@@ -99,10 +110,12 @@ impl<W: World> Driver<W> {
             skipped_before: Ttl::ZERO,
             unchecked: Vec::new(),
             batcher: Batcher::default(),
+            sealed: 0,
             in_flight: Vec::new(),
             completed: Vec::new(),
             barrier: None,
             behind_barrier: Vec::new(),
+            reads: VecDeque::new(),
             last_sealed: Mono(0),
             last_stamp: Time::ZERO,
             append_not_before: Mono(0),
@@ -136,6 +149,7 @@ impl<W: World> Driver<W> {
         self.start_barrier(now);
         let tick_at = self.propose_batches(now).await;
         self.settle_overdue(now);
+        self.serve_reads();
         if self.snapshots.is_due() {
             self.raft.snapshot().await;
         }
@@ -148,11 +162,18 @@ impl<W: World> Driver<W> {
         let proposals = std::mem::take(&mut inbox.proposals);
         let reads = std::mem::take(&mut inbox.reads);
         let waits = std::mem::take(&mut inbox.waits);
+        let acquires = std::mem::take(&mut inbox.acquires);
+        let watches = std::mem::take(&mut inbox.watches);
         let stage = inbox.stage;
         drop(inbox);
         self.unchecked.extend(proposals.into_iter().map(|(proposal, due)| pending(proposal, due)));
+        let state = self.shared.state();
+        let claims = acquires.into_iter().filter_map(|id| Some((id, state.queue.claim(id)?.clone())));
+        self.unchecked.extend(claims.map(|(id, claim)| acquiring(id, claim, now)));
+        drop(state);
         self.behind_barrier.extend(reads.into_iter().map(|(read, due)| Behind::Read(read, due)));
         self.behind_barrier.extend(waits.into_iter().map(Behind::Wait));
+        self.behind_barrier.extend(watches.into_iter().map(Behind::Watch));
         if stage == Stage::Stopping && self.stop_by.is_none() {
             self.stop_by = Some(now.after(STOP_WITHIN));
             self.refuse_waiting(Unavailable::Stopping);
@@ -175,6 +196,8 @@ impl<W: World> Driver<W> {
             && let Some(clock) = self.clock.take()
         {
             self.skipped_before = sum(self.skipped_before, clock.skipped());
+            let waiters = self.shared.state().queue.dissolve();
+            waiters.into_iter().for_each(|reply| reply(Answer::Unavailable(Unavailable::NoLeader)));
         }
         if leadership.leads && self.clock.is_none() {
             let state = self.shared.state();
@@ -194,14 +217,12 @@ impl<W: World> Driver<W> {
                 Proposed::Applied(done) => self.answer_outcomes(pending, done.outcomes, done.reading),
                 Proposed::NotAppended => {
                     self.append_not_before = now.after(TRY_AGAIN);
-                    self.batcher.put_back(pending.into_iter().flatten().collect());
+                    self.ask_again(pending.into_iter().flatten().collect());
                 }
-                Proposed::Unknown => {
-                    pending.into_iter().flatten().for_each(|pending| (pending.reply)(Answer::Unknown))
-                }
+                Proposed::Unknown => self.answer_all(pending.into_iter().flatten(), &Answer::Unknown),
                 Proposed::Ended => {
                     self.ended = true;
-                    pending.into_iter().flatten().for_each(|pending| (pending.reply)(Answer::Unknown));
+                    self.answer_all(pending.into_iter().flatten(), &Answer::Unknown);
                 }
             }
         }
@@ -215,82 +236,22 @@ impl<W: World> Driver<W> {
                 (None, _) => {}
                 // Rule 0: the batch was of another term and had no effect, so it may be made anew.
                 (Some(pending), Outcome::Refused(Refusal::Retry)) => again.push(pending),
-                (Some(pending), outcome) => (pending.reply)(Answer::Decided { outcome, at }),
+                (Some(pending), outcome) => self.answer(pending.asker, Answer::Decided { outcome, at }),
             }
         }
-        self.batcher.put_back(again);
-    }
-
-    /// Seals and proposes what there is to propose, ticks among it; answers when the next tick is due.
-    async fn propose_batches(&mut self, now: Mono) -> Option<Mono> {
-        while self.in_flight.len() < IN_FLIGHT_MAX && now >= self.append_not_before {
-            let tick_at = self.tick_at();
-            if self.batcher.len() == 0 && tick_at.is_none_or(|at| at > now) {
-                return tick_at;
-            }
-            let Some(sealed) = self.seal() else { return tick_at };
-            self.propose(sealed).await;
-        }
-        // A completed batch wakes the driver, which looks again.
-        None
-    }
-
-    /// The clock is read when the batch is sealed, after which nothing joins it.
-    fn seal(&mut self) -> Option<Sealed> {
-        let clock = self.clock.as_mut()?;
-        let state = self.shared.state();
-        let (applied, idle) = (state.table.now(), !state.table.needs_ticks());
-        drop(state);
-        let mono = self.shared.clock.now();
-        if idle && self.in_flight.is_empty() {
-            clock.rest(applied, mono);
-        }
-        let stamp = clock.stamp(applied, mono);
-        self.last_stamp = stamp;
-        self.last_sealed = mono;
-        Some(self.batcher.seal(clock.term(), stamp))
-    }
-
-    async fn propose(&mut self, sealed: Sealed) {
-        let Sealed { batch, pending } = sealed;
-        match self.raft.propose(Arc::new(batch)).await {
-            Some(outcome) => {
-                let pending = pending.into_iter().map(Some).collect();
-                self.in_flight.push(InFlight { outcome, pending });
-            }
-            None => {
-                self.ended = true;
-                pending.into_iter().for_each(|pending| (pending.reply)(Answer::Unknown));
-            }
-        }
-    }
-
-    /// When the next tick is due, while anything needs time to pass: as soon as the clock reads the next deadline + 1 ns, and
-    /// at least every 250 ms.
-    fn tick_at(&self) -> Option<Mono> {
-        let clock = self.clock.as_ref()?;
-        let mut state = self.shared.state();
-        if !state.table.needs_ticks() {
-            return None;
-        }
-        let at_least = self.last_sealed.after(TICK);
-        // A batch in flight may have swept already what the applied table still shows as due.
-        let next = state
-            .table
-            .next_deadline()
-            .filter(|deadline| self.in_flight.is_empty() || self.last_stamp <= *deadline);
-        Some(next.map_or(at_least, |deadline| clock.when_over(deadline).min(at_least)))
+        self.ask_again(again);
     }
 
     fn publish(&self) {
-        let behind =
-            self.barrier.as_ref().map_or(0, |barrier| barrier.behind.len()) + self.behind_barrier.len();
-        self.shared.set_backlog(self.unchecked.len() + behind);
+        let behind = self.barrier.iter().flat_map(|barrier| &barrier.behind).chain(&self.behind_barrier);
+        let (reads, others): (Vec<_>, Vec<_>) = behind.partition(|behind| matches!(behind, Behind::Read(..)));
+        self.shared.set_backlog(self.unchecked.len() + others.len(), self.reads.len() + reads.len());
         let skipped = sum(self.skipped_before, self.clock.as_ref().map_or(Ttl::ZERO, LeaseClock::skipped));
         let unsynced = self.log.oldest_unsynced().unwrap_or_default();
         let trouble = match (self.stop_by, &self.clock) {
             (Some(_), _) => Some(Unavailable::Stopping),
             _ if self.log.no_room().is_some() || self.shared.snapshot_waits() => Some(Unavailable::DiskFull),
+            _ if unsynced > STALLED => Some(Unavailable::DiskStalled),
             (None, None) => Some(Unavailable::NoLeader),
             (None, Some(_)) => None,
         };
@@ -311,11 +272,19 @@ impl<W: World> Driver<W> {
             || !self.in_flight.is_empty()
             || !self.behind_barrier.is_empty()
             || self.barrier.is_some();
+        if !self.reads.is_empty() {
+            return now;
+        }
+        let state = self.shared.state();
+        let turn_at = self.grace_ends().filter(|at| now < *at && state.queue.has_ready());
+        let absent_at = state.queue.next_absent();
+        drop(state);
         let scan_at = anyone.then_some(self.next_scan);
         let [append_at, barrier_at] =
             [self.append_not_before, self.barrier_not_before].map(|at| (now < at).then_some(at));
         let idle = now.after(Ttl::from_millis(1_000));
-        [scan_at, append_at, barrier_at, tick_at, self.stop_by].into_iter().flatten().fold(idle, Mono::min)
+        let others = [turn_at, absent_at, tick_at, self.stop_by];
+        [scan_at, append_at, barrier_at].into_iter().chain(others).flatten().fold(idle, Mono::min)
     }
 
     /// Waits until something has come, a batch or a barrier is done, or `wake_at` has.
@@ -361,7 +330,15 @@ impl<W: World> Driver<W> {
 
 fn pending(proposal: Proposal, due: Mono) -> Pending {
     let request = Request { not_after: None, command: proposal.command };
-    Pending { request, named: proposal.named, due, reply: proposal.reply }
+    let heir = proposal.heir;
+    Pending { request, named: proposal.named, heir, due, asker: Asker::Caller(proposal.reply) }
+}
+
+/// The claim that an acquire begins with.
+fn acquiring(id: u64, claim: Claim, now: Mono) -> Pending {
+    let request = Request { not_after: None, command: Command::Claim(claim) };
+    let due = now.after(DEADLINE_DEFAULT);
+    Pending { request, named: None, heir: HeirMust::Wait, due, asker: Asker::Acquire(id) }
 }
 
 fn sum(a: Ttl, b: Ttl) -> Ttl {

@@ -31,23 +31,21 @@ impl<W: World> Machine<W> {
     fn apply_entry(&self, entry: Entry) -> Done {
         let mut state = self.shared.state();
         state.applied = Some(entry.log_id);
-        let (done, due) = match entry.payload {
-            EntryPayload::Blank => (Done { reading: state.reading(), ..Done::default() }, Vec::new()),
+        match entry.payload {
+            EntryPayload::Blank => Done { reading: state.reading(), ..Done::default() },
             EntryPayload::Membership(membership) => {
                 state.membership = Membership::new(Some(entry.log_id), membership);
-                (Done { reading: state.reading(), ..Done::default() }, Vec::new())
+                Done { reading: state.reading(), ..Done::default() }
             }
             EntryPayload::Normal(Data(batch)) => {
                 let applied = state.table.apply(entry.log_id.leader_id.term, &batch);
                 let reading = state.reading();
-                let State { table, waits, .. } = &mut *state;
-                let due = waits.batch_applied(&applied.freed, reading.revision, |key| table.is_free(key));
-                (Done { outcomes: applied.outcomes, reading }, due)
+                let told = state.take_in(&applied, reading, self.shared.clock.now());
+                drop(state);
+                told.tell(reading);
+                Done { outcomes: applied.outcomes, reading }
             }
-        };
-        drop(state);
-        tell_free(due, done.reading);
-        done
+        }
     }
 }
 
@@ -97,8 +95,10 @@ impl<W: World> RaftStateMachine<Types<W::Runtime>> for Machine<W> {
         let reading = state.reading();
         let State { table, waits, .. } = &mut *state;
         let due = waits.recheck(reading.revision, |key| table.is_free(key));
+        let watches = state.events.restart(reading.revision);
         drop(state);
         tell_free(due, reading);
+        watches.iter().for_each(|wake| wake());
         self.shared.poke();
         Ok(())
     }

@@ -38,6 +38,7 @@ pub fn options() -> Options {
         begun: false,
         unprovable_tail: UnprovableTail::Refuse,
         segment_bytes: Some(1024 * 1024),
+        window: replica::Window::default(),
         snapshot_log_bytes: u64::MAX,
     }
 }
@@ -89,6 +90,7 @@ pub async fn ask_named(handle: &Handle, command: Command, named: Option<Named>, 
     handle.propose(Proposal {
         command,
         named,
+        heir: replica::HeirMust::Wait,
         deadline: Ttl::from_millis(deadline_ms),
         reply: Box::new(move |answer| drop(sender.send(answer))),
     });

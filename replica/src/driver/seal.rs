@@ -1,0 +1,122 @@
+//! What goes into the next batch: what was asked for, a tick that is due, and the successions of those whose turn it is.
+//!
+//! A lease that a batch frees is granted on in the same batch: behind the release, or, where the sweep frees it, in front of all
+//! that was asked for. It is the fast path of a rule by level, which the queue keeps.
+
+use std::sync::Arc;
+
+use lease::{BATCH_COMMANDS_MAX, Command, Key, RevokeWhen, SWEEP_MAX, Succeed, Table};
+
+use super::{Driver, IN_FLIGHT_MAX, InFlight};
+use crate::World;
+use crate::batch::Sealed;
+use crate::clock::{LeaseClock, Mono, TICK};
+use crate::handle::Answer;
+use crate::shared::State;
+
+/// Successions in front of one batch: they leave half of it to what is asked for.
+const TURNS_MAX: usize = BATCH_COMMANDS_MAX / 2;
+
+impl<W: World> Driver<W> {
+    /// Seals and proposes what there is to propose, ticks among it; answers when the next tick is due.
+    pub(super) async fn propose_batches(&mut self, now: Mono) -> Option<Mono> {
+        while self.in_flight.len() < IN_FLIGHT_MAX && now >= self.append_not_before {
+            let tick_at = self.tick_at();
+            let turns = self.turns();
+            if self.batcher.len() == 0 && turns.is_empty() && tick_at.is_none_or(|at| at > now) {
+                return tick_at;
+            }
+            let Some(sealed) = self.seal(turns) else { return tick_at };
+            self.propose(sealed).await;
+        }
+        // A completed batch wakes the driver, which looks again.
+        None
+    }
+
+    /// Until when nobody is granted a lease by waiting: a new leader's queue is not complete yet.
+    pub(super) fn grace_ends(&self) -> Option<Mono> {
+        self.clock.as_ref().map(LeaseClock::grace_ends)
+    }
+
+    fn turns(&self) -> Vec<Succeed> {
+        let over = self.grace_ends().is_some_and(|at| at <= self.shared.clock.now());
+        let mut state = self.shared.state();
+        let State { table, queue, .. } = &mut *state;
+        match over && queue.has_ready() {
+            true => queue.turns(table, TURNS_MAX),
+            false => Vec::new(),
+        }
+    }
+
+    /// The clock is read when the batch is sealed, after which nothing joins it.
+    fn seal(&mut self, mut turns: Vec<Succeed>) -> Option<Sealed> {
+        let clock = self.clock.as_mut()?;
+        let mut state = self.shared.state();
+        let State { table, queue, .. } = &mut *state;
+        let mono = self.shared.clock.now();
+        if !table.needs_ticks() && self.in_flight.is_empty() {
+            clock.rest(table.now(), mono);
+        }
+        let stamp = clock.stamp(table.now(), mono);
+        self.last_stamp = stamp;
+        self.last_sealed = mono;
+        let mut sweep = SWEEP_MAX;
+        let serves_queue = !queue.is_empty() && clock.grace_ends() <= mono;
+        if serves_queue {
+            for (swept, freed) in table.sweep_ahead(stamp, SWEEP_MAX).into_iter().enumerate() {
+                if turns.len() >= TURNS_MAX {
+                    sweep = swept as u32;
+                    break;
+                }
+                turns.extend(freed.and_then(|key| queue.succeed(&key)));
+            }
+        }
+        let behind = |command: &Command| {
+            let freed = serves_queue.then(|| frees(table, command)).flatten()?;
+            queue.succeed(&freed)
+        };
+        Some(self.batcher.seal(clock.term(), stamp, sweep, turns, behind))
+    }
+
+    async fn propose(&mut self, sealed: Sealed) {
+        let Sealed { batch, pending } = sealed;
+        match self.raft.propose(Arc::new(batch)).await {
+            Some(outcome) => {
+                self.sealed += 1;
+                let pending = pending.into_iter().map(Some).collect();
+                self.in_flight.push(InFlight { number: self.sealed, outcome, pending });
+            }
+            None => {
+                self.ended = true;
+                self.answer_all(pending, &Answer::Unknown);
+            }
+        }
+    }
+
+    /// When the next tick is due, while anything needs time to pass: as soon as the clock reads the next deadline + 1 ns, and
+    /// at least every 250 ms.
+    fn tick_at(&self) -> Option<Mono> {
+        let clock = self.clock.as_ref()?;
+        let mut state = self.shared.state();
+        if !state.table.needs_ticks() {
+            return None;
+        }
+        let at_least = self.last_sealed.after(TICK);
+        // A batch in flight may have swept already what the applied table still shows as due.
+        let next = state
+            .table
+            .next_deadline()
+            .filter(|deadline| self.in_flight.is_empty() || self.last_stamp <= *deadline);
+        Some(next.map_or(at_least, |deadline| clock.when_over(deadline).min(at_least)))
+    }
+}
+
+/// The key that a command frees, if it is carried out.
+fn frees(table: &Table, command: &Command) -> Option<Key> {
+    match command {
+        Command::Release { token } | Command::Revoke { token, when: RevokeWhen::Now, heir: None, .. } => {
+            table.grant(*token).map(|(key, _)| key)
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,326 @@
+//! Events: what changed lately, and who watches.
+//!
+//! ```text
+//!   applied batch ──▶ ring of the last events ◀── pull: from where it had got to ── watch
+//!                        │                                                          ▲
+//!                        └── the first event that concerns it wakes a watch ────────┘
+//! ```
+//!
+//! A watch is a place in the ring and not a queue of its own: one that is slow costs nobody anything, and is told `compacted`
+//! once its place has been given up. A watch that has seen all is woken once, by the next event that concerns it; then it pulls
+//! until it has seen all again. So events nobody watches wake nobody, and a place is never lost for want of events.
+//!
+//! The ring keeps the newest events, all of a while and many of longer ago, within a bound in bytes. It is this member's own
+//! and not stored: after a restart it begins with what the log still has.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use lease::{Event, Key, Name, Namespace, Revision, Ttl, What};
+
+use crate::clock::Mono;
+
+/// Which events are kept: the newest of this number, and those of this age, but never more than so many bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// How many are kept whatever their age.
+    pub events: usize,
+    /// How long all are kept.
+    pub age: Ttl,
+    /// About how much memory they may take together.
+    pub bytes: usize,
+}
+
+impl Default for Window {
+    fn default() -> Window {
+        Window { events: 262_144, age: Ttl::from_millis(5 * 60 * 1_000), bytes: 128 * 1024 * 1024 }
+    }
+}
+
+/// What a watch is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Watched {
+    /// One lease.
+    Lease(Key),
+    /// Every lease of a namespace whose name starts so.
+    Prefix(Namespace, String),
+}
+
+/// Called when a watch that had seen everything has something to pull. It must be quick; it may pull.
+pub type Wake = Arc<dyn Fn() + Send + Sync>;
+
+/// Why a watch cannot begin, or go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unwatchable {
+    /// Events that it has not seen are no longer kept: the oldest one that is has this revision.
+    Compacted {
+        /// From which revision on events are kept.
+        first: Revision,
+    },
+    /// There has been no such revision yet.
+    Ahead {
+        /// The newest.
+        newest: Revision,
+    },
+    /// This member could not tell.
+    Unavailable(crate::Unavailable),
+}
+
+/// What a watch sees next.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pulled {
+    /// Its next events, in order.
+    pub events: Vec<Arc<Event>>,
+    /// Whether to pull again; if not, the watch is woken when there is more.
+    pub more: bool,
+}
+
+/// Events that one pull looks at, at most: the lock is held meanwhile.
+const PULL_LOOKS_MAX: usize = 4_096;
+
+pub(crate) struct Events {
+    window: Window,
+    ring: VecDeque<Kept>,
+    bytes: usize,
+    newest: Revision,
+    /// Watches that wait for their barrier.
+    asked: BTreeSet<u64>,
+    watches: BTreeMap<u64, Watch>,
+    by_key: BTreeMap<Key, BTreeSet<u64>>,
+    by_prefix: BTreeMap<Namespace, BTreeMap<String, BTreeSet<u64>>>,
+}
+
+struct Kept {
+    event: Arc<Event>,
+    at: Mono,
+    bytes: usize,
+}
+
+struct Watch {
+    watched: Watched,
+    /// The first event that it has not looked at; none where it has seen all that concerns it.
+    next: Option<Revision>,
+    wake: Wake,
+}
+
+impl Events {
+    pub(crate) fn new(window: Window) -> Events {
+        Events {
+            window,
+            ring: VecDeque::new(),
+            bytes: 0,
+            newest: Revision(0),
+            asked: BTreeSet::new(),
+            watches: BTreeMap::new(),
+            by_key: BTreeMap::new(),
+            by_prefix: BTreeMap::new(),
+        }
+    }
+
+    /// How many watch.
+    pub(crate) fn watches(&self) -> usize {
+        self.watches.len()
+    }
+
+    /// The state was replaced by one of this revision: nothing is known of what came before it.
+    pub(crate) fn restart(&mut self, revision: Revision) -> Vec<Wake> {
+        self.ring.clear();
+        (self.bytes, self.newest) = (0, revision);
+        let missed = self.watches.values_mut();
+        missed
+            .map(|watch| {
+                watch.next = Some(Revision(0));
+                Arc::clone(&watch.wake)
+            })
+            .collect()
+    }
+
+    /// Keeps what a batch did; gives the watches that have something to pull now.
+    pub(crate) fn take_in(&mut self, events: &[Event], now: Mono) -> Vec<Wake> {
+        let mut wakes = Vec::new();
+        for event in events {
+            self.wake_for(event, &mut wakes);
+            let bytes = size_of_event(event);
+            self.newest = event.revision;
+            self.bytes += bytes;
+            self.ring.push_back(Kept { event: Arc::new(event.clone()), at: now, bytes });
+        }
+        self.trim(now);
+        wakes
+    }
+
+    /// Takes note of a watch that is to begin.
+    pub(crate) fn ask(&mut self, id: u64) {
+        self.asked.insert(id);
+    }
+
+    /// Whether a watch that was to begin still is.
+    pub(crate) fn is_asked(&mut self, id: u64) -> bool {
+        self.asked.remove(&id)
+    }
+
+    /// Begins a watch that sees every event after `after`, or from now on; gives the revision that it begins behind.
+    pub(crate) fn watch(
+        &mut self,
+        id: u64,
+        watched: Watched,
+        after: Option<Revision>,
+        wake: Wake,
+    ) -> Result<Revision, Unwatchable> {
+        let newest = self.newest;
+        let after = after.unwrap_or(newest);
+        let first = self.first();
+        if after > newest {
+            return Err(Unwatchable::Ahead { newest });
+        }
+        if after.0 + 1 < first.0 {
+            return Err(Unwatchable::Compacted { first });
+        }
+        match &watched {
+            Watched::Lease(key) => self.by_key.entry(key.clone()).or_default().insert(id),
+            Watched::Prefix(namespace, prefix) => {
+                let prefixes = self.by_prefix.entry(namespace.clone()).or_default();
+                prefixes.entry(prefix.clone()).or_default().insert(id)
+            }
+        };
+        let next = (after < newest).then_some(Revision(after.0 + 1));
+        self.watches.insert(id, Watch { watched, next, wake });
+        Ok(after)
+    }
+
+    /// Ends a watch.
+    pub(crate) fn unwatch(&mut self, id: u64) {
+        self.asked.remove(&id);
+        let Some(watch) = self.watches.remove(&id) else { return };
+        match &watch.watched {
+            Watched::Lease(key) => drop_from(&mut self.by_key, key, id),
+            Watched::Prefix(namespace, prefix) => {
+                let Some(prefixes) = self.by_prefix.get_mut(namespace) else { return };
+                drop_from(prefixes, prefix, id);
+                if prefixes.is_empty() {
+                    self.by_prefix.remove(namespace);
+                }
+            }
+        }
+    }
+
+    /// The next events of a watch, at most `limit`. One that is told why it cannot go on has ended.
+    pub(crate) fn pull(&mut self, id: u64, limit: usize) -> Result<Pulled, Unwatchable> {
+        let first = self.first();
+        let Some(watch) = self.watches.get_mut(&id) else { return Ok(Pulled::default()) };
+        let Some(next) = watch.next else { return Ok(Pulled::default()) };
+        if next < first {
+            self.unwatch(id);
+            return Err(Unwatchable::Compacted { first });
+        }
+        let from = (next.0 - first.0) as usize;
+        let mut pulled = Pulled::default();
+        let mut at = from;
+        while let Some(kept) = self.ring.get(at) {
+            if pulled.events.len() >= limit || at - from >= PULL_LOOKS_MAX {
+                break;
+            }
+            if watch.watched.concerns(&kept.event) {
+                pulled.events.push(Arc::clone(&kept.event));
+            }
+            at += 1;
+        }
+        pulled.more = at < self.ring.len();
+        watch.next = pulled.more.then_some(Revision(first.0 + at as u64));
+        Ok(pulled)
+    }
+
+    /// The revision from which on events are kept.
+    fn first(&self) -> Revision {
+        self.ring.front().map_or(Revision(self.newest.0 + 1), |kept| kept.event.revision)
+    }
+
+    fn wake_for(&mut self, event: &Event, wakes: &mut Vec<Wake>) {
+        let Some(key) = key_of(event) else { return };
+        let Events { watches, by_key, by_prefix, .. } = self;
+        let prefixes =
+            by_prefix.get(&key.namespace).into_iter().flat_map(|prefixes| matching(prefixes, &key.name));
+        for id in by_key.get(key).into_iter().chain(prefixes).flatten() {
+            if let Some(watch) = watches.get_mut(id).filter(|watch| watch.next.is_none()) {
+                watch.next = Some(event.revision);
+                wakes.push(Arc::clone(&watch.wake));
+            }
+        }
+    }
+
+    fn trim(&mut self, now: Mono) {
+        let Window { events, age, bytes } = self.window;
+        while let Some(oldest) = self.ring.front() {
+            let is_old = self.ring.len() > events && oldest.at.after(age) < now;
+            if !is_old && self.bytes <= bytes {
+                break;
+            }
+            self.bytes -= oldest.bytes;
+            self.ring.pop_front();
+        }
+    }
+}
+
+impl Watched {
+    fn concerns(&self, event: &Event) -> bool {
+        let Some(key) = key_of(event) else { return false };
+        match self {
+            Watched::Lease(wanted) => key == wanted,
+            Watched::Prefix(namespace, prefix) => {
+                key.namespace == *namespace && key.name.as_str().starts_with(prefix.as_str())
+            }
+        }
+    }
+}
+
+/// The sets of those prefixes that `name` starts with.
+fn matching<'a>(
+    prefixes: &'a BTreeMap<String, BTreeSet<u64>>,
+    name: &'a Name,
+) -> impl Iterator<Item = &'a BTreeSet<u64>> {
+    let name = name.as_str();
+    let ends = (0..=name.len()).filter(|end| name.is_char_boundary(*end));
+    ends.filter_map(|end| prefixes.get(&name[..end]))
+}
+
+fn drop_from<K: Ord>(map: &mut BTreeMap<K, BTreeSet<u64>>, key: &K, id: u64) {
+    if let Some(ids) = map.get_mut(key) {
+        ids.remove(&id);
+        if ids.is_empty() {
+            map.remove(key);
+        }
+    }
+}
+
+/// The lease that an event is about; none where it is about the settings.
+pub fn key_of(event: &Event) -> Option<&Key> {
+    match &event.what {
+        What::Granted { key, .. }
+        | What::Confirmed { key, .. }
+        | What::Valued { key, .. }
+        | What::Ended { key, .. }
+        | What::Ending { key, .. }
+        | What::Pinned { key, .. }
+        | What::Unpinned { key, .. } => Some(key),
+        What::Settings { .. } => None,
+    }
+}
+
+/// About how many bytes an event takes: its strings, most of which it shares with nobody, and the rest.
+fn size_of_event(event: &Event) -> usize {
+    const FIXED: usize = 320;
+    let strings = match &event.what {
+        What::Granted { holder, value, .. } => {
+            holder.as_str().len() + value.as_ref().map_or(0, |value| value.as_str().len())
+        }
+        What::Valued { value, .. } => value.as_str().len(),
+        What::Ended { end, .. } => end.holder.as_str().len(),
+        What::Ending { why, .. } => why.as_str().len(),
+        What::Pinned { entity, .. } | What::Unpinned { entity, .. } => entity.as_str().len(),
+        What::Confirmed { .. } | What::Settings { .. } => 0,
+    };
+    FIXED + strings + key_of(event).map_or(0, |key| key.name.as_str().len())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,319 @@
+//! The queue: who waits in line for a lease, first come, first served.
+//!
+//! ```text
+//!            join                  the key is claimable, and nobody is before it
+//! (asking) ───────▶ in line, ticket n ────────────────────▶ a `succeed` is on its way ──▶ granted: answered, and gone
+//!                     ▲  │    ▲                                                   │
+//!   asks again, keeps │  │    └─────────────────── it was refused ────────────────┘
+//!   its place         │  ▼
+//!                   absent: its connection is gone; skipped, and forgotten after a while
+//! ```
+//!
+//! The rule is by level: a key with a live waiter is `ready` whenever it may have come to be claimable, and stays so until it
+//! was looked at. A waiter is a key, a holder and an instance, and leaves the line on a grant, never on a `succeed` that was only
+//! sent. A grant is known by what was applied, whatever made it: a `succeed`, a transfer, a revoked grant's heir.
+//!
+//! Promises:
+//! * Each acquire is answered at most once, and none after [`Queue::give_up`].
+//! * Among the waiters of one leader's term that stay, the grants go in the order of their tickets.
+//! * A key that is claimable and has a live waiter is in `ready`, or has a `succeed` on its way.
+//!
+//! It omits: who reaches the leader through which member. That comes with several members.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use lease::{
+    Claim, GrantView, Granted, Heir, Holder, Instance, Key, Refusal, Seq, Succeed, Table, Token, Ttl,
+};
+
+use crate::clock::Mono;
+use crate::handle::{Answer, GivenUp, Reading, ReplyFn};
+
+/// How long a waiter whose connection is gone keeps its place: long enough to connect anew.
+pub const PLACE_KEPT: Ttl = Ttl::from_millis(5_000);
+
+/// A waiter's place: the leader's term, and a number in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Ticket {
+    term: u64,
+    number: u64,
+}
+
+/// Every acquire of one member, and the lines that it keeps as the leader.
+#[derive(Default)]
+pub(crate) struct Queue {
+    asks: BTreeMap<u64, Ask>,
+    lines: BTreeMap<Key, Line>,
+    ready: BTreeSet<Key>,
+    /// When each absent waiter is forgotten, in that order.
+    absent: VecDeque<(Mono, Key, Ticket)>,
+    last_ticket: u64,
+}
+
+/// An acquire that is not answered yet.
+struct Ask {
+    claim: Claim,
+    reply: ReplyFn<Answer>,
+    place: Option<Ticket>,
+}
+
+type Who = (Holder, Instance);
+
+#[derive(Default)]
+struct Line {
+    waiters: BTreeMap<Ticket, Waiter>,
+    places: BTreeMap<Who, Ticket>,
+    /// To whom a `succeed` is on its way.
+    succeeding: Option<Who>,
+}
+
+struct Waiter {
+    who: Who,
+    seq: Seq,
+    ttl: Ttl,
+    presence: Presence,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Presence {
+    /// Acquire of that number is to be answered.
+    Here(u64),
+    /// Its connection is gone.
+    Absent { until: Mono },
+}
+
+impl Waiter {
+    fn ask(&self) -> Option<u64> {
+        match self.presence {
+            Presence::Here(id) => Some(id),
+            Presence::Absent { .. } => None,
+        }
+    }
+}
+
+/// An answer that is due, to be given once the lock is released.
+pub(crate) type Due = (ReplyFn<Answer>, Answer);
+
+impl Queue {
+    /// How many acquires are not answered.
+    pub(crate) fn len(&self) -> usize {
+        self.asks.len()
+    }
+
+    /// Whether nobody is in any line.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
+    /// Takes an acquire in; it is in no line yet.
+    pub(crate) fn ask(&mut self, id: u64, claim: Claim, reply: ReplyFn<Answer>) {
+        self.asks.insert(id, Ask { claim, reply, place: None });
+    }
+
+    /// What acquire `id` asks for, while it is not answered.
+    pub(crate) fn claim(&self, id: u64) -> Option<&Claim> {
+        self.asks.get(&id).map(|ask| &ask.claim)
+    }
+
+    /// Takes acquire `id` out, to be answered.
+    pub(crate) fn take(&mut self, id: u64) -> Option<ReplyFn<Answer>> {
+        self.remove(id).map(|ask| ask.reply)
+    }
+
+    /// Puts acquire `id` in line, at its holder's and instance's place where they have one. Who asked from there before is
+    /// answered: the newest connection wins.
+    pub(crate) fn join(&mut self, id: u64, term: u64, at: Reading) -> Option<Due> {
+        let Queue { asks, lines, ready, last_ticket, .. } = self;
+        let Ask { claim, place, .. } = asks.get_mut(&id)?;
+        let who = (claim.holder.clone(), claim.instance);
+        let line = lines.entry(claim.key.clone()).or_default();
+        let ticket = *line.places.entry(who.clone()).or_insert_with(|| {
+            *last_ticket += 1;
+            Ticket { term, number: *last_ticket }
+        });
+        let before = line.waiters.get(&ticket).map(|waiter| (waiter.ask(), waiter.seq));
+        if let Some((Some(other), seq)) = before
+            && (other == id || claim.seq < seq)
+        {
+            let late = Answer::Decided { outcome: lease::Outcome::Refused(Refusal::Late), at };
+            return (other != id).then(|| self.take(id).map(|reply| (reply, late))).flatten();
+        }
+        line.waiters
+            .insert(ticket, Waiter { who, seq: claim.seq, ttl: claim.ttl, presence: Presence::Here(id) });
+        *place = Some(ticket);
+        ready.insert(claim.key.clone());
+        let replaced = before.and_then(|(ask, _)| ask).and_then(|ask| asks.remove(&ask))?;
+        Some((replaced.reply, Answer::Replaced { at }))
+    }
+
+    /// Whether a claim of a claimable key would pass others by that wait for it.
+    pub(crate) fn bars(&self, claim: &Claim) -> bool {
+        let first = self.lines.get(&claim.key).and_then(Line::first);
+        first.is_some_and(|(_, waiter)| waiter.who.0 != claim.holder || waiter.who.1 != claim.instance)
+    }
+
+    /// Who of `holder` is the first in line for `key`: its instance, and the ttl that it asked for.
+    pub(crate) fn waiter(&self, key: &Key, holder: &Holder) -> Option<(Instance, Ttl)> {
+        let live = self.lines.get(key)?.live();
+        live.map(|(_, waiter)| waiter).find(|waiter| waiter.who.0 == *holder).map(|it| (it.who.1, it.ttl))
+    }
+
+    /// These may have come to be claimable.
+    pub(crate) fn freed(&mut self, keys: &[Key]) {
+        if !self.lines.is_empty() {
+            self.ready.extend(keys.iter().filter(|key| self.lines.contains_key(key)).cloned());
+        }
+    }
+
+    /// `token` was granted on `key`: whoever waits there in its name is answered.
+    pub(crate) fn granted(&mut self, key: &Key, token: Token, table: &Table, at: Reading) -> Option<Due> {
+        let line = self.lines.get(key)?;
+        let (_, GrantView { holder, instance, ttl, deadline, confirmed, .. }) = table.grant(token)?;
+        let place = *line.places.get(&(holder, instance))?;
+        let id = line.waiters.get(&place)?.ask()?;
+        let ask = self.remove(id)?;
+        let outcome = lease::Outcome::Granted(Granted { token, ttl, deadline, confirmed });
+        Some((ask.reply, Answer::Decided { outcome, at }))
+    }
+
+    /// For each key that is claimable and has a live waiter but no `succeed` on its way, the one whose turn it is: at most
+    /// `limit`.
+    pub(crate) fn turns(&mut self, table: &Table, limit: usize) -> Vec<Succeed> {
+        let mut turns = Vec::new();
+        while turns.len() < limit {
+            let Some(key) = self.ready.pop_first() else { break };
+            if table.is_free(&key) {
+                turns.extend(self.succeed(&key));
+            }
+        }
+        turns
+    }
+
+    /// Whether there may be a turn to be taken.
+    pub(crate) fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// The one whose turn it is once `key` is free, unless one is on its way already.
+    pub(crate) fn succeed(&mut self, key: &Key) -> Option<Succeed> {
+        let line = self.lines.get_mut(key).filter(|line| line.succeeding.is_none())?;
+        let (_, waiter) = line.first()?;
+        let (who, ttl) = (waiter.who.clone(), waiter.ttl);
+        line.succeeding = Some(who.clone());
+        let to = Heir { holder: who.0, instance: who.1, ttl, confirm: confirm(ttl) };
+        Some(Succeed { key: key.clone(), to })
+    }
+
+    /// The `succeed` on `key` is done with; none where nobody knows what came of it. Where the one it was for can never be
+    /// granted, that one is answered.
+    pub(crate) fn settle(&mut self, key: &Key, refusal: Option<Refusal>, at: Reading) -> Option<Due> {
+        let line = self.lines.get_mut(key)?;
+        let who = line.succeeding.take()?;
+        let waiter = line.places.get(&who).and_then(|ticket| line.waiters.get(ticket));
+        let id = waiter.and_then(Waiter::ask);
+        self.ready.insert(key.clone());
+        self.tidy(key);
+        let refusal = refusal.filter(|refusal| !comes_again(refusal))?;
+        let reply = self.take(id?)?;
+        Some((reply, Answer::Decided { outcome: lease::Outcome::Refused(refusal), at }))
+    }
+
+    /// Gives acquire `id` up: it is answered no more.
+    pub(crate) fn give_up(&mut self, id: u64) -> GivenUp {
+        match self.remove(id) {
+            Some(ask) if ask.place.is_some() => GivenUp::InLine,
+            Some(_) => GivenUp::Asking,
+            None => GivenUp::Answered,
+        }
+    }
+
+    /// The connection that asked is gone: its place is kept for a while.
+    pub(crate) fn leave(&mut self, id: u64, now: Mono) {
+        let Some(Ask { claim, place, .. }) = self.asks.remove(&id) else { return };
+        let Some(ticket) = place else { return };
+        let line = self.lines.get_mut(&claim.key);
+        if let Some(waiter) = line.and_then(|line| line.waiters.get_mut(&ticket)) {
+            let until = now.after(PLACE_KEPT);
+            waiter.presence = Presence::Absent { until };
+            self.absent.push_back((until, claim.key, ticket));
+        }
+    }
+
+    /// Forgets who stayed away.
+    pub(crate) fn forget_absent(&mut self, now: Mono) {
+        while let Some((_, key, ticket)) = self.absent.pop_front_if(|(at, ..)| *at <= now) {
+            let Some(line) = self.lines.get_mut(&key) else { continue };
+            // It may have come back since, and gone again.
+            let is_over =
+                |waiter: &Waiter| matches!(waiter.presence, Presence::Absent { until } if until <= now);
+            if line.waiters.get(&ticket).is_some_and(is_over) {
+                line.remove(ticket);
+            }
+            self.tidy(&key);
+        }
+    }
+
+    /// When the next absent one is to be forgotten.
+    pub(crate) fn next_absent(&self) -> Option<Mono> {
+        self.absent.front().map(|(at, ..)| *at)
+    }
+
+    /// Takes everyone out of line: this member leads no more.
+    pub(crate) fn dissolve(&mut self) -> Vec<ReplyFn<Answer>> {
+        self.lines.clear();
+        self.ready.clear();
+        self.absent.clear();
+        self.asks.extract_if(.., |_, ask| ask.place.is_some()).map(|(_, ask)| ask.reply).collect()
+    }
+
+    /// Takes every acquire out.
+    pub(crate) fn drain(&mut self) -> Vec<ReplyFn<Answer>> {
+        std::mem::take(self).asks.into_values().map(|ask| ask.reply).collect()
+    }
+
+    fn remove(&mut self, id: u64) -> Option<Ask> {
+        let ask = self.asks.remove(&id)?;
+        if let Some(ticket) = ask.place {
+            let line = self.lines.get_mut(&ask.claim.key);
+            line.into_iter().for_each(|line| line.remove(ticket));
+            self.tidy(&ask.claim.key);
+        }
+        Some(ask)
+    }
+
+    fn tidy(&mut self, key: &Key) {
+        if self.lines.get(key).is_some_and(|line| line.waiters.is_empty() && line.succeeding.is_none()) {
+            self.lines.remove(key);
+            self.ready.remove(key);
+        }
+    }
+}
+
+impl Line {
+    fn live(&self) -> impl Iterator<Item = (&Ticket, &Waiter)> {
+        self.waiters.iter().filter(|(_, waiter)| waiter.ask().is_some())
+    }
+
+    fn first(&self) -> Option<(&Ticket, &Waiter)> {
+        self.live().next()
+    }
+
+    fn remove(&mut self, ticket: Ticket) {
+        if let Some(waiter) = self.waiters.remove(&ticket) {
+            self.places.remove(&waiter.who);
+        }
+    }
+}
+
+/// How long a holder has to confirm a grant that came at a time it could not know.
+pub(crate) fn confirm(ttl: Ttl) -> Ttl {
+    ttl.min(Ttl::from_millis(2_000)).max(Ttl::from_millis(500))
+}
+
+/// Whether a refused `succeed` or acquire may be granted once the lease is free.
+pub(crate) fn comes_again(refusal: &Refusal) -> bool {
+    matches!(refusal, Refusal::Held { .. } | Refusal::Cooldown { .. } | Refusal::Retry)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,220 @@
+use std::sync::{Arc, Mutex};
+
+use lease::{Batch, Command, Name, Namespace, Outcome, Request, SWEEP_MAX, Time};
+
+use super::*;
+
+/// A table and the queue beside it, as a leader has them.
+#[derive(Default)]
+struct Rig {
+    table: Table,
+    queue: Queue,
+    told: Arc<Mutex<Vec<(u64, Answer)>>>,
+}
+
+fn key(name: &str) -> Key {
+    Key { namespace: Namespace::parse("n").unwrap(), name: Name::parse(name).unwrap() }
+}
+
+fn claim(holder: &str, instance: u64, seq: u64) -> Claim {
+    Claim {
+        key: key("a"),
+        holder: Holder::parse(holder).unwrap(),
+        instance: Instance(instance),
+        seq: Seq(seq),
+        ttl: Ttl::from_millis(10_000),
+        value: None,
+    }
+}
+
+impl Rig {
+    fn held() -> (Rig, Token) {
+        let mut rig = Rig { table: Table::new(0), ..Rig::default() };
+        let token = match &rig.apply(vec![Command::Claim(claim("h0", 9, 1))])[0] {
+            Outcome::Granted(granted) => granted.token,
+            other => panic!("{other:?}"),
+        };
+        (rig, token)
+    }
+
+    fn apply(&mut self, commands: Vec<Command>) -> Vec<Outcome> {
+        let requests = commands.into_iter().map(|command| Request { not_after: None, command }).collect();
+        let batch = Batch { term: 1, stamp: Time::from_nanos(1), sweep: SWEEP_MAX, requests };
+        let applied = self.table.apply(1, &batch);
+        self.queue.freed(&applied.freed);
+        for event in &applied.events {
+            if let lease::What::Granted { key, token, .. } = &event.what {
+                let due = self.queue.granted(key, *token, &self.table, Reading::default());
+                due.into_iter().for_each(|(reply, answer)| reply(answer));
+            }
+        }
+        applied.outcomes
+    }
+
+    fn join(&mut self, id: u64, claim: Claim) {
+        let told = Arc::clone(&self.told);
+        self.queue.ask(id, claim, Box::new(move |answer| told.lock().unwrap().push((id, answer))));
+        let due = self.queue.join(id, 1, Reading::default());
+        due.into_iter().for_each(|(reply, answer)| reply(answer));
+    }
+
+    /// Who is told, and whether of a grant.
+    fn told(&self) -> Vec<(u64, bool)> {
+        let told = std::mem::take(&mut *self.told.lock().unwrap());
+        let granted =
+            |answer: &Answer| matches!(answer, Answer::Decided { outcome: Outcome::Granted(_), .. });
+        told.iter().map(|(id, answer)| (*id, granted(answer))).collect()
+    }
+
+    /// Whose turns there are, sent and applied.
+    fn turns(&mut self) -> Vec<String> {
+        let turns = self.queue.turns(&self.table, 10);
+        let names = turns.iter().map(|turn| turn.to.holder.as_str().to_owned()).collect();
+        for turn in turns {
+            let key = turn.key.clone();
+            let refusal = match self.apply(vec![Command::Succeed(turn)]).remove(0) {
+                Outcome::Refused(refusal) => Some(refusal),
+                _ => None,
+            };
+            self.settle(&key, refusal);
+        }
+        names
+    }
+
+    fn settle(&mut self, key: &Key, refusal: Option<Refusal>) {
+        let due = self.queue.settle(key, refusal, Reading::default());
+        due.into_iter().for_each(|(reply, answer)| reply(answer));
+    }
+
+    fn release(&mut self) {
+        let grant = self.table.get(&key("a")).and_then(|lease| lease.grant).unwrap();
+        self.apply(vec![Command::Release { token: grant.token }]);
+    }
+}
+
+#[test]
+fn each_is_granted_in_its_turn_and_leaves_on_the_grant() {
+    let (mut rig, _) = Rig::held();
+    rig.join(1, claim("h1", 1, 1));
+    rig.join(2, claim("h2", 1, 1));
+    assert!(rig.turns().is_empty(), "it is held");
+    rig.release();
+    assert_eq!(rig.turns(), ["h1"]);
+    assert_eq!(rig.told(), [(1, true)]);
+    rig.release();
+    assert_eq!(rig.turns(), ["h2"]);
+    assert_eq!(rig.told(), [(2, true)]);
+    rig.release();
+    assert!(rig.turns().is_empty() && rig.queue.is_empty() && rig.queue.len() == 0);
+}
+
+#[test]
+fn a_refused_succession_keeps_the_waiter_in_its_place() {
+    let (mut rig, _) = Rig::held();
+    rig.join(1, claim("h1", 1, 1));
+    // As when a release in flight is followed by a succession, and the release was lost.
+    let sent = rig.queue.succeed(&key("a")).unwrap();
+    assert!(rig.queue.succeed(&key("a")).is_none(), "one is on its way");
+    let Outcome::Refused(refusal) = rig.apply(vec![Command::Succeed(sent)]).remove(0) else {
+        panic!("granted")
+    };
+    rig.settle(&key("a"), Some(refusal));
+    assert!(rig.told().is_empty());
+    rig.release();
+    assert_eq!(rig.turns(), ["h1"]);
+}
+
+#[test]
+fn one_that_can_never_be_granted_is_told_why() {
+    let (mut rig, _) = Rig::held();
+    rig.join(1, claim("h1", 1, 1));
+    rig.join(2, claim("h2", 1, 1));
+    rig.release();
+    let turns = rig.queue.turns(&rig.table, 10);
+    assert_eq!(turns.len(), 1);
+    let (min, max) = (Ttl::from_millis(1_000), Ttl::from_millis(5_000));
+    rig.settle(&key("a"), Some(Refusal::Ttl { ttl: Ttl::from_millis(10_000), min, max }));
+    assert_eq!(rig.told(), [(1, false)]);
+    assert_eq!(rig.turns(), ["h2"], "the next one's turn has come");
+}
+
+#[test]
+fn the_newest_connection_of_a_waiter_is_the_one_that_is_answered_in_its_old_place() {
+    let (mut rig, _) = Rig::held();
+    rig.join(1, claim("h1", 1, 1));
+    rig.join(2, claim("h2", 1, 1));
+    rig.join(3, claim("h1", 1, 1));
+    assert_eq!(rig.told(), [(1, false)], "replaced");
+    rig.join(4, claim("h1", 1, 0));
+    assert_eq!(rig.told(), [(4, false)], "overtaken");
+    rig.release();
+    assert_eq!(rig.turns(), ["h1"]);
+    assert_eq!(rig.told(), [(3, true)]);
+}
+
+#[test]
+fn an_absent_waiter_is_skipped_keeps_its_place_and_is_forgotten_in_time() {
+    let (mut rig, _) = Rig::held();
+    rig.join(1, claim("h1", 1, 1));
+    rig.join(2, claim("h2", 1, 1));
+    rig.queue.leave(1, Mono(0));
+    rig.release();
+    assert_eq!(rig.turns(), ["h2"], "it is not there");
+    rig.join(3, claim("h1", 1, 1));
+    rig.join(4, claim("h3", 1, 1));
+    rig.queue.leave(3, Mono(5));
+    let kept = PLACE_KEPT.as_nanos();
+    rig.queue.forget_absent(Mono(kept));
+    rig.join(5, claim("h1", 1, 1));
+    rig.release();
+    assert_eq!(rig.turns(), ["h1"], "its old place was still its own");
+    rig.queue.leave(4, Mono(10));
+    rig.queue.forget_absent(Mono(kept + 10));
+    assert!(rig.queue.is_empty(), "forgotten");
+}
+
+#[test]
+fn only_those_that_are_there_bar_a_claim() {
+    let (mut rig, _) = Rig::held();
+    assert!(!rig.queue.bars(&claim("h2", 1, 1)));
+    rig.join(1, claim("h1", 1, 1));
+    assert!(rig.queue.bars(&claim("h2", 1, 1)) && rig.queue.bars(&claim("h1", 2, 1)));
+    assert!(!rig.queue.bars(&claim("h1", 1, 2)), "it is its own turn");
+    rig.queue.leave(1, Mono(0));
+    assert!(!rig.queue.bars(&claim("h2", 1, 1)));
+}
+
+#[test]
+fn a_grant_that_came_another_way_is_the_waiters_too() {
+    let (mut rig, token) = Rig::held();
+    rig.join(1, claim("h1", 7, 1));
+    let (instance, ttl) = rig.queue.waiter(&key("a"), &Holder::parse("h1").unwrap()).unwrap();
+    assert_eq!((instance, ttl), (Instance(7), Ttl::from_millis(10_000)));
+    let holder = Holder::parse("h1").unwrap();
+    let to = Heir { holder, instance, ttl, confirm: confirm(ttl) };
+    rig.apply(vec![Command::Transfer { token, to }]);
+    assert_eq!(rig.told(), [(1, true)]);
+    assert!(rig.queue.is_empty());
+}
+
+#[test]
+fn what_is_given_up_is_answered_no_more_and_says_how_far_it_was() {
+    let (mut rig, _) = Rig::held();
+    rig.join(1, claim("h1", 1, 1));
+    rig.queue.ask(2, claim("h2", 1, 1), Box::new(|_| {}));
+    assert_eq!(rig.queue.give_up(2), GivenUp::Asking);
+    assert_eq!(rig.queue.give_up(1), GivenUp::InLine);
+    assert_eq!(rig.queue.give_up(1), GivenUp::Answered);
+    rig.release();
+    assert!(rig.turns().is_empty() && rig.told().is_empty());
+}
+
+#[test]
+fn a_leader_that_leads_no_more_tells_all_who_wait() {
+    let (mut rig, _) = Rig::held();
+    rig.join(1, claim("h1", 1, 1));
+    rig.queue.ask(2, claim("h2", 1, 1), Box::new(|_| {}));
+    assert_eq!(rig.queue.dissolve().len(), 1, "the other is not in line yet");
+    assert!(rig.queue.is_empty() && !rig.queue.has_ready());
+    assert_eq!(rig.queue.drain().len(), 1);
+}
