@@ -85,7 +85,7 @@ pub struct Release {
 /// Take a lease as a claim does, or wait in line for it: first come, first served.
 ///
 /// A grant that came by waiting is unconfirmed: its holder may believe only after its first extend, or after a claim by the
-/// same instance, and has until `hold_ms` would say to do so: 500 ms to 2 s. A waiter is a holder and an instance: asked again,
+/// same instance, and has 500 ms to 2 s to do so: as long as its ttl, within these bounds. A waiter is a holder and an instance: asked again,
 /// it keeps its place, and its newest call is the one that is answered.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -169,7 +169,7 @@ pub struct Revoke {
     /// Who is granted the lease when the grant ends: the first of its instances in line, or its first claim.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heir: Option<String>,
-    /// How long the heir's grant lasts, in milliseconds. Default 15,000.
+    /// How long the heir's grant lasts, in milliseconds; without it, as long as the waiter asked for, or as this one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heir_ttl_ms: Option<u64>,
     /// How long the caller waits for an answer, in milliseconds: 1 to 60,000. Default 5,000.

@@ -171,6 +171,8 @@ codes! {
     Stopping = "stopping", Unavailable, 503;
     /// The member's disk is full.
     DiskFull = "disk_full", Unavailable, 503;
+    /// The member's disk has not synced for 3 s.
+    DiskStalled = "disk_stalled", Unavailable, 503;
     /// It may have happened, or may still.
     Unknown = "unknown", Unknown, 504;
 }

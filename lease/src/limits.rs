@@ -43,6 +43,8 @@ pub const FRAME_DEPTH_MAX: usize = 16;
 pub const SESSION_WAITS_MAX: usize = 10_000;
 /// Acquires outstanding at one member.
 pub const ACQUIRES_MAX: usize = 1_000_000;
+/// Reads in flight on one session: each may hold a page of leases.
+pub const SESSION_READS_MAX: usize = 64;
 /// Watches on one session.
 pub const SESSION_WATCHES_MAX: usize = 1_000;
 /// Calls in flight on one session, waits not counted.

@@ -114,6 +114,7 @@ fn options(config: &Config, data: &Data) -> Options {
             false => UnprovableTail::Refuse,
         },
         segment_bytes: None,
+        window: replica::Window { bytes: config.watch_bytes, ..replica::Window::default() },
         snapshot_log_bytes: config.snapshot_log_bytes,
     }
 }

@@ -38,15 +38,23 @@ fn every_route_is_described_and_every_reference_leads_somewhere() {
     let expected = [
         "get /healthz",
         "get /readyz",
+        "post /v1/acquire",
+        "get /v1/check",
         "post /v1/claim",
         "get /v1/count",
         "post /v1/extend",
+        "get /v1/history",
         "get /v1/leases",
         "get /v1/leases/{namespace}/{name}",
         "get /v1/openapi.json",
+        "post /v1/pin",
         "post /v1/release",
+        "post /v1/revoke",
         "get /v1/session",
+        "post /v1/transfer",
+        "post /v1/unpin",
         "get /v1/wait",
+        "get /v1/watch",
     ];
     assert_eq!(described, expected);
     let mut references = Vec::new();
@@ -61,7 +69,10 @@ fn every_route_is_described_and_every_reference_leads_somewhere() {
         for call in methods.as_object().unwrap().values() {
             assert!(call["summary"].is_string(), "{path}");
             let responses = call["responses"].as_object().unwrap();
-            assert!(responses.keys().any(|status| status == "200" || status == "101"), "{path}");
+            assert!(
+                responses.keys().any(|status| ["200", "204", "101"].contains(&status.as_str())),
+                "{path}"
+            );
             assert!(responses.values().all(|response| response["description"].is_string()), "{path}");
         }
     }

@@ -33,6 +33,7 @@ keys! {
     "session.stall_after": "A session whose client reads nothing for so long, while something is written to it, is closed: a duration. Default 10s.";
     "stop.within": "How long an orderly stop delivers answers before it closes what is left: a duration. Default 2s.";
     "snapshot.log_bytes": "Bytes of log after which a snapshot is made: a size such as \"64MiB\", 1 MiB to 64 GiB. Default 64MiB.";
+    "watch.bytes": "About how much memory the events kept for watches may take: a size such as \"128MiB\", 1 MiB to 64 GiB. Default 128MiB, about 400,000 events.";
 }
 
 impl Setting {

@@ -66,6 +66,8 @@ pub struct Config {
     pub stop_within: Duration,
     /// Bytes of log after which a snapshot is made.
     pub snapshot_log_bytes: u64,
+    /// About how much memory the events kept for watches may take.
+    pub watch_bytes: usize,
     /// What it was read from, so that it can be read anew.
     pub(crate) source: Flags,
 }
@@ -137,6 +139,7 @@ impl Config {
             stall_after: raws.get("session.stall_after", value::duration)?.unwrap_or(Duration::from_secs(10)),
             stop_within: raws.get("stop.within", value::duration)?.unwrap_or(Duration::from_secs(2)),
             snapshot_log_bytes: raws.get("snapshot.log_bytes", value::bytes)?.unwrap_or(64 << 20),
+            watch_bytes: raws.get("watch.bytes", value::bytes)?.map_or(128 << 20, |bytes| bytes as usize),
             source: flags.clone(),
         })
     }

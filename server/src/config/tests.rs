@@ -91,6 +91,7 @@ fn every_setting_can_be_set_in_the_file() {
         stall_after: Duration::from_secs(120),
         stop_within: Duration::from_secs(3_600),
         snapshot_log_bytes: 2 << 30,
+        watch_bytes: 128 << 20,
         source: config.source.clone(),
     };
     assert_eq!(config, expected);
@@ -257,5 +258,5 @@ fn every_setting_is_documented_with_its_default() {
         assert!(setting.doc.contains("efault"), "{}", setting.key);
         assert!(setting.env().starts_with("TENURE_"), "{}", setting.key);
     }
-    assert_eq!(KEYS[KEYS.len() - 1].env(), "TENURE_SNAPSHOT_LOG_BYTES");
+    assert_eq!(KEYS[KEYS.len() - 1].env(), "TENURE_WATCH_BYTES");
 }

@@ -73,6 +73,7 @@ fn why_not(stopping: bool, status: &replica::Status) -> Option<Problem> {
         Unavailable::Behind => Code::Behind,
         Unavailable::Stopping => Code::Stopping,
         Unavailable::DiskFull => Code::DiskFull,
+        Unavailable::DiskStalled => Code::DiskStalled,
     };
     Some(Problem::new(code, format!("not ready: {trouble}")).retry_after_ms(1_000))
 }

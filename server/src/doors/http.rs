@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::{
-    Call, Claim, Code, Count, Counted, ErrorBody, Extend, Free, Get, Grant, Lease, List, Page, Problem,
-    Release, Released, Reply, Wait,
+    Acquire, Call, Check, Checked, Claim, Code, Count, Counted, Ending, Ends, ErrorBody, Extend, Free, Get,
+    Grant, History, Lease, List, Page, Pin, Problem, Release, Released, Reply, Revoke, Transfer, Unpin, Wait,
 };
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
@@ -146,10 +146,39 @@ pub(super) async fn count(State(service): State<Arc<Service>>, uri: Uri) -> Resp
     )
 )]
 pub(super) async fn wait(State(doors): State<Doors>, uri: Uri) -> Response {
+    match read_query::<Wait>(&uri) {
+        Ok(wait) => answer_when_due(doors.clone(), |sink| doors.service.wait(&wait, sink)).await,
+        Err(error) => problem(error),
+    }
+}
+
+/// Take a free lease, or wait in line for it: the answer comes when it is granted, or when `timeout_ms` has passed. A grant that
+/// came by waiting is unconfirmed: extend it at once, and believe in it from then on.
+#[utoipa::path(
+    post, path = "/v1/acquire", tag = "leases", request_body = Acquire,
+    responses(
+        (status = 200, description = "Granted", body = Grant),
+        (status = 400, description = "`bad_request`, `bad_name`, `bad_ttl`", body = ErrorBody),
+        (status = 409, description = "`still_held`, `queued`, `full`", body = ErrorBody),
+        (status = 413, description = "`too_large`", body = ErrorBody),
+        (status = 415, description = "The content type is not application/json", body = ErrorBody),
+        (status = 503, description = "Surely not done: `overloaded`, `late`, `behind`, `no_leader`, `stopping`, `disk_full`", body = ErrorBody),
+        (status = 504, description = "`unknown`: it may have been done", body = ErrorBody),
+    )
+)]
+pub(super) async fn acquire(State(doors): State<Doors>, Body(acquire): Body<Acquire>) -> Response {
+    answer_when_due(doors.clone(), |sink| doors.service.acquire(acquire, sink)).await
+}
+
+type Sink = Box<dyn FnOnce(Done) + Send>;
+
+/// The answer of a call that waits: when it comes, or when it has lasted too long.
+async fn answer_when_due(
+    doors: Doors,
+    begin: impl FnOnce(Sink) -> Result<(Waiting, Option<Duration>), Problem>,
+) -> Response {
     let (sender, receiver) = oneshot::channel();
-    let begun = read_query::<Wait>(&uri)
-        .and_then(|wait| doors.service.wait(&wait, move |done| drop(sender.send(done))));
-    let (waiting, timeout) = match begun {
+    let (waiting, timeout) = match begin(Box::new(move |done| drop(sender.send(done)))) {
         Ok(begun) => begun,
         Err(error) => return problem(error),
     };
@@ -158,7 +187,7 @@ pub(super) async fn wait(State(doors): State<Doors>, uri: Uri) -> Response {
     let mut stop = doors.stop;
     tokio::select! {
         done = receiver => reply(worded(done, false)),
-        () = tokio::time::sleep(timeout.unwrap_or(Duration::from_nanos(WAIT_DEFAULT.as_nanos()))) => problem(waiting.0.still_held()),
+        () = tokio::time::sleep(timeout.unwrap_or(Duration::from_nanos(WAIT_DEFAULT.as_nanos()))) => problem(waiting.0.time_out()),
         () = stopped(&mut stop) => problem(stopping()),
     }
 }
@@ -168,6 +197,101 @@ struct GivenUp(Waiting);
 impl Drop for GivenUp {
     fn drop(&mut self) {
         self.0.cancel();
+    }
+}
+
+/// Hand a grant on to another holder in one step. Whoever asks may not believe in it from the moment this leaves.
+#[utoipa::path(
+    post, path = "/v1/transfer", tag = "leases", request_body = Transfer,
+    responses(
+        (status = 200, description = "Handed on: the grant of that token has ended", body = Released),
+        (status = 400, description = "`bad_request`, `bad_name`, `bad_ttl`", body = ErrorBody),
+        (status = 409, description = "`not_waiting`, `lost`, `ending`, `not_yours`", body = ErrorBody),
+        (status = 503, description = "Surely not done: `overloaded`, `late`, `behind`, `no_leader`, `stopping`, `disk_full`", body = ErrorBody),
+        (status = 504, description = "`unknown`: it may have been done", body = ErrorBody),
+    )
+)]
+pub(super) async fn transfer(
+    State(service): State<Arc<Service>>,
+    Body(transfer): Body<Transfer>,
+) -> Response {
+    answer(&service, Call::Transfer(transfer)).await
+}
+
+/// An operator takes a grant away: it may not be extended, and is free at its deadline; with `now`, at once.
+#[utoipa::path(
+    post, path = "/v1/revoke", tag = "operator", request_body = Revoke,
+    responses(
+        (status = 200, description = "It ends at its deadline; with `now`, it has ended: then only its `token` is there", body = Ending),
+        (status = 400, description = "`bad_request`, `bad_name`, `bad_ttl`", body = ErrorBody),
+        (status = 409, description = "`lost`, `not_yours`", body = ErrorBody),
+        (status = 503, description = "Surely not done: `overloaded`, `late`, `behind`, `no_leader`, `stopping`, `disk_full`", body = ErrorBody),
+        (status = 504, description = "`unknown`: it may have been done", body = ErrorBody),
+    )
+)]
+pub(super) async fn revoke(State(service): State<Arc<Service>>, Body(revoke): Body<Revoke>) -> Response {
+    answer(&service, Call::Revoke(revoke)).await
+}
+
+/// Keep whoever holds a lease from expiring, held or not, until the pin is taken away. Idempotent.
+#[utoipa::path(
+    post, path = "/v1/pin", tag = "operator", request_body = Pin,
+    responses(
+        (status = 204, description = "It is pinned"),
+        (status = 400, description = "`bad_request`, `bad_name`", body = ErrorBody),
+        (status = 409, description = "`full`: there are 16 pins on it", body = ErrorBody),
+        (status = 503, description = "Surely not done: `overloaded`, `late`, `behind`, `no_leader`, `stopping`, `disk_full`", body = ErrorBody),
+        (status = 504, description = "`unknown`: it may have been done", body = ErrorBody),
+    )
+)]
+pub(super) async fn pin(State(service): State<Arc<Service>>, Body(pin): Body<Pin>) -> Response {
+    answer(&service, Call::Pin(pin)).await
+}
+
+/// Take a pin away. Idempotent.
+#[utoipa::path(
+    post, path = "/v1/unpin", tag = "operator", request_body = Unpin,
+    responses(
+        (status = 204, description = "There is no such pin any more"),
+        (status = 400, description = "`bad_request`, `bad_name`", body = ErrorBody),
+        (status = 503, description = "Surely not done: `overloaded`, `late`, `behind`, `no_leader`, `stopping`, `disk_full`", body = ErrorBody),
+        (status = 504, description = "`unknown`: it may have been done", body = ErrorBody),
+    )
+)]
+pub(super) async fn unpin(State(service): State<Arc<Service>>, Body(unpin): Body<Unpin>) -> Response {
+    answer(&service, Call::Unpin(unpin)).await
+}
+
+/// How grants ended, the newest first.
+#[utoipa::path(
+    get, path = "/v1/history", tag = "leases", params(History),
+    responses(
+        (status = 200, description = "The ends", body = Ends),
+        (status = 400, description = "`bad_request`, `bad_name`", body = ErrorBody),
+        (status = 503, description = "`overloaded`, `behind`, `no_leader`, `stopping`", body = ErrorBody),
+    )
+)]
+pub(super) async fn history(State(service): State<Arc<Service>>, uri: Uri) -> Response {
+    match read_query::<History>(&uri) {
+        Ok(history) => answer(&service, Call::History(history)).await,
+        Err(error) => problem(error),
+    }
+}
+
+/// Ask whether a token is that of a lease's living grant: for resources that fence.
+#[utoipa::path(
+    get, path = "/v1/check", tag = "leases", params(Check),
+    responses(
+        (status = 200, description = "It is", body = Checked),
+        (status = 400, description = "`bad_request`, `bad_name`", body = ErrorBody),
+        (status = 409, description = "It is not: `stale_token` where there is a newer grant, else `lost`", body = ErrorBody),
+        (status = 503, description = "`overloaded`, `behind`, `no_leader`, `stopping`", body = ErrorBody),
+    )
+)]
+pub(super) async fn check(State(service): State<Arc<Service>>, uri: Uri) -> Response {
+    match read_query::<Check>(&uri) {
+        Ok(check) => answer(&service, Call::Check(check)).await,
+        Err(error) => problem(error),
     }
 }
 
@@ -202,7 +326,7 @@ fn worded(done: Result<Done, oneshot::error::RecvError>, is_command: bool) -> Re
     }
 }
 
-fn read_query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Problem> {
+pub(super) fn read_query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Problem> {
     let query: Result<Query<T>, QueryRejection> = Query::try_from_uri(uri);
     match query {
         Ok(Query(query)) => Ok(query),

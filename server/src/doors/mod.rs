@@ -10,13 +10,13 @@ mod reply;
 pub(crate) mod session;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRef};
 use axum::routing::{get, post};
-use tokio::sync::watch;
 
 pub use openapi::openapi_json;
 pub(crate) use session::{Registry, Times};
@@ -30,7 +30,7 @@ pub(crate) struct Doors {
     pub(crate) sessions: Arc<Registry>,
     pub(crate) times: Times,
     /// Turns true when the member begins to stop.
-    pub(crate) stop: watch::Receiver<bool>,
+    pub(crate) stop: tokio::sync::watch::Receiver<bool>,
 }
 
 impl FromRef<Doors> for Arc<Service> {
@@ -45,6 +45,14 @@ pub(crate) fn router(doors: Doors) -> Router {
         .route("/v1/claim", post(http::claim))
         .route("/v1/extend", post(http::extend))
         .route("/v1/release", post(http::release))
+        .route("/v1/acquire", post(http::acquire))
+        .route("/v1/transfer", post(http::transfer))
+        .route("/v1/revoke", post(http::revoke))
+        .route("/v1/pin", post(http::pin))
+        .route("/v1/unpin", post(http::unpin))
+        .route("/v1/history", get(http::history))
+        .route("/v1/check", get(http::check))
+        .route("/v1/watch", get(watch::watch))
         .route("/v1/leases", get(http::list))
         .route("/v1/leases/{namespace}/", get(http::get_unnamed))
         .route("/v1/leases/{namespace}/{*name}", get(http::get))

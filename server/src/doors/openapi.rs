@@ -6,7 +6,7 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use utoipa::OpenApi;
 
-use super::{health, http, session};
+use super::{health, http, session, watch};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -17,12 +17,14 @@ use super::{health, http, session};
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     paths(
-        http::claim, http::extend, http::release, http::get, http::list, http::count, http::wait,
+        http::claim, http::extend, http::release, http::acquire, http::transfer, http::revoke, http::pin, http::unpin,
+        http::get, http::list, http::count, http::wait, http::history, http::check, watch::watch,
         session::session, health::healthz, health::readyz, openapi,
     ),
     components(schemas(ClientFrame, ServerFrame)),
     tags(
         (name = "leases", description = "One call a request"),
+        (name = "operator", description = "What an operator does to a lease"),
         (name = "session", description = "Many calls on one WebSocket"),
         (name = "member", description = "The member itself"),
     ),

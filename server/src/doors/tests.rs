@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 struct Mute {
     _runtime: Runtime,
-    _stop: watch::Sender<bool>,
+    _stop: tokio::sync::watch::Sender<bool>,
     address: SocketAddr,
     fake: Arc<Fake>,
 }
@@ -24,7 +24,7 @@ impl Mute {
     fn start() -> Mute {
         let fake = Arc::new(Fake::new());
         fake.fall_silent();
-        let (stop, stopping) = watch::channel(false);
+        let (stop, stopping) = tokio::sync::watch::channel(false);
         let second = Duration::from_secs(1);
         let doors = Doors {
             service: Arc::new(Service::new(Arc::clone(&fake) as _, 7, 1)),

@@ -1,7 +1,10 @@
 //! What the service asks of the replica: a seam, so that tests can stand a mute or a slow replica behind the doors.
 
-use lease::{Key, Revision, Table};
-use replica::{Handle, Proposal, Read, Reading, ReplyFn, Status, WaitId, Waited};
+use lease::{Claim, Key, Revision, Table};
+use replica::{
+    Answer, GivenUp, Handle, Proposal, Pulled, Read, Reading, ReplyFn, Status, Unwatchable, WaitId, Waited,
+    Wake, Watched,
+};
 
 /// A replica as the service sees it.
 pub(crate) trait Backend: Send + Sync + 'static {
@@ -15,13 +18,31 @@ pub(crate) trait Backend: Send + Sync + 'static {
     fn look(&self, look: &mut dyn FnMut(&Table, Reading));
     /// As [`Handle::wait`].
     fn wait(&self, key: Key, after: Option<Revision>, reply: ReplyFn<Waited>) -> Ticket;
+    /// As [`Handle::acquire`].
+    fn acquire(&self, claim: Claim, reply: ReplyFn<Answer>) -> Ticket;
+    /// As [`Handle::give_up`].
+    fn give_up(&self, ticket: Ticket) -> GivenUp;
+    /// As [`Handle::leave`].
+    fn leave(&self, ticket: Ticket);
+    /// As [`Handle::watch`].
+    fn watch(
+        &self,
+        watched: Watched,
+        after: Option<Revision>,
+        wake: Wake,
+        reply: ReplyFn<Result<Revision, Unwatchable>>,
+    ) -> Ticket;
+    /// As [`Handle::pull`].
+    fn pull(&self, ticket: Ticket, limit: usize) -> Result<Pulled, Unwatchable>;
+    /// As [`Handle::unwatch`].
+    fn unwatch(&self, ticket: Ticket);
     /// As [`Handle::cancel`].
     fn cancel(&self, ticket: Ticket) -> bool;
     /// As [`Handle::status`].
     fn status(&self) -> Status;
 }
 
-/// A registered wait's number.
+/// The number of a registered wait, acquire or watch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ticket {
     /// At the replica.
@@ -57,6 +78,52 @@ impl Backend for Handle {
             Ticket::Replica(wait) => Handle::cancel(self, wait),
             #[cfg(test)]
             Ticket::Fake(_) => false,
+        }
+    }
+
+    fn acquire(&self, claim: Claim, reply: ReplyFn<Answer>) -> Ticket {
+        Ticket::Replica(Handle::acquire(self, claim, reply))
+    }
+
+    fn give_up(&self, ticket: Ticket) -> GivenUp {
+        match ticket {
+            Ticket::Replica(acquire) => Handle::give_up(self, acquire),
+            #[cfg(test)]
+            Ticket::Fake(_) => GivenUp::Answered,
+        }
+    }
+
+    fn leave(&self, ticket: Ticket) {
+        match ticket {
+            Ticket::Replica(acquire) => Handle::leave(self, acquire),
+            #[cfg(test)]
+            Ticket::Fake(_) => {}
+        }
+    }
+
+    fn watch(
+        &self,
+        watched: Watched,
+        after: Option<Revision>,
+        wake: Wake,
+        reply: ReplyFn<Result<Revision, Unwatchable>>,
+    ) -> Ticket {
+        Ticket::Replica(Handle::watch(self, watched, after, wake, reply))
+    }
+
+    fn pull(&self, ticket: Ticket, limit: usize) -> Result<Pulled, Unwatchable> {
+        match ticket {
+            Ticket::Replica(watch) => Handle::pull(self, watch, limit),
+            #[cfg(test)]
+            Ticket::Fake(_) => Ok(Pulled::default()),
+        }
+    }
+
+    fn unwatch(&self, ticket: Ticket) {
+        match ticket {
+            Ticket::Replica(watch) => Handle::unwatch(self, watch),
+            #[cfg(test)]
+            Ticket::Fake(_) => {}
         }
     }
 

@@ -24,7 +24,7 @@ pub(super) fn begin<S: FnOnce(Done) + Send + 'static>(service: &Service, steps: 
     let mut proposals = Vec::with_capacity(steps.len());
     for (index, step) in steps.into_iter().enumerate() {
         let gather = Arc::clone(&gather);
-        match prepare(step, ttls.get(index).copied().flatten()) {
+        match prepare::step(step, ttls.get(index).copied().flatten()) {
             Ok((asked, draft)) => proposals.push(draft.answered(asked, move |done| gather.put(index, done))),
             Err(problem) => gather.put(index, Done::refused(problem)),
         }

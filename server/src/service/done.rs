@@ -1,8 +1,8 @@
 //! What came of a call, before it is worded.
 
 use api::{Problem, Reply};
-use lease::{Key, LeaseView, Token};
-use replica::{Answer, Reading, Unavailable, Waited};
+use lease::{End, GrantView, Key, LeaseView, Refusal, Revision, Token};
+use replica::{Answer, Reading, Unavailable, Unwatchable, Waited};
 
 /// What came of a call. Made on the replica's thread, turned into a [`Reply`] by [`Done::reply`] on the door's.
 pub(crate) enum Done {
@@ -40,6 +40,24 @@ pub(crate) enum Done {
         /// The state that was read.
         at: Reading,
     },
+    /// Ends were read from history.
+    Ends {
+        /// The newest first.
+        ends: Vec<(Key, End)>,
+        /// The state that was read.
+        at: Reading,
+    },
+    /// A token was looked up.
+    Checked {
+        /// What was asked for.
+        asked: Asked,
+        /// Its living grant, or why it has none.
+        found: Result<Box<GrantView>, Refusal>,
+        /// The state that was read.
+        at: Reading,
+    },
+    /// A watch began, or could not.
+    Watching(Result<Revision, Unwatchable>),
     /// A wait ended.
     Waited(Waited),
     /// A read could not be made.
@@ -74,4 +92,14 @@ pub(crate) enum Verb {
     Extend(Token),
     /// End this grant of it.
     Release(Token),
+    /// Hand this grant of it on.
+    Transfer(Token),
+    /// Take this grant of it away.
+    Revoke(Token),
+    /// Ask whether this is its grant.
+    Check(Token),
+    /// Pin it.
+    Pin,
+    /// Take a pin of it away.
+    Unpin,
 }

@@ -3,7 +3,9 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use lease::{Batch, Key, Request, Revision, Table, Time};
-use replica::{Answer, Proposal, Read, Reading, ReplyFn, Status, Waited};
+use replica::{
+    Answer, GivenUp, Proposal, Pulled, Read, Reading, ReplyFn, Status, Unwatchable, Waited, Wake, Watched,
+};
 
 use super::{Backend, Ticket};
 
@@ -139,6 +141,48 @@ impl Backend for Fake {
         }
         Ticket::Fake(ticket)
     }
+
+    fn acquire(&self, claim: lease::Claim, reply: ReplyFn<Answer>) -> Ticket {
+        let proposal = Proposal {
+            command: lease::Command::Claim(claim),
+            named: None,
+            heir: replica::HeirMust::Wait,
+            deadline: lease::DEADLINE_DEFAULT,
+            reply,
+        };
+        self.propose(proposal);
+        Ticket::Fake(0)
+    }
+
+    fn give_up(&self, _: Ticket) -> GivenUp {
+        match self.state().mute {
+            true => GivenUp::Asking,
+            false => GivenUp::InLine,
+        }
+    }
+
+    fn leave(&self, ticket: Ticket) {
+        self.cancel(ticket);
+    }
+
+    // It has no events: a watch begins, and sees nothing.
+    fn watch(
+        &self,
+        _: Watched,
+        _: Option<Revision>,
+        _: Wake,
+        reply: ReplyFn<Result<Revision, Unwatchable>>,
+    ) -> Ticket {
+        let revision = self.state().table.revision();
+        reply(Ok(revision));
+        Ticket::Fake(0)
+    }
+
+    fn pull(&self, _: Ticket, _: usize) -> Result<Pulled, Unwatchable> {
+        Ok(Pulled::default())
+    }
+
+    fn unwatch(&self, _: Ticket) {}
 
     fn cancel(&self, ticket: Ticket) -> bool {
         let Ticket::Fake(ticket) = ticket else { return false };

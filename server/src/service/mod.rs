@@ -19,6 +19,7 @@ mod echo;
 pub(crate) mod fake;
 mod page;
 mod parse;
+mod prepare;
 #[cfg(test)]
 mod tests;
 mod time;
@@ -29,14 +30,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use api::{Call, Code, Hello, Problem, Reply, Step, Welcome};
-use lease::{
-    Command, DEADLINE_DEFAULT, DEADLINE_MAX, Filter, Instance, Key, Revision, TTL_DEFAULT, Token, Ttl,
-};
-use replica::{Named, Proposal, Read, Status};
+use lease::{Command, DEADLINE_DEFAULT, DEADLINE_MAX, Filter, Key, Revision, Token, Ttl};
+use replica::{GivenUp, Read, Status};
 
 pub(crate) use backend::{Backend, Ticket};
 pub(crate) use done::{Asked, Done, Verb};
 pub(crate) use echo::{Echo, clean};
+use prepare::Draft;
 pub(crate) use time::retry_after_ms;
 
 /// How much later than a call's deadline the door answers in the replica's stead. The replica's own answer says more, so
@@ -50,11 +50,26 @@ pub(crate) struct Service {
     stopping: AtomicBool,
 }
 
-/// A wait that has not been answered.
+/// A wait or an acquire that has not been answered.
 pub(crate) struct Waiting {
     service: Arc<Service>,
     ticket: Ticket,
     key: Key,
+    what: WaitsFor,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum WaitsFor {
+    /// The lease's being free.
+    Freedom,
+    /// The caller's turn to hold it.
+    Turn,
+}
+
+/// A watch. Dropped, it ends.
+pub(crate) struct Watching {
+    service: Arc<Service>,
+    ticket: Ticket,
 }
 
 impl Service {
@@ -103,20 +118,16 @@ impl Service {
             Call::List(list) => self.list(&list, sink),
             Call::Count(count) => self.count(&count, sink),
             Call::Hello(hello) => sink(Done::Reply(self.hello(&hello))),
-            Call::Acquire(_)
-            | Call::Transfer(_)
-            | Call::Revoke(_)
-            | Call::Pin(_)
-            | Call::Unpin(_)
-            | Call::Watch(_)
-            | Call::History(_)
-            | Call::Check(_) => {
-                sink(Done::refused(Problem::new(Code::NotFound, "this member does not serve this call yet")));
-            }
-            Call::Wait(_) | Call::Cancel(_) => {
+            Call::Transfer(transfer) => self.propose(prepare::transfer(transfer), sink),
+            Call::Revoke(revoke) => self.propose(prepare::revoke(revoke), sink),
+            Call::Pin(pin) => self.propose(prepare::pin(pin), sink),
+            Call::Unpin(unpin) => self.propose(prepare::unpin(unpin), sink),
+            Call::History(history) => self.history(&history, sink),
+            Call::Check(check) => self.check(check, sink),
+            Call::Wait(_) | Call::Acquire(_) | Call::Watch(_) | Call::Cancel(_) => {
                 sink(Done::refused(Problem::new(
                     Code::NotFound,
-                    "only a session's own call may wait or cancel",
+                    "only a door's own call may wait, watch or cancel",
                 )));
             }
         }
@@ -124,8 +135,12 @@ impl Service {
 
     fn step(&self, step: Step, sink: impl FnOnce(Done) + Send + 'static) {
         let ttls = self.missing_ttls(std::slice::from_ref(&step));
-        match prepare(step, ttls.first().copied().flatten()) {
-            Ok((asked, proposal)) => self.backend.propose(proposal.answered(asked, sink)),
+        self.propose(prepare::step(step, ttls.first().copied().flatten()), sink);
+    }
+
+    fn propose(&self, prepared: Result<(Asked, Draft), Problem>, sink: impl FnOnce(Done) + Send + 'static) {
+        match prepared {
+            Ok((asked, draft)) => self.backend.propose(draft.answered(asked, sink)),
             Err(problem) => sink(Done::refused(problem)),
         }
     }
@@ -179,6 +194,33 @@ impl Service {
         }
     }
 
+    fn history(&self, history: &api::History, sink: impl FnOnce(Done) + Send + 'static) {
+        let asked = || {
+            let namespace = parse::namespace(&history.namespace)?;
+            let name = history.name.as_deref().map(parse::name).transpose()?;
+            Ok((namespace, name, page::limit(history.limit)?))
+        };
+        match asked() {
+            Ok((namespace, name, limit)) => self.read(sink, move |table, at| Done::Ends {
+                ends: table.history(&namespace, name.as_ref(), limit),
+                at,
+            }),
+            Err(problem) => sink(Done::refused(problem)),
+        }
+    }
+
+    fn check(&self, check: api::Check, sink: impl FnOnce(Done) + Send + 'static) {
+        match parse::key(&check.namespace, &check.name) {
+            Ok(key) => self.read(sink, move |table, at| {
+                let token = Token::from_u64(check.token);
+                let found = checked(table, &key, token).map(Box::new);
+                let asked = Asked { namespace: check.namespace, name: check.name, verb: Verb::Check(token) };
+                Done::Checked { asked, found, at }
+            }),
+            Err(problem) => sink(Done::refused(problem)),
+        }
+    }
+
     fn read(
         &self,
         sink: impl FnOnce(Done) + Send + 'static,
@@ -209,23 +251,119 @@ impl Service {
         let timeout = parse::timeout(wait.timeout_ms)?;
         let reply = Box::new(move |waited| sink(Done::Waited(waited)));
         let ticket = self.backend.wait(key.clone(), wait.after.map(Revision), reply);
-        Ok((Waiting { service: Arc::clone(self), ticket, key }, timeout))
+        Ok((Waiting { service: Arc::clone(self), ticket, key, what: WaitsFor::Freedom }, timeout))
+    }
+
+    /// Begins an acquire; `sink` is told its end, unless it is given up before. How long it may last is in what comes back.
+    ///
+    /// # Errors
+    /// What is wrong with the call. Then `sink` is not called.
+    pub(crate) fn acquire(
+        self: &Arc<Self>,
+        acquire: api::Acquire,
+        sink: impl FnOnce(Done) + Send + 'static,
+    ) -> Result<(Waiting, Option<Duration>), Problem> {
+        if self.is_stopping() {
+            return Err(stopping());
+        }
+        let timeout = parse::timeout(acquire.timeout_ms)?;
+        let (asked, claim) = prepare::acquire(acquire)?;
+        let key = claim.key.clone();
+        let ticket = self.backend.acquire(claim, Box::new(move |answer| sink(Done::Step { asked, answer })));
+        Ok((Waiting { service: Arc::clone(self), ticket, key, what: WaitsFor::Turn }, timeout))
+    }
+
+    /// Begins a watch; `sink` is told whether it has begun. From then on `wake` is called when there is something to pull.
+    ///
+    /// # Errors
+    /// What is wrong with the call. Then `sink` is not called.
+    pub(crate) fn watch(
+        self: &Arc<Self>,
+        watch: &api::Watch,
+        wake: replica::Wake,
+        sink: impl FnOnce(Done) + Send + 'static,
+    ) -> Result<Watching, Problem> {
+        if self.is_stopping() {
+            return Err(stopping());
+        }
+        let watched = prepare::watched(watch)?;
+        let reply = Box::new(move |begun| sink(Done::Watching(begun)));
+        let ticket = self.backend.watch(watched, watch.after.map(Revision), wake, reply);
+        Ok(Watching { service: Arc::clone(self), ticket })
+    }
+}
+
+impl Watching {
+    /// The next events, at most `limit`; whether to pull again, or to wait for the wake.
+    ///
+    /// # Errors
+    /// The watch has ended.
+    pub(crate) fn pull(&self, limit: usize) -> Result<(Vec<api::Event>, bool), Problem> {
+        let pulled = self.service.backend.pull(self.ticket, limit);
+        let pulled = pulled.map_err(|why| word::unwatchable(why, rand::random()))?;
+        let events = pulled.events.iter().filter_map(|event| word::event_of(event)).collect();
+        Ok((events, pulled.more))
+    }
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        self.service.backend.unwatch(self.ticket);
+    }
+}
+
+/// The living grant of `token` on `key`, or why it has none.
+fn checked(table: &lease::Table, key: &Key, token: Token) -> Result<lease::GrantView, lease::Refusal> {
+    let grant = table.get(key).and_then(|lease| lease.grant);
+    match grant {
+        Some(grant) if grant.token == token => Ok(grant),
+        Some(grant) if grant.token > token => Err(lease::Refusal::StaleToken { current: grant.token }),
+        _ => {
+            let own = table.owner(token).is_some_and(|(owned, _)| owned == *key);
+            let lost = own.then(|| table.refusal(table.now(), &Command::Release { token })).flatten();
+            Err(lost.unwrap_or(lease::Refusal::Lost { end: None }))
+        }
     }
 }
 
 impl Waiting {
-    /// Gives the wait up. False where its answer is on its way.
-    pub(crate) fn cancel(&self) -> bool {
-        self.service.backend.cancel(self.ticket)
+    /// Gives it up, and a place in line with it.
+    pub(crate) fn cancel(&self) {
+        match self.what {
+            WaitsFor::Freedom => drop(self.service.backend.cancel(self.ticket)),
+            WaitsFor::Turn => drop(self.service.backend.give_up(self.ticket)),
+        }
     }
 
-    /// The answer of a wait that lasted too long: who has the lease still.
-    pub(crate) fn still_held(&self) -> Problem {
+    /// The connection is gone: a place in line is kept for a while, so that its holder may come back to it.
+    pub(crate) fn leave(&self) {
+        match self.what {
+            WaitsFor::Freedom => drop(self.service.backend.cancel(self.ticket)),
+            WaitsFor::Turn => self.service.backend.leave(self.ticket),
+        }
+    }
+
+    /// Gives it up because it has lasted too long, and words the answer: who has the lease still.
+    pub(crate) fn time_out(&self) -> Problem {
+        let claim_is_out = match self.what {
+            WaitsFor::Freedom => {
+                self.service.backend.cancel(self.ticket);
+                false
+            }
+            WaitsFor::Turn => self.service.backend.give_up(self.ticket) == GivenUp::Asking,
+        };
+        if claim_is_out {
+            return word::unknown();
+        }
+        let worded = match self.what {
+            WaitsFor::Freedom => word::still_held,
+            WaitsFor::Turn => word::not_its_turn,
+        };
         let mut problem = None;
         self.service.backend.look(&mut |table, at| {
-            problem = Some(word::still_held(&self.key, table.get(&self.key), at));
+            problem = Some(worded(&self.key, table.get(&self.key), at));
         });
-        problem.unwrap_or_else(|| word::still_held(&self.key, None, replica::Reading::default()))
+        problem.unwrap_or_else(|| worded(&self.key, None, replica::Reading::default()))
     }
 }
 
@@ -235,6 +373,10 @@ pub(crate) fn patience(call: &Call) -> Duration {
         Call::Claim(claim) => claim.deadline_ms,
         Call::Extend(extend) => extend.deadline_ms,
         Call::Release(release) => release.deadline_ms,
+        Call::Transfer(transfer) => transfer.deadline_ms,
+        Call::Revoke(revoke) => revoke.deadline_ms,
+        Call::Pin(pin) => pin.deadline_ms,
+        Call::Unpin(unpin) => unpin.deadline_ms,
         Call::Bulk(steps) => steps.iter().filter_map(bulk::deadline_ms).max(),
         _ => None,
     };
@@ -258,73 +400,26 @@ pub(crate) fn stopping() -> Problem {
 
 /// Whether `call` may change something.
 pub(crate) fn is_command(call: &Call) -> bool {
-    matches!(call, Call::Claim(_) | Call::Extend(_) | Call::Release(_) | Call::Bulk(_))
-}
-
-/// A proposal that does not yet know where its answer goes.
-struct Draft {
-    command: Command,
-    named: Option<Named>,
-    deadline: Ttl,
-}
-
-impl Draft {
-    fn answered(self, asked: Asked, sink: impl FnOnce(Done) + Send + 'static) -> Proposal {
-        let reply = Box::new(move |answer| sink(Done::Step { asked, answer }));
-        Proposal { command: self.command, named: self.named, deadline: self.deadline, reply }
+    match call {
+        Call::Claim(_)
+        | Call::Extend(_)
+        | Call::Release(_)
+        | Call::Acquire(_)
+        | Call::Transfer(_)
+        | Call::Revoke(_)
+        | Call::Pin(_)
+        | Call::Unpin(_)
+        | Call::Bulk(_) => true,
+        Call::Hello(_)
+        | Call::Wait(_)
+        | Call::Watch(_)
+        | Call::Get(_)
+        | Call::List(_)
+        | Call::Count(_)
+        | Call::History(_)
+        | Call::Check(_)
+        | Call::Cancel(_) => false,
     }
-}
-
-/// From a step as it was written to a proposal. `present` is the ttl of the grant that an extend names.
-fn prepare(step: Step, present: Option<Ttl>) -> Result<(Asked, Draft), Problem> {
-    match step {
-        Step::Claim(claim) => prepare_claim(claim),
-        Step::Extend(extend) => {
-            // A grant that this member does not know is most likely gone, and the ttl does not matter; where it is only
-            // news to this member, the reply says which ttl it has now.
-            let ttl = match extend.ttl_ms {
-                Some(ttl_ms) => parse::ttl(ttl_ms)?,
-                None => present.unwrap_or(TTL_DEFAULT),
-            };
-            let token = Token::from_u64(extend.token);
-            let draft = Draft {
-                named: Some(named(&extend.namespace, &extend.name, extend.instance)?),
-                deadline: parse::deadline(extend.deadline_ms)?,
-                command: Command::Extend { token, ttl },
-            };
-            Ok((Asked { namespace: extend.namespace, name: extend.name, verb: Verb::Extend(token) }, draft))
-        }
-        Step::Release(release) => {
-            let token = Token::from_u64(release.token);
-            let draft = Draft {
-                named: Some(named(&release.namespace, &release.name, release.instance)?),
-                deadline: parse::deadline(release.deadline_ms)?,
-                command: Command::Release { token },
-            };
-            Ok((
-                Asked { namespace: release.namespace, name: release.name, verb: Verb::Release(token) },
-                draft,
-            ))
-        }
-    }
-}
-
-fn prepare_claim(claim: api::Claim) -> Result<(Asked, Draft), Problem> {
-    let (instance, seq) = parse::instance(claim.instance, claim.seq, rand::random)?;
-    let command = Command::Claim(lease::Claim {
-        key: parse::key(&claim.namespace, &claim.name)?,
-        holder: parse::holder(&claim.holder)?,
-        instance,
-        seq,
-        ttl: parse::ttl_or_default(claim.ttl_ms)?,
-        value: claim.value.as_deref().map(parse::value).transpose()?,
-    });
-    let draft = Draft { command, named: None, deadline: parse::deadline(claim.deadline_ms)? };
-    Ok((Asked { namespace: claim.namespace, name: claim.name, verb: Verb::Claim }, draft))
-}
-
-fn named(namespace: &str, name: &str, instance: Option<u64>) -> Result<Named, Problem> {
-    Ok(Named { key: parse::key(namespace, name)?, instance: instance.map(Instance) })
 }
 
 fn filter(namespace: Option<&str>, prefix: Option<&str>, holder: Option<&str>) -> Result<Filter, Problem> {

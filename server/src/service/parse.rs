@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use api::{Code, Problem};
 use lease::{
-    DEADLINE_DEFAULT, DEADLINE_MAX, Holder, Instance, InvalidName, Key, NAME_BYTES_MAX, NAMESPACE_BYTES_MAX,
-    Name, Namespace, Seq, TTL_DEFAULT, TTL_MAX, TTL_MIN, Ttl, VALUE_BYTES_MAX, Value, WAIT_MAX,
+    DEADLINE_DEFAULT, DEADLINE_MAX, Entity, Holder, Instance, InvalidName, Key, NAME_BYTES_MAX,
+    NAMESPACE_BYTES_MAX, Name, Namespace, Reason, Seq, TTL_DEFAULT, TTL_MAX, TTL_MIN, Ttl, VALUE_BYTES_MAX,
+    Value, WAIT_MAX,
 };
 
 use super::echo::Echo;
@@ -25,6 +26,22 @@ pub(super) fn name(text: &str) -> Result<Name, Problem> {
 
 pub(super) fn holder(text: &str) -> Result<Holder, Problem> {
     Holder::parse(text).map_err(|why| bad_name("holder", text, &why, NAME_BYTES_MAX))
+}
+
+/// Why `text` is no holder, in a field of another name.
+pub(super) fn bad_holder(field: &str, text: &str, why: &InvalidName) -> Problem {
+    bad_name(field, text, why, NAME_BYTES_MAX)
+}
+
+pub(super) fn entity(text: &str) -> Result<Entity, Problem> {
+    Entity::parse(text).map_err(|why| bad_name("entity", text, &why, NAME_BYTES_MAX))
+}
+
+pub(super) fn reason(text: &str) -> Result<Reason, Problem> {
+    Reason::parse(text).map_err(|why| {
+        let message = format!("why {}: {why}; keep it short", Echo(text));
+        Problem::new(Code::TooLarge, message).in_field("why")
+    })
 }
 
 /// What names shall start with: any text no longer than a name.

@@ -224,17 +224,32 @@ fn a_wait_ends_when_the_lease_is_released_or_is_given_up() {
     let (waiting, timeout) = bench.service.wait(&wait, move |done| told.send(done).unwrap()).unwrap();
     assert_eq!(timeout, Some(Duration::from_millis(50)));
     assert!(heard.try_recv().is_err());
-    let problem = waiting.still_held();
-    assert_eq!((problem.code, problem.holder.as_deref()), (Code::StillHeld, Some("h1")));
-    assert_eq!((problem.token, problem.remaining_ms), (Some(grant.token), Some(15_000)));
     bench.call(Call::Release(release(&grant, 1)));
     assert!(matches!(heard.try_recv().unwrap().reply(&mut || 0), Reply::Free(_)));
-    assert!(!waiting.cancel(), "it was answered");
+    waiting.cancel();
+    assert!(bench.fake.cancelled().is_empty(), "it was answered");
 
-    bench.granted(Call::Claim(Claim { seq: Some(2), ..claim("a", "h1", 1) }));
+    let grant = bench.granted(Call::Claim(Claim { seq: Some(2), ..claim("a", "h1", 1) }));
     let (waiting, _) = bench.service.wait(&wait, |_| panic!("given up")).unwrap();
-    assert!(waiting.cancel());
+    let problem = waiting.time_out();
+    assert_eq!((problem.code, problem.holder.as_deref()), (Code::StillHeld, Some("h1")));
+    assert_eq!((problem.token, problem.remaining_ms), (Some(grant.token), Some(15_000)));
     assert_eq!(bench.fake.cancelled(), [2]);
+}
+
+#[test]
+fn an_acquire_whose_claim_is_out_is_unknown_when_it_has_lasted_too_long() {
+    let bench = Bench::new();
+    bench.fake.fall_silent();
+    let acquire = api::Acquire {
+        namespace: "default".into(),
+        name: "a".into(),
+        holder: "h1".into(),
+        ..Default::default()
+    };
+    let (waiting, timeout) = bench.service.acquire(acquire, |_| {}).unwrap();
+    assert_eq!(timeout, None);
+    assert_eq!(waiting.time_out().code, Code::Unknown);
 }
 
 #[test]

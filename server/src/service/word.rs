@@ -1,8 +1,11 @@
 //! From the replica's answers to sentences: every message names the value, the limit and the remedy.
 
-use api::{Code, Cooldown, Counted, End, Free, Grant, Held, Lease, Page, Pinned, Problem, Released, Reply};
+use api::{
+    Checked, Code, Cooldown, Counted, End, EndOf, Ending, Ends, Event, EventEnding, EventGrant, EventPin,
+    EventToken, EventValue, Free, Grant, Held, Lease, Page, Pinned, Problem, Released, Reply, Watching, What,
+};
 use lease::{Full, Granted, Key, LeaseView, Outcome, Refusal, Ttl, Why};
-use replica::{Answer, Reading, Unavailable, Waited};
+use replica::{Answer, Reading, Unavailable, Unwatchable, Waited};
 
 use super::time::{extend_after_ms, hold_ms, retry_after_ms};
 use super::{Asked, Done, Echo, Verb, page};
@@ -19,6 +22,15 @@ impl Done {
             })),
             Done::Page { views, limit, at } => Reply::Page(page_of(views, limit, at)),
             Done::Counted { held, at } => Reply::Counted(Counted { held, revision: at.revision.0 }),
+            Done::Ends { ends, at } => Reply::Ends(ends_of(ends, at)),
+            Done::Checked { asked, found: Ok(grant), at } => Reply::Checked(checked(&asked, &grant, at)),
+            Done::Checked { asked, found: Err(refusal), at } => {
+                let mut problem = refused(&asked, refusal, at, chance);
+                problem.revision = Some(at.revision.0);
+                Reply::Error(problem)
+            }
+            Done::Watching(Ok(revision)) => Reply::Watching(Watching { revision: revision.0 }),
+            Done::Watching(Err(why)) => Reply::Error(unwatchable(why, chance())),
             Done::Waited(Waited::Free(at)) => Reply::Free(Free { revision: at.revision.0 }),
             Done::Waited(Waited::Unavailable(why)) | Done::Unavailable(why) => {
                 Reply::Error(unavailable(why, chance()))
@@ -31,27 +43,36 @@ impl Done {
 }
 
 fn step(asked: Asked, answer: Answer, chance: &mut dyn FnMut() -> u32) -> Reply {
+    let at_revision =
+        |problem: Problem, at: Reading| Reply::Error(Problem { revision: Some(at.revision.0), ..problem });
     match answer {
+        // What its holder handed on has ended; the new grant is another's to hear of.
+        Answer::Decided { outcome: Outcome::Granted(_), .. } if matches!(asked.verb, Verb::Transfer(_)) => {
+            let Verb::Transfer(token) = asked.verb else { return Reply::Error(unknown()) };
+            Reply::Released(Released { token: token.as_u64() })
+        }
         Answer::Decided { outcome: Outcome::Granted(granted) | Outcome::Extended(granted), .. } => {
             Reply::Granted(grant(asked, granted, chance()))
         }
         Answer::Decided { outcome: Outcome::Released { token }, .. } => {
             Reply::Released(Released { token: token.as_u64() })
         }
+        Answer::Decided { outcome: Outcome::Ending { token, deadline }, at } => {
+            let remaining_ms = at.now.until(deadline).as_millis();
+            Reply::Ending(Ending { token: token.as_u64(), remaining_ms })
+        }
+        Answer::Decided { outcome: Outcome::Done, .. } => Reply::Done,
         Answer::Decided { outcome: Outcome::Refused(refusal), at } => {
-            let mut problem = refused(&asked, refusal, at, chance);
-            problem.revision = Some(at.revision.0);
-            Reply::Error(problem)
+            at_revision(refused(&asked, refusal, at, chance), at)
         }
         Answer::Decided { outcome, .. } => {
             debug_assert!(false, "no step's outcome is {outcome:?}");
             Reply::Error(unknown())
         }
-        Answer::NotYours { at } => {
-            let mut problem = not_yours(&asked);
-            problem.revision = Some(at.revision.0);
-            Reply::Error(problem)
-        }
+        Answer::NotYours { at } => at_revision(not_yours(&asked), at),
+        Answer::Queued { at } => at_revision(queued(&asked, chance()), at),
+        Answer::NotWaiting { at } => at_revision(not_waiting(&asked), at),
+        Answer::Replaced { at } => at_revision(replaced(&asked), at),
         Answer::Unavailable(why) => Reply::Error(unavailable(why, chance())),
         Answer::Unknown => Reply::Error(unknown()),
     }
@@ -177,6 +198,49 @@ fn not_yours(asked: &Asked) -> Problem {
     Problem::new(Code::NotYours, message)
 }
 
+fn queued(asked: &Asked, chance: u32) -> Problem {
+    let message =
+        format!("{} is free, and others wait in line for it: acquire it, to wait in line too", Named(asked));
+    Problem::new(Code::Queued, message).retry_after_ms(retry_after_ms(Ttl::from_millis(1_000), chance))
+}
+
+fn not_waiting(asked: &Asked) -> Problem {
+    let message = format!(
+        "{} was not handed on: nobody of that name waits in line for it; have it acquire the lease first, or force the transfer",
+        Named(asked)
+    );
+    Problem::new(Code::NotWaiting, message)
+}
+
+fn replaced(asked: &Asked) -> Problem {
+    let message = format!(
+        "a newer call of this holder and instance waits in line for {} in this one's place",
+        Named(asked)
+    );
+    Problem::new(Code::Queued, message)
+}
+
+/// Why a watch could not begin or go on.
+pub(super) fn unwatchable(why: Unwatchable, chance: u32) -> Problem {
+    match why {
+        Unwatchable::Compacted { first } => {
+            let message = format!(
+                "events before revision {} are no longer kept: read the leases again, and watch from the revision of that",
+                first.0
+            );
+            Problem { revision: Some(first.0), ..Problem::new(Code::Compacted, message) }
+        }
+        Unwatchable::Ahead { newest } => {
+            let message = format!(
+                "the newest revision is {}: watch from that, or leave it out to watch from now on",
+                newest.0
+            );
+            Problem { revision: Some(newest.0), ..Problem::new(Code::IndexAhead, message) }
+        }
+        Unwatchable::Unavailable(why) => unavailable(why, chance),
+    }
+}
+
 /// This member could not.
 pub(super) fn unavailable(why: Unavailable, chance: u32) -> Problem {
     let (code, message, base) = match why {
@@ -190,6 +254,9 @@ pub(super) fn unavailable(why: Unavailable, chance: u32) -> Problem {
         Unavailable::Stopping => return stopping(chance),
         Unavailable::DiskFull => {
             (Code::DiskFull, "the member's disk is full: not done; free space on it, then try again", 2_000)
+        }
+        Unavailable::DiskStalled => {
+            (Code::DiskStalled, "the member's disk has not synced for 3 s: not done; look at the disk", 2_000)
         }
     };
     Problem::new(code, message).retry_after_ms(retry_after_ms(Ttl::from_millis(base), chance))
@@ -222,6 +289,14 @@ pub(super) fn unknown() -> Problem {
     let message = "no answer within the deadline: it may have been done, or may be yet; claim again with the same instance \
         and seq, or look at the lease";
     Problem::new(Code::Unknown, message)
+}
+
+/// The acquire lasted as long as it might, and its place in line is given up.
+pub(super) fn not_its_turn(key: &Key, view: Option<LeaseView>, at: Reading) -> Problem {
+    let mut problem = still_held(key, view, at);
+    problem.message =
+        format!("it was not this call's turn for lease {key} within its timeout_ms: acquire it again");
+    problem
 }
 
 /// The wait lasted as long as it might.
@@ -279,6 +354,58 @@ fn lease_of(view: LeaseView, at: Reading) -> Lease {
     }
 }
 
+fn ends_of(ends: Vec<(Key, lease::End)>, at: Reading) -> Ends {
+    let of = |(key, end): (Key, lease::End)| EndOf {
+        namespace: key.namespace.as_str().to_owned(),
+        name: key.name.as_str().to_owned(),
+        end: end_of(end, at),
+    };
+    Ends { ends: ends.into_iter().map(of).collect(), revision: at.revision.0 }
+}
+
+fn checked(asked: &Asked, grant: &lease::GrantView, at: Reading) -> Checked {
+    debug_assert!(
+        matches!(asked.verb, Verb::Check(token) if token == grant.token),
+        "another token was found"
+    );
+    Checked {
+        token: grant.token.as_u64(),
+        holder: grant.holder.as_str().to_owned(),
+        remaining_ms: at.now.until(grant.deadline).as_millis(),
+        revision: at.revision.0,
+    }
+}
+
+/// An event as watches are told of it; none where it is about no lease.
+pub(super) fn event_of(event: &lease::Event) -> Option<Event> {
+    let key = replica::key_of(event)?;
+    let text = |text: &str| text.to_owned();
+    let what = match &event.what {
+        lease::What::Granted { holder, token, confirmed, value, .. } => What::Granted(EventGrant {
+            token: token.as_u64(),
+            holder: text(holder.as_str()),
+            confirmed: *confirmed,
+            value: value.as_ref().map(|value| text(value.as_str())),
+        }),
+        lease::What::Confirmed { token, .. } => What::Confirmed(EventToken { token: token.as_u64() }),
+        lease::What::Valued { token, value, .. } => {
+            What::Valued(EventValue { token: token.as_u64(), value: text(value.as_str()) })
+        }
+        lease::What::Ended { end, .. } => {
+            // Told as it happens: at its own instant on the lease clock.
+            What::Ended(end_of(end.clone(), Reading { revision: event.revision, now: end.at }))
+        }
+        lease::What::Ending { token, why, .. } => {
+            What::Ending(EventEnding { token: token.as_u64(), reason: text(why.as_str()) })
+        }
+        lease::What::Pinned { entity, .. } => What::Pinned(EventPin { entity: text(entity.as_str()) }),
+        lease::What::Unpinned { entity, .. } => What::Unpinned(EventPin { entity: text(entity.as_str()) }),
+        lease::What::Settings { .. } => return None,
+    };
+    let (namespace, name) = (text(key.namespace.as_str()), text(key.name.as_str()));
+    Some(Event { revision: event.revision.0, namespace, name, what })
+}
+
 fn pin_of((entity, why): (lease::Entity, lease::Reason)) -> Pinned {
     Pinned { entity: entity.as_str().to_owned(), why: why.as_str().to_owned() }
 }
@@ -317,8 +444,12 @@ struct Of<'a>(&'a Asked);
 impl std::fmt::Display for Of<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.0.verb {
-            Verb::Extend(token) | Verb::Release(token) => write!(f, "the grant of token {token}"),
-            Verb::Claim => f.write_str("the grant"),
+            Verb::Extend(token)
+            | Verb::Release(token)
+            | Verb::Transfer(token)
+            | Verb::Revoke(token)
+            | Verb::Check(token) => write!(f, "the grant of token {token}"),
+            Verb::Claim | Verb::Pin | Verb::Unpin => f.write_str("the grant"),
         }
     }
 }

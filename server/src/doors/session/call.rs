@@ -1,13 +1,16 @@
 //! From a text frame to calls under way.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use api::{Call, Cancel, ClientFrame, Code, Problem, Push, Reply, ServerFrame, Step, Wait};
+use api::{Call, Cancel, ClientFrame, Code, Problem, Push, Reply, ServerFrame, Step, Watch};
 
 use super::outbox::{Kind, Outbox};
 use crate::doors::json;
-use crate::service::{Done, Service, is_command, patience};
+use crate::service::{Done, Service, Waiting, is_command, patience};
+
+/// How long a watch waits to begin, before it is answered that it has not.
+const WATCH_BEGINS_WITHIN: Duration = Duration::from_millis(5_500);
 
 /// Reads a text frame and begins its call. What is to be answered at once comes back; the rest comes through `outbox`.
 /// `due` is moved forward to when this call's answer is due, where that is earlier.
@@ -26,7 +29,9 @@ pub(super) fn begin(
     let begun = match frame.call {
         Call::Hello(hello) => return Some(ServerFrame::reply(id, service.hello(&hello))),
         Call::Cancel(cancel) => return Some(ServerFrame::reply(id, give_up(outbox, cancel))),
-        Call::Wait(wait) => begin_wait(service, outbox, id, &wait, now),
+        Call::Wait(wait) => begin_wait(outbox, id, now, |sink| service.wait(&wait, sink)),
+        Call::Acquire(acquire) => begin_wait(outbox, id, now, |sink| service.acquire(acquire, sink)),
+        Call::Watch(watch) => begin_watch(service, outbox, id, &watch, now),
         call => begin_call(service, outbox, id, call, now),
     };
     match begun {
@@ -69,15 +74,16 @@ fn countable(steps: &[Step]) -> usize {
     steps.len().min(lease::FRAME_OPERATIONS_MAX)
 }
 
+type Sink = Box<dyn FnOnce(Done) + Send>;
+
 fn begin_wait(
-    service: &Arc<Service>,
     outbox: &Arc<Outbox>,
     id: u64,
-    wait: &Wait,
     now: Instant,
+    begin: impl FnOnce(Sink) -> Result<(Waiting, Option<Duration>), Problem>,
 ) -> Result<Option<Instant>, Problem> {
     let ticket = outbox.begin(id, Kind::Wait, None)?;
-    match service.wait(wait, sink(outbox, id, ticket)) {
+    match begin(Box::new(sink(outbox, id, ticket))) {
         Ok((waiting, timeout)) => {
             let due = timeout.map(|timeout| now + timeout);
             outbox.attach(id, ticket, waiting, due);
@@ -95,7 +101,37 @@ fn sink(outbox: &Arc<Outbox>, id: u64, ticket: u64) -> impl FnOnce(Done) + Send 
     move |done| outbox.finish(id, ticket, done)
 }
 
+fn begin_watch(
+    service: &Arc<Service>,
+    outbox: &Arc<Outbox>,
+    id: u64,
+    watch: &Watch,
+    now: Instant,
+) -> Result<Option<Instant>, Problem> {
+    let due = now + WATCH_BEGINS_WITHIN;
+    let ticket = outbox.begin(id, Kind::Watch, Some(due))?;
+    let woken = Arc::downgrade(outbox);
+    let wake = move || {
+        if let Some(outbox) = woken.upgrade() {
+            outbox.ready(id);
+        }
+    };
+    match service.watch(watch, Arc::new(wake), sink(outbox, id, ticket)) {
+        Ok(watching) => {
+            outbox.keep_watch(id, Arc::new(watching));
+            Ok(Some(due))
+        }
+        Err(problem) => {
+            outbox.drop_call(id);
+            Err(problem)
+        }
+    }
+}
+
 fn give_up(outbox: &Outbox, cancel: Cancel) -> Reply {
+    if outbox.end_watch(cancel.id) {
+        return Reply::Cancelled;
+    }
     match outbox.cancel(cancel.id) {
         Some(waiting) => {
             if let Some(waiting) = waiting {
@@ -104,8 +140,10 @@ fn give_up(outbox: &Outbox, cancel: Cancel) -> Reply {
             Reply::Cancelled
         }
         None => {
-            let message =
-                format!("there is no wait {} on this session: it was answered, or never begun", cancel.id);
+            let message = format!(
+                "there is no wait, acquire or watch {} on this session: it was answered, or never begun",
+                cancel.id
+            );
             Reply::Error(Problem::new(Code::NotFound, message).in_field("call.cancel.id"))
         }
     }

@@ -11,15 +11,17 @@
 //!
 //! An idle session costs this struct and one slot: no task, future or channel for a call.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Instant;
 
 use api::{Code, Problem};
-use lease::{SESSION_CALLS_MAX, SESSION_STEPS_MAX, SESSION_WAITS_MAX, Ttl};
+use lease::{
+    SESSION_CALLS_MAX, SESSION_READS_MAX, SESSION_STEPS_MAX, SESSION_WAITS_MAX, SESSION_WATCHES_MAX, Ttl,
+};
 
-use crate::service::{Done, Waiting, retry_after_ms};
+use crate::service::{Done, Waiting, Watching, retry_after_ms};
 
 /// Capacity that an emptied queue may keep. A session that was busy once shall not stay large.
 const KEPT_CAPACITY: usize = 16;
@@ -34,9 +36,19 @@ struct Inner {
     finished: VecDeque<(u64, Done)>,
     waits: usize,
     steps: usize,
+    reads: usize,
+    /// By the id of the call that began each; most sessions have none.
+    watches: BTreeMap<u64, Watch>,
+    /// Watches that have something to pull, each once.
+    ready: VecDeque<u64>,
     tickets: u64,
     going: Option<Arc<str>>,
     waker: Option<Waker>,
+}
+
+struct Watch {
+    watching: Arc<Watching>,
+    is_ready: bool,
 }
 
 struct Flight {
@@ -46,8 +58,15 @@ struct Flight {
     what: What,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum CallKind {
+    Command,
+    Read,
+    Watch,
+}
+
 enum What {
-    Call { is_command: bool, steps: u32 },
+    Call { kind: CallKind, steps: u32 },
     Wait(Option<Box<Waiting>>),
 }
 
@@ -58,6 +77,8 @@ pub(super) enum Kind {
     Wait,
     /// A read, which surely changed nothing.
     Read,
+    /// The beginning of a watch, which counts by itself.
+    Watch,
     /// A command of so many steps.
     Command {
         /// One, or a bulk call's.
@@ -109,8 +130,8 @@ impl Outbox {
     pub(super) fn begin(&self, id: u64, kind: Kind, due: Option<Instant>) -> Result<u64, Problem> {
         let mut inner = self.inner();
         let at = match inner.flights.binary_search_by_key(&id, |flight| flight.id) {
-            Err(at) => at,
-            Ok(_) => {
+            Err(at) if !inner.watches.contains_key(&id) => at,
+            _ => {
                 let message = format!("call {id} is still in flight on this session: number each call anew");
                 return Err(Problem::new(Code::BadRequest, message).in_field("id"));
             }
@@ -120,8 +141,9 @@ impl Outbox {
         let ticket = inner.tickets;
         let what = match kind {
             Kind::Wait => What::Wait(None),
-            Kind::Read => What::Call { is_command: false, steps: 0 },
-            Kind::Command { steps } => What::Call { is_command: true, steps: steps as u32 },
+            Kind::Read => What::Call { kind: CallKind::Read, steps: 0 },
+            Kind::Watch => What::Call { kind: CallKind::Watch, steps: 0 },
+            Kind::Command { steps } => What::Call { kind: CallKind::Command, steps: steps as u32 },
         };
         inner.flights.insert(at, Flight { id, ticket, due, what });
         Ok(ticket)
@@ -151,6 +173,14 @@ impl Outbox {
         }
     }
 
+    /// Takes call `id` out, which could not begin.
+    pub(super) fn drop_call(&self, id: u64) {
+        let mut inner = self.inner();
+        if let Ok(at) = inner.flights.binary_search_by_key(&id, |flight| flight.id) {
+            inner.take(at);
+        }
+    }
+
     /// Takes wait `id` out, so that it is not answered. None where there is no such wait.
     pub(super) fn cancel(&self, id: u64) -> Option<Option<Box<Waiting>>> {
         let mut inner = self.inner();
@@ -162,6 +192,58 @@ impl Outbox {
                 What::Call { .. } => None,
             },
         }
+    }
+
+    /// Keeps a watch with the call that began it. What it has to pull may have been told before.
+    pub(super) fn keep_watch(&self, id: u64, watching: Arc<Watching>) {
+        let mut inner = self.inner();
+        let is_ready = inner.ready.contains(&id);
+        inner.watches.insert(id, Watch { watching, is_ready });
+    }
+
+    /// Watch `id` has something to pull. Any thread may say so.
+    pub(super) fn ready(&self, id: u64) {
+        let waker = {
+            let mut inner = self.inner();
+            let Inner { watches, ready, .. } = &mut *inner;
+            match watches.get_mut(&id) {
+                Some(watch) if watch.is_ready => return,
+                Some(watch) => watch.is_ready = true,
+                // It is told before it is kept.
+                None if ready.contains(&id) => return,
+                None => {}
+            }
+            inner.ready.push_back(id);
+            inner.waker.take()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// The next watch that has something to pull. It is ready no more.
+    pub(super) fn pop_ready(&self) -> Option<(u64, Arc<Watching>)> {
+        let mut inner = self.inner();
+        while let Some(id) = inner.ready.pop_front() {
+            if let Some(watch) = inner.watches.get_mut(&id) {
+                watch.is_ready = false;
+                return Some((id, Arc::clone(&watch.watching)));
+            }
+        }
+        None
+    }
+
+    /// Ends a watch. False where there is none of that number.
+    pub(super) fn end_watch(&self, id: u64) -> bool {
+        let watch = self.inner().watches.remove(&id);
+        // Outside the lock: its end takes the replica's.
+        watch.is_some()
+    }
+
+    /// Ends every watch; gives their numbers.
+    pub(super) fn end_watches(&self) -> Vec<u64> {
+        let watches = std::mem::take(&mut self.inner().watches);
+        watches.into_keys().collect()
     }
 
     /// Takes every wait out: the session is going.
@@ -200,7 +282,7 @@ impl Outbox {
                 at += 1;
             } else if let Some(flight) = inner.take(at) {
                 let what = match flight.what {
-                    What::Call { is_command, .. } => Unanswered::Call { is_command },
+                    What::Call { kind, .. } => Unanswered::Call { is_command: kind == CallKind::Command },
                     What::Wait(waiting) => Unanswered::Wait(waiting),
                 };
                 over.push(Overdue { id: flight.id, what });
@@ -242,10 +324,18 @@ impl Inner {
                 self.waits += 1;
                 Ok(())
             }
-            Kind::Read | Kind::Command { .. } if calls >= SESSION_CALLS_MAX => {
+            Kind::Read | Kind::Watch | Kind::Command { .. } if calls >= SESSION_CALLS_MAX => {
                 Err(crowded("calls", SESSION_CALLS_MAX))
             }
-            Kind::Read => Ok(()),
+            Kind::Read if self.reads >= SESSION_READS_MAX => Err(crowded("reads", SESSION_READS_MAX)),
+            Kind::Read => {
+                self.reads += 1;
+                Ok(())
+            }
+            Kind::Watch if self.watches.len() >= SESSION_WATCHES_MAX => {
+                Err(crowded("watches", SESSION_WATCHES_MAX))
+            }
+            Kind::Watch => Ok(()),
             Kind::Command { steps } if self.steps + steps > SESSION_STEPS_MAX => {
                 Err(crowded("steps", SESSION_STEPS_MAX))
             }
@@ -264,7 +354,10 @@ impl Inner {
     fn take(&mut self, at: usize) -> Option<Flight> {
         let flight = self.flights.remove(at)?;
         match flight.what {
-            What::Call { steps, .. } => self.steps -= steps as usize,
+            What::Call { steps, kind } => {
+                self.steps -= steps as usize;
+                self.reads -= usize::from(kind == CallKind::Read);
+            }
             What::Wait(_) => self.waits -= 1,
         }
         if self.flights.is_empty() && self.flights.capacity() > KEPT_CAPACITY {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use api::{Code, Going, Problem, Push, Reply, ServerFrame};
+use api::{Code, Events, Going, Problem, Push, Reply, ServerFrame};
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use futures_util::{Sink, Stream};
 use lease::Ttl;
@@ -25,6 +25,9 @@ use crate::service::{Done, Service, retry_after_ms, unanswered};
 const FRAMES_A_TURN: usize = 64;
 /// How long a session that was closed from here waits for its client to see it.
 const LINGER: Duration = Duration::from_secs(1);
+
+/// Events in one frame of a watch.
+const EVENTS_A_FRAME: usize = 256;
 
 const CLOSE_GOING: u16 = 1001;
 const CLOSE_PROTOCOL: u16 = 1002;
@@ -136,10 +139,7 @@ impl Session {
         for call in over {
             let problem = match call.what {
                 Unanswered::Call { is_command } => unanswered(is_command),
-                Unanswered::Wait(Some(waiting)) => {
-                    waiting.cancel();
-                    waiting.still_held()
-                }
+                Unanswered::Wait(Some(waiting)) => waiting.time_out(),
                 Unanswered::Wait(None) => unanswered(false),
             };
             self.say(&ServerFrame::reply(call.id, Reply::Error(problem)));
@@ -159,10 +159,18 @@ impl Session {
             if let Some(waiting) = waiting {
                 waiting.cancel();
             }
-            let problem =
-                Problem::new(Code::Stopping, format!("the wait ended early: {why}; wait at another member"));
-            self.say(&ServerFrame::reply(id, Reply::Error(problem.retry_after_ms(spread(1_000)))));
+            self.say_ended(id, why);
         }
+        for id in self.outbox.end_watches() {
+            self.say_ended(id, why);
+        }
+    }
+
+    fn say_ended(&mut self, id: u64, why: &str) {
+        let problem =
+            Problem::new(Code::Stopping, format!("the wait ended early: {why}; wait at another member"));
+        let after = retry_after_ms(Ttl::from_millis(1_000), rand::random());
+        self.say(&ServerFrame::reply(id, Reply::Error(problem.retry_after_ms(after))));
     }
 
     fn close_when_done(&mut self) -> Result<(), Ended> {
@@ -215,8 +223,33 @@ impl Session {
         if matches!(self.phase, Phase::Closing { .. }) {
             return None;
         }
-        let (id, done): (u64, Done) = self.outbox.pop()?;
+        let Some((id, done)) = self.outbox.pop() else { return self.next_events() };
+        if matches!(done, Done::Watching(Err(_))) {
+            self.outbox.end_watch(id);
+        }
         text(&ServerFrame::reply(id, done.reply(&mut rand::random)))
+    }
+
+    /// What the next watch that has news has seen. Pulled only when the socket takes it: a client that reads slowly falls behind
+    /// in the ring, and costs nobody anything.
+    fn next_events(&mut self) -> Option<Message> {
+        while let Some((id, watching)) = self.outbox.pop_ready() {
+            match watching.pull(EVENTS_A_FRAME) {
+                Ok((events, more)) => {
+                    if more {
+                        self.outbox.ready(id);
+                    }
+                    if !events.is_empty() {
+                        return text(&ServerFrame::push(Push::Events(Events { id, events })));
+                    }
+                }
+                Err(problem) => {
+                    self.outbox.end_watch(id);
+                    return text(&ServerFrame::reply(id, Reply::Error(problem)));
+                }
+            }
+        }
+        None
     }
 
     fn receive(&mut self, cx: &mut Context<'_>, now: Instant) -> Result<Poll<()>, Ended> {
@@ -345,8 +378,9 @@ impl Drop for Session {
         // A wait for nobody would stay in the table for ever.
         for (_, waiting) in self.outbox.cancel_all() {
             if let Some(waiting) = waiting {
-                waiting.cancel();
+                waiting.leave();
             }
         }
+        self.outbox.end_watches();
     }
 }

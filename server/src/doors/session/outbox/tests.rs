@@ -93,9 +93,24 @@ fn the_next_due_time_is_the_earliest() {
 }
 
 #[test]
+fn reads_are_few_and_a_wake_without_a_watch_is_nothing() {
+    let outbox = Outbox::new();
+    let tickets: Vec<u64> =
+        (0..lease::SESSION_READS_MAX as u64).map(|id| outbox.begin(id, Kind::Read, None).unwrap()).collect();
+    assert_eq!(outbox.begin(1_000, Kind::Read, None).unwrap_err().code, Code::Overloaded);
+    outbox.finish(0, tickets[0], done());
+    outbox.begin(1_000, Kind::Read, None).unwrap();
+    outbox.begin(1_001, Kind::Watch, None).unwrap();
+    outbox.ready(1_001);
+    outbox.ready(1_001);
+    assert!(outbox.pop_ready().is_none(), "a wake without a watch is of one that has ended");
+}
+
+#[test]
 fn an_emptied_session_is_small_again() {
     let outbox = Outbox::new();
-    let tickets: Vec<u64> = (0..1_000).map(|id| outbox.begin(id, Kind::Read, None).unwrap()).collect();
+    let tickets: Vec<u64> =
+        (0..1_000).map(|id| outbox.begin(id, Kind::Command { steps: 1 }, None).unwrap()).collect();
     for (id, ticket) in tickets.into_iter().enumerate() {
         outbox.finish(id as u64, ticket, done());
     }
