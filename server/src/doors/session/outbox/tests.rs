@@ -96,7 +96,7 @@ fn the_next_due_time_is_the_earliest() {
 fn reads_are_few_and_a_wake_without_a_watch_is_nothing() {
     let outbox = Outbox::new();
     let tickets: Vec<u64> =
-        (0..lease::SESSION_READS_MAX as u64).map(|id| outbox.begin(id, Kind::Read, None).unwrap()).collect();
+        (0..SESSION_READS_MAX as u64).map(|id| outbox.begin(id, Kind::Read, None).unwrap()).collect();
     assert_eq!(outbox.begin(1_000, Kind::Read, None).unwrap_err().code, Code::Overloaded);
     outbox.finish(0, tickets[0], done());
     outbox.begin(1_000, Kind::Read, None).unwrap();
