@@ -36,8 +36,8 @@ impl Mono {
     }
 }
 
-/// A machine's clock: elapsed = min(CLOCK_MONOTONIC, CLOCK_MONOTONIC_RAW) since a common start, so that a clock that is
-/// slewed fast does not make leases short.
+/// A machine's clock: between any two readings it counts what the slower of CLOCK_MONOTONIC and CLOCK_MONOTONIC_RAW counted
+/// between them, so that a clock that is slewed fast does not make leases short. It never runs backwards.
 pub trait Clock: Send + Sync + 'static {
     /// What it reads.
     fn now(&self) -> Mono;
