@@ -3,6 +3,7 @@
 //! ```text
 //!     granted, confirmed ──▶ held until sent_at + hold_ms ◀── extended (only ever later)
 //!     granted, unconfirmed ─▶ not held, until an extend is answered
+//!     safe_until passes ─▶ not held, until an extend or a claim is answered with this very grant
 //!     release or transfer sent, or the cluster says that it ended ──▶ over, for good
 //! ```
 //!

@@ -75,7 +75,9 @@ impl Grant {
         self.safe_until().map_or(Duration::ZERO, |end| self.clock.now().until(end))
     }
 
-    /// Whether belief has ended for good: a release was sent, or the cluster said that the grant ended.
+    /// Whether belief has ended for good: a release was sent, the cluster said that the grant ended, or the session has a later
+    /// grant of the lease. A grant that merely ran out while nothing was heard is not over: the cluster may not have counted
+    /// that time, and an extend, or another claim, that is answered with it is belief again.
     pub fn is_over(&self) -> bool {
         self.cell.is_over()
     }

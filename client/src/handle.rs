@@ -101,7 +101,7 @@ impl Session {
     }
 
     /// Has the session extend the grant by itself, at its present ttl, for as long as the session lives or until it is
-    /// released or lost.
+    /// released, lost or no longer held: a grant that came back by an extend after that is kept only where this is called again.
     pub fn keep(&self, grant: &Grant) {
         let (namespace, name) = (grant.namespace().to_owned(), grant.name().to_owned());
         self.shared.mailbox.post(Letter::Keep { namespace, name, token: grant.token() });

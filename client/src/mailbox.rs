@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Waker;
 
 use futures_util::task::AtomicWaker;
@@ -32,9 +32,21 @@ pub(crate) struct Mailbox {
     queue: Mutex<Queue>,
     waker: AtomicWaker,
     ops: AtomicU64,
-    /// The beliefs that callers ask for without the session, by token.
-    cells: Mutex<BTreeMap<u64, Arc<Cell>>>,
+    cells: Mutex<Cells>,
 }
+
+/// The beliefs that callers ask for without the session, by token.
+#[derive(Default)]
+struct Cells {
+    held: BTreeMap<u64, Arc<Cell>>,
+    /// Those that lapsed and may come back, for as long as a caller has the grant in its hands.
+    lapsed: BTreeMap<u64, Weak<Cell>>,
+    /// How many lapsed ones there were after the last look for those that nobody has any more.
+    lapsed_kept: usize,
+}
+
+/// So many lapsed beliefs are not worth a look.
+const LAPSED_FEW: usize = 16;
 
 #[derive(Default)]
 struct Queue {
@@ -83,26 +95,82 @@ impl Mailbox {
         self.waker.register(waker);
     }
 
-    /// The belief in a grant, where it has not ended for good.
+    /// The belief in a grant that stands.
     pub(crate) fn cell(&self, token: u64) -> Option<Arc<Cell>> {
-        self.cells().get(&token).cloned()
+        self.cells().held.get(&token).cloned()
     }
 
+    /// Moves the end of belief later. One that had lapsed is the same belief again, in the hands of whoever has its grant.
     pub(crate) fn hold(&self, token: u64, until: Option<Instant>) {
-        self.cells().entry(token).or_insert_with(|| Cell::new(None)).hold(until);
+        let cells = &mut *self.cells();
+        let lapsed = cells.lapsed.remove(&token).and_then(|cell| cell.upgrade());
+        cells.held.entry(token).or_insert_with(|| lapsed.unwrap_or_else(|| Cell::new(None))).hold(until);
     }
 
+    /// The session expects no more of this grant, but it may still stand in the cluster. Its belief has run out by itself.
+    pub(crate) fn lapse(&self, token: u64) {
+        let cells = &mut *self.cells();
+        let Some(cell) = cells.held.remove(&token) else { return };
+        cells.lapsed.insert(token, Arc::downgrade(&cell));
+        drop(cell);
+        if cells.lapsed.len() > LAPSED_FEW + 2 * cells.lapsed_kept {
+            cells.lapsed.retain(|_, cell| cell.strong_count() > 0);
+            cells.lapsed_kept = cells.lapsed.len();
+        }
+    }
+
+    /// Ends belief for good, also in a grant that had lapsed.
     pub(crate) fn end(&self, token: u64) {
-        if let Some(cell) = self.cells().remove(&token) {
+        let cells = &mut *self.cells();
+        let lapsed = cells.lapsed.remove(&token).and_then(|cell| cell.upgrade());
+        if let Some(cell) = cells.held.remove(&token).or(lapsed) {
             cell.end();
         }
     }
 
-    fn cells(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Cell>>> {
+    fn cells(&self) -> MutexGuard<'_, Cells> {
         self.cells.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const T: fn(u64) -> Instant = Instant::from_millis;
+
+    #[test]
+    fn a_lapsed_belief_comes_back_as_the_same_and_an_ended_one_does_not() {
+        let mailbox = Mailbox::default();
+        mailbox.hold(7, Some(T(10)));
+        let cell = mailbox.cell(7).unwrap();
+        mailbox.lapse(7);
+        assert!(mailbox.cell(7).is_none() && !cell.is_over());
+        mailbox.hold(7, Some(T(30)));
+        assert_eq!(cell.safe_until(), Some(T(30)), "the caller's own");
+        mailbox.lapse(7);
+        mailbox.end(7);
+        assert!(cell.is_over(), "lost or released after it had lapsed");
+        mailbox.hold(7, Some(T(50)));
+        assert_eq!(cell.safe_until(), None);
+    }
+
+    #[test]
+    fn lapsed_beliefs_that_nobody_has_are_forgotten() {
+        let mailbox = Mailbox::default();
+        let mut hands = Vec::new();
+        for token in 0..10_000 {
+            mailbox.hold(token, Some(T(10)));
+            hands.push(mailbox.cell(token).unwrap());
+            mailbox.lapse(token);
+            if hands.len() > 50 {
+                hands.clear();
+            }
+        }
+        assert!(mailbox.cells().lapsed.len() < 200, "{} are kept", mailbox.cells().lapsed.len());
     }
 }

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use tokio::time::Sleep;
 
 use crate::handle::disown;
-use crate::machine::{Config, Done, Effect, Input, LinkId, Machine, OpId};
+use crate::machine::{Config, Done, Effect, End, Input, LinkId, Machine, OpId};
 use crate::mailbox::{Letter, Mailbox};
 use crate::transport::{Event, Wire};
 use crate::{Clock, Endpoint, Failure, Instant, Options};
@@ -175,6 +175,7 @@ impl Task {
                 }
             }
             Effect::Held { token, until } => self.mailbox.hold(token, until),
+            Effect::Over { token, why: End::Expired } => self.mailbox.lapse(token),
             Effect::Over { token, .. } => self.mailbox.end(token),
             Effect::Wake(_) => {}
         }

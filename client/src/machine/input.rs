@@ -158,7 +158,7 @@ pub enum Effect {
         /// Until when.
         until: Option<Instant>,
     },
-    /// Belief in this grant has ended for good.
+    /// Belief in this grant has ended: for good, but where it has merely expired.
     Over {
         /// The grant's token.
         token: u64,
@@ -169,14 +169,17 @@ pub enum Effect {
     Wake(Instant),
 }
 
-/// Why belief ended for good.
+/// Why belief ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum End {
     /// A release was asked for.
     LetGo,
     /// The cluster said that the grant has ended.
     Lost(api::Problem),
-    /// Nothing was heard in time.
+    /// A later grant of the same lease took its place, under this token.
+    Replaced(u64),
+    /// Nothing was heard in time. The grant may still stand in the cluster: where an extend or a claim is answered with it,
+    /// belief in it begins anew.
     Expired,
 }
 
@@ -193,6 +196,7 @@ impl fmt::Display for Effect {
             Effect::Held { token, until: None } => write!(f, "token {token} granted, to be confirmed"),
             Effect::Over { token, why: End::LetGo } => write!(f, "token {token} let go"),
             Effect::Over { token, why: End::Lost(problem) } => write!(f, "token {token} lost: {problem}"),
+            Effect::Over { token, why: End::Replaced(by) } => write!(f, "token {token} replaced by {by}"),
             Effect::Over { token, why: End::Expired } => write!(f, "token {token} expired"),
             Effect::Wake(at) => write!(f, "wake at {at}"),
         }

@@ -174,7 +174,7 @@ impl Machine {
             Some(belief) if belief.token() == grant.token => belief.extended(sent_at, now, grant),
             held => {
                 if let Some(old) = held.replace(Belief::begin(sent_at, now, grant)) {
-                    self.out.push(Effect::Over { token: old.token(), why: End::Expired });
+                    self.out.push(Effect::Over { token: old.token(), why: End::Replaced(grant.token) });
                 }
                 key.kept = false;
                 // One lease has one grant: the one before it is gone, released or not.
@@ -234,10 +234,17 @@ impl Machine {
     pub(super) fn end_belief(&mut self, now: Instant, name: &KeyName, token: u64, why: End) {
         let Some(key) = self.keys.get_mut(name) else { return };
         // What has merely expired may still stand in the cluster, and a claim may be answered with it again.
-        if why != End::Expired {
-            key.dead = key.dead.max(token);
+        let ends = why != End::Expired && token > key.dead;
+        if ends {
+            key.dead = token;
         }
-        let Some(belief) = key.held.take_if(|belief| belief.token() <= token) else { return };
+        let Some(belief) = key.held.take_if(|belief| belief.token() <= token) else {
+            // It had expired before: only now is it over for good.
+            if ends {
+                self.out.push(Effect::Over { token, why });
+            }
+            return;
+        };
         key.kept = false;
         // While the grant stood, an attempt that was under way could win nothing but this very grant.
         let stood_until = belief.safe_until().map_or(Instant::ZERO, |end| end.min(now));

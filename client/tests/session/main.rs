@@ -9,5 +9,6 @@
 )]
 
 mod calls;
+mod lapse;
 mod links;
 mod member;

@@ -1,9 +1,11 @@
 //! A member whose every word the test says.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use api::{Call, ClientFrame, Problem, Push, Reply, ServerFrame};
-use client::{Claim, Endpoint, Options, Session};
+use client::{Claim, Clock, Endpoint, Instant, Options, Session};
 use futures_util::{SinkExt, StreamExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::WebSocketStream;
@@ -126,6 +128,29 @@ pub(crate) async fn connected() -> (Member, Peer, Session) {
     let member = Member::start().await;
     let (peer, session) = tokio::join!(member.accept(), Session::connect(options(vec![member.endpoint()])));
     (member, peer, session.unwrap())
+}
+
+/// Holder time in the test's hand.
+pub(crate) struct Hand(AtomicU64);
+
+impl Hand {
+    pub(crate) fn pass(&self, length: Duration) {
+        self.0.fetch_add(u64::try_from(length.as_nanos()).unwrap(), Ordering::SeqCst);
+    }
+}
+
+impl Clock for Hand {
+    fn now(&self) -> Instant {
+        Instant::from_nanos(self.0.load(Ordering::SeqCst))
+    }
+}
+
+/// A session whose time passes only when the test says so.
+pub(crate) async fn connected_by_hand() -> (Arc<Hand>, Member, Peer, Session) {
+    let (member, clock) = (Member::start().await, Arc::new(Hand(AtomicU64::new(0))));
+    let options = Options { clock: Some(clock.clone()), ..options(vec![member.endpoint()]) };
+    let (peer, session) = tokio::join!(member.accept(), Session::connect(options));
+    (clock, member, peer, session.unwrap())
 }
 
 pub(crate) fn claim(name: &str) -> Claim {

@@ -132,3 +132,43 @@ fn an_unconfirmed_grant_is_kept_by_an_extend_at_once_and_believed_after_it() {
     rig.at(20).answer(link, frame, granted(5, 12_000));
     assert!(rig.is_held());
 }
+
+#[test]
+fn a_grant_that_expired_here_and_stands_in_the_cluster_is_believed_again_after_an_extend() {
+    let mut rig = Rig::connected(1);
+    rig.won(5);
+    assert!(!rig.at(24_000).is_held());
+    assert_eq!(rig.over(5), Some(End::Expired));
+    rig.ask(extend(5), 5_000);
+    let (link, frame, _) = rig.sent_one();
+    rig.at(24_010).answer(link, frame, granted(5, 12_000));
+    assert!(rig.at(24_000 + 11_761).is_held());
+    assert!(!rig.at(24_000 + 11_762).is_held());
+}
+
+#[test]
+fn what_expired_is_over_for_good_once_it_is_released_or_lost() {
+    let mut rig = Rig::connected(1);
+    rig.won(5);
+    rig.at(24_000).ask(release(5), 5_000);
+    assert!(rig.saw(&Effect::Over { token: 5, why: End::LetGo }));
+
+    let mut rig = Rig::connected(1);
+    rig.won(5);
+    rig.at(24_000).ask(extend(5), 5_000);
+    let (link, frame, _) = rig.sent_one();
+    rig.answer(link, frame, lost_since(5, "expired", 9_000));
+    let lost = |end: &Effect| matches!(end, Effect::Over { token: 5, why: End::Lost(_) });
+    assert!(rig.saw_any(lost), "nobody was told that it is lost");
+}
+
+#[test]
+fn a_later_grant_of_the_lease_ends_belief_in_the_one_before() {
+    let mut rig = Rig::connected(1);
+    rig.won(5);
+    // Not held any more, but not given up either.
+    rig.at(12_000).ask(claim(12_000), 5_000);
+    let (link, frame, _) = rig.sent_one();
+    rig.answer(link, frame, granted(8, 12_000));
+    assert_eq!(rig.over(5), Some(End::Replaced(8)));
+}

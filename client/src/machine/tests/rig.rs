@@ -116,6 +116,10 @@ impl Rig {
         self.seen.contains(wanted)
     }
 
+    pub(super) fn saw_any(&self, wanted: impl Fn(&Effect) -> bool) -> bool {
+        self.seen.iter().any(wanted)
+    }
+
     /// The outcome of a call, if it has one.
     pub(super) fn result(&self, op: OpId) -> Option<Result<Done, Failure>> {
         let mut results = self.seen.iter().filter_map(|effect| match effect {
