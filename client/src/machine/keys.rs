@@ -89,6 +89,14 @@ fn key_of(call: &Call, instance: u64) -> Option<KeyName> {
     (by == Some(instance)).then(|| KeyName::new(namespace.clone(), name.clone()))
 }
 
+fn extends(call: &Call) -> bool {
+    match call {
+        Call::Extend(_) => true,
+        Call::Bulk(steps) => steps.iter().any(|step| matches!(step, api::Step::Extend(_))),
+        _ => false,
+    }
+}
+
 /// The parts of a call that change something: itself, or its steps.
 pub(super) fn parts(call: &Call) -> Vec<Call> {
     match call {
@@ -139,14 +147,12 @@ impl Machine {
         parts(call).iter().filter_map(ttl).min()
     }
 
-    /// The shortest ttl of the grants that are held at `now`.
-    pub(super) fn ttl_at_stake(&self, now: Instant) -> Option<Duration> {
-        self.keys
-            .values()
-            .filter_map(|key| key.held())
-            .filter(|belief| belief.is_held(now))
-            .map(Belief::ttl)
-            .min()
+    /// The shortest ttl of the grants that may stand: those believed in, or until lately, and those that an extend is to save.
+    /// After a long outage the cluster has not counted the time, and whoever is back first keeps what it had.
+    pub(super) fn ttl_at_stake(&self) -> Option<Duration> {
+        let believed = self.keys.values().filter_map(|key| key.held()).map(Belief::ttl);
+        let to_save = self.ops.values().filter(|op| op.call().is_some_and(extends)).filter_map(|op| op.ttl);
+        believed.chain(to_save).min()
     }
 
     /// Whether this grant answers a claim with a tenure that its session has let go already.

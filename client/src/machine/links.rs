@@ -100,7 +100,7 @@ impl Machine {
         }
         let round = u32::try_from(self.endpoints()).unwrap_or(u32::MAX);
         let after = if self.links.failures > 0 && self.links.failures.is_multiple_of(round) {
-            let ttl = self.ttl_at_stake(now);
+            let ttl = self.ttl_at_stake();
             backoff::pause(self.links.failures / round, ttl, &mut self.chance)
         } else {
             Duration::ZERO
@@ -146,7 +146,7 @@ impl Machine {
             self.strand(id);
             // Not at once: thousands of sessions may have lost the same member at this very moment.
             if !self.timers.is_set(&Timer::Seek) && self.links.candidate.is_none() {
-                let most = self.ttl_at_stake(now).map_or(SPREAD, |ttl| SPREAD.min(ttl / 8));
+                let most = self.ttl_at_stake().map_or(SPREAD, |ttl| SPREAD.min(ttl / 8));
                 let after = self.chance.up_to(most);
                 self.timers.set(Timer::Seek, Some(now.after(after)));
             }
@@ -218,7 +218,7 @@ impl Machine {
             return;
         }
         let said = Duration::from_millis(going.reconnect_after_ms);
-        let after = self.ttl_at_stake(now).map_or(said, |ttl| said.min(ttl / 8));
+        let after = self.ttl_at_stake().map_or(said, |ttl| said.min(ttl / 8));
         self.timers.set(Timer::Seek, Some(now.after(after)));
     }
 

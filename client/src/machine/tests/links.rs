@@ -139,3 +139,37 @@ fn close_gives_every_call_the_outcome_that_its_attempts_allow() {
     assert_eq!(rig.unavailable(read), Unavailable::Closed);
     assert_eq!(rig.unavailable(never_left), Unavailable::Closed);
 }
+
+/// Refuses every connection until `until_ms`, and gives the longest pause between two tries after `from_ms`.
+fn longest_pause(rig: &mut Rig, mut now_ms: u64, from_ms: u64, until_ms: u64) -> u64 {
+    let (mut last, mut longest) = (None, 0);
+    while now_ms < until_ms {
+        for (link, _) in rig.opens() {
+            if let Some(last) = last.filter(|last| *last >= from_ms) {
+                longest = longest.max(now_ms - last);
+            }
+            last = Some(now_ms);
+            rig.lose(link.0);
+        }
+        let wake = rig.machine.next_wake().map_or(until_ms, |at| at.as_nanos() / 1_000_000 + 1);
+        now_ms = wake.max(now_ms);
+        rig.at(now_ms);
+    }
+    longest
+}
+
+#[test]
+fn a_session_whose_grant_may_still_stand_tries_again_within_an_eighth_of_its_ttl() {
+    let mut rig = Rig::connected(1);
+    rig.won(5);
+    rig.opens();
+    rig.at(1_000).lose(1);
+    // Belief has ended at 11,762, but the member may be down, and the lease clock with it.
+    let longest = longest_pause(&mut rig, 1_000, 12_000, 23_000);
+    assert!(longest > 0 && longest <= 1_502, "{longest} ms until the next try");
+    // From 23,762 on there is nothing to save, unless its holder says so.
+    assert!(longest_pause(&mut rig, 23_000, 40_000, 200_000) > 4_000);
+    rig.ask(extend(5), 600_000);
+    let longest = longest_pause(&mut rig, 200_000, 211_000, 400_000);
+    assert!(longest > 0 && longest <= 1_502, "{longest} ms until the next try");
+}
