@@ -7,12 +7,12 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use crate::belief::Cell;
-use crate::machine::{Ask, Done, OpId};
+use crate::machine::{Ask, Done, OpId, has_effect};
 use crate::mailbox::{Letter, Mailbox};
 use crate::task::Task;
 use crate::{
     Claim, Clock, Endpoint, Failure, Grant, HolderClock, Instant, Options, Outcome, Step, Stepped,
-    Unavailable,
+    Unavailable, Unknown,
 };
 
 /// Many leases and many calls in flight on one connection. Clones are the same session; when the last is dropped, its
@@ -209,10 +209,16 @@ impl Session {
         let (answer, answered) = oneshot::channel();
         let op = self.shared.mailbox.next_op();
         let mut waiting = Waiting { mailbox: &self.shared.mailbox, op, answered, is_read: false };
-        self.shared.mailbox.post(Letter::Ask { op, ask, ends, answer });
+        let has_effect = matches!(&ask, Ask::Call(call) if has_effect(call));
+        let posted = self.shared.mailbox.post(Letter::Ask { op, ask, ends, answer });
         let result = (&mut waiting.answered).await;
         waiting.is_read = true;
-        result.unwrap_or(Err(Failure::Unavailable(Unavailable::Closed)))
+        match result {
+            Ok(result) => result,
+            // The session's task died with the call in its hands, as when its runtime was shut down: it may have left.
+            Err(_) if posted && has_effect => Err(Failure::Unknown(Unknown { unanswered: 1, last: None })),
+            Err(_) => Err(Failure::Unavailable(Unavailable::Closed)),
+        }
     }
 }
 
@@ -240,7 +246,9 @@ impl Drop for Waiting<'_> {
         self.answered.close();
         match self.answered.try_recv() {
             Ok(result) => disown(self.mailbox, result),
-            Err(_) => self.mailbox.post(Letter::Abandon { op: self.op }),
+            Err(_) => {
+                self.mailbox.post(Letter::Abandon { op: self.op });
+            }
         }
     }
 }
@@ -276,7 +284,7 @@ fn no_clock(error: &std::io::Error) -> Failure {
 
 // The machine checks that each reply fits its call, so this is never seen; it is no reason to panic in a caller.
 fn unexpected() -> Failure {
-    Failure::Unknown(crate::Unknown { unanswered: 1, last: None })
+    Failure::Unknown(Unknown { unanswered: 1, last: None })
 }
 
 fn free(reply: api::Reply) -> Result<api::Free, Failure> {

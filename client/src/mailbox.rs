@@ -60,14 +60,16 @@ impl Mailbox {
         OpId(self.ops.fetch_add(1, Ordering::Relaxed) + 1)
     }
 
-    /// Leaves a letter; to a session that has ended it is dropped, and its answer with it.
-    pub(crate) fn post(&self, letter: Letter) {
+    /// Leaves a letter; to a session that has ended it is dropped, and its answer with it. Whether it was left.
+    pub(crate) fn post(&self, letter: Letter) -> bool {
         let mut queue = self.lock();
-        if !queue.closed {
-            queue.letters.push_back(letter);
-            drop(queue);
-            self.waker.wake();
+        if queue.closed {
+            return false;
         }
+        queue.letters.push_back(letter);
+        drop(queue);
+        self.waker.wake();
+        true
     }
 
     /// No more letters: the last handle is gone, or the task has ended.

@@ -159,7 +159,7 @@ impl fmt::Display for Tries<'_> {
 /// What is known of a call that may have happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unknown {
-    /// How many of its attempts left and were never answered, at least one.
+    /// How many of its attempts left, or may have, and were never answered: at least one.
     pub unanswered: u32,
     /// What the last answer said, where one came: a refusal of a repeat, which does not tell about the attempts before.
     pub last: Option<Problem>,

@@ -41,7 +41,7 @@ pub(super) fn judge(call: &Call, reply: Reply, others_since: Option<Instant>, no
 }
 
 /// Whether the call changes anything.
-pub(super) fn has_effect(call: &Call) -> bool {
+pub(crate) fn has_effect(call: &Call) -> bool {
     match call {
         Call::Claim(_)
         | Call::Extend(_)

@@ -29,6 +29,7 @@ mod upkeep;
 use std::collections::BTreeMap;
 
 pub use input::*;
+pub(crate) use judge::has_effect;
 use keys::{Key, KeyName};
 use links::Links;
 use ops::Op;

@@ -13,9 +13,8 @@ use std::time::Duration;
 use api::Call;
 use api::rules::CLAMP;
 
-use super::judge::has_effect;
 use super::keys::KeyName;
-use super::{Ask, Done, Effect, LinkId, Machine, OpId, Timer};
+use super::{Ask, Done, Effect, LinkId, Machine, OpId, Timer, has_effect};
 use crate::handle::millis;
 use crate::{Failure, Instant, Unavailable, Unknown};
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use api::{Call, Code};
-use client::{Failure, Outcome, Step, Stepped};
+use client::{Failure, Outcome, Session, Step, Stepped, Unavailable};
 
 use crate::member::*;
 
@@ -195,4 +195,31 @@ async fn a_raw_claim_without_an_instance_gets_the_sessions() {
     let (reply, sent) = tokio::join!(session.call(call, Duration::from_secs(60)), peer.grant(7));
     assert!(matches!(reply, Ok(api::Reply::Granted(grant)) if grant.token == 7));
     assert!(matches!(sent, Call::Claim(claim) if claim.instance == Some(session.instance())));
+}
+
+#[tokio::test]
+async fn what_was_under_way_when_the_sessions_runtime_went_down_is_unknown() {
+    let member = Member::start().await;
+    let options = options(vec![member.endpoint()]);
+    let (opened, session) = tokio::sync::oneshot::channel();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let thread = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            opened.send(Session::connect(options).await.unwrap()).unwrap();
+            let _ = stopped.await;
+        });
+    });
+    let (mut peer, session) = tokio::join!(member.accept(), session);
+    let session = session.unwrap();
+    let server = async {
+        let _ = (peer.call().await, peer.call().await);
+        drop(stop);
+    };
+    let (claimed, read, ()) = tokio::join!(session.claim(claim("a")), session.get("default", "b"), server);
+    assert!(matches!(claimed, Outcome::Unknown(_)), "it left: {claimed:?}");
+    assert!(matches!(read, Outcome::Unavailable(Unavailable::Closed)), "{read:?}");
+    thread.join().unwrap();
+    let late = session.claim(claim("c")).await;
+    assert!(matches!(late, Outcome::Unavailable(Unavailable::Closed)), "it never left: {late:?}");
 }
