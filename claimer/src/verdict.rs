@@ -167,7 +167,9 @@ struct Findings {
 impl Findings {
     /// Judges one lease by its beliefs, ordered by their start.
     fn judge(&mut self, lease: &str, beliefs: &[Belief], holders: &[String], end: Nanos) {
-        let beliefs: Vec<Belief> = beliefs.iter().filter(|belief| belief.from <= end).copied().collect();
+        // An answer that was read only after its own end gave nobody anything to believe.
+        let was_believed = |belief: &&Belief| belief.from <= end && belief.from < belief.until;
+        let beliefs: Vec<Belief> = beliefs.iter().filter(was_believed).copied().collect();
         let Some(mut last) = beliefs.first().copied() else {
             return self.never.push(lease.to_owned());
         };

@@ -163,3 +163,22 @@ fn leases_held_now_are_counted_by_belief() {
 fn an_event_of_an_unknown_holder_is_passed_over() {
     assert!(judge(&["a/0"], &[(5, 7, claimed(3, 9)), (10, 0, claimed(1, 60))], 50).is_clean());
 }
+
+#[test]
+fn an_answer_that_was_read_after_its_own_end_is_no_belief() {
+    // a/0 was granted token 1, and read so only after a/1 had won token 2.
+    let script = [(20, 1, claimed(2, 100)), (70, 0, claimed(1, 60))];
+    let verdict = judge(&["a/0", "a/1"], &script, 90);
+    assert_eq!(verdict.reasons, Vec::<String>::new());
+    // Nor does it hold a lease that nobody else held.
+    let verdict = judge(&["a/0"], &[(70, 0, claimed(1, 60))], 65);
+    assert_blames(&verdict, "never held");
+    let verdict = judge(&["a/0"], &[(70, 0, claimed(1, 70))], 90);
+    assert_blames(&verdict, "never held");
+}
+
+#[test]
+fn the_token_of_an_answer_that_was_read_late_names_one_grant_all_the_same() {
+    let script = [(20, 0, claimed(2, 100)), (70, 1, claimed(2, 60))];
+    assert_blames(&judge(&["a/0", "b/0"], &script, 90), "token 2 named a grant of a and one of b");
+}
