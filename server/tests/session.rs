@@ -4,7 +4,7 @@
 mod support;
 
 use std::io::{Read, Write};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use support::{Node, PATIENCE, Session, token, until};
@@ -268,6 +268,31 @@ fn a_client_that_does_not_read_is_closed_and_the_others_go_on() {
     until("the slow one is closed", || node.server().sessions() == 0);
     assert_eq!(node.get("/v1/count").json()["held"], 200);
     drop(slow);
+}
+
+#[test]
+fn a_client_that_reads_slowly_but_steadily_gets_all_its_answers() {
+    let patience = Duration::from_millis(1_500);
+    let node = Node::start_with(|config| {
+        (config.stall_after, config.dead_after) = (patience, patience);
+        config.ping_every = patience / 2;
+    });
+    for number in 0..200 {
+        let body =
+            json!({"name": format!("l{number}"), "holder": "h", "value": "v".repeat(1_000)}).to_string();
+        assert_eq!(node.post("/v1/claim", &body).status, 200);
+    }
+    let mut slow = node.session();
+    // 250 KiB each, and far more together than sockets keep: there is always something that waits to be read.
+    for id in 0..200 {
+        slow.send(&json!({"id": id, "call": {"list": {"limit": 1_000}}}).to_string());
+    }
+    let began = Instant::now();
+    for _ in 0..200 {
+        assert!(slow.next()["reply"]["page"].is_object());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(began.elapsed() > 2 * patience, "too quick to show anything");
 }
 
 #[test]

@@ -45,7 +45,10 @@ pub(super) struct Session {
     own: VecDeque<Message>,
     heard: Instant,
     pinged: bool,
+    /// Since when something waits for the client to read.
     blocked: Option<Instant>,
+    /// The socket took no more messages when it was last asked.
+    full: bool,
     /// The socket failed and reads no more; what is written may still arrive.
     failed: bool,
     /// When the next call's answer is due.
@@ -83,6 +86,7 @@ impl Session {
             heard: now,
             pinged: false,
             blocked: None,
+            full: false,
             failed: false,
             due: None,
             phase: Phase::Open,
@@ -197,8 +201,15 @@ impl Session {
     fn send(&mut self, cx: &mut Context<'_>, now: Instant) -> Result<Poll<()>, Ended> {
         loop {
             if Pin::new(&mut self.socket).poll_ready(cx).map_err(|_| Ended)?.is_pending() {
+                self.full = true;
                 self.blocked.get_or_insert(now);
                 return Ok(Poll::Pending);
+            }
+            if std::mem::take(&mut self.full) {
+                // What it had is written: the client reads, if slowly. That is also its sign of life, for while its replies wait
+                // it is not read from.
+                self.blocked = None;
+                self.heard = now;
             }
             let Some(message) = self.next_message() else { break };
             Pin::new(&mut self.socket).start_send(message).map_err(|_| Ended)?;
