@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use openraft_rt_tokio::TokioRuntime;
 use replica::log::{Folder, UnprovableTail};
@@ -17,6 +18,9 @@ use crate::error::ServeError;
 /// The exit code of a process whose log failed or whose replica broke: it is unavailable, and should be started again.
 pub(crate) const EXIT_BROKEN: i32 = 3;
 
+/// How long a stop waits for the replica: well beyond its own bound for what is in flight, and not for ever where a disk hangs.
+const STOP_WITHIN: Duration = Duration::from_secs(5);
+
 /// What this process's replica runs in.
 struct Process;
 
@@ -29,6 +33,7 @@ impl World for Process {
 pub(crate) struct ReplicaThread {
     handle: Handle,
     running: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
+    stop_within: Duration,
 }
 
 type Started = Result<Handle, StartError>;
@@ -39,7 +44,10 @@ impl ReplicaThread {
     /// # Errors
     /// What is wrong with the log or the snapshot, whole.
     pub(crate) fn start(config: &Config, data: &Data) -> Result<ReplicaThread, ServeError> {
-        let (options, parts) = (options(config, data), parts(data)?);
+        ReplicaThread::run(options(config, data), parts(data)?)
+    }
+
+    fn run(options: Options, parts: Parts<Process>) -> Result<ReplicaThread, ServeError> {
         let (started, starting) = oneshot::channel();
         let (stop, stopping) = oneshot::channel();
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -51,7 +59,9 @@ impl ReplicaThread {
             .spawn(move || runtime.block_on(run(options, parts, started, stopping)))
             .map_err(|error| ServeError::System { what: "starting the replica's thread", error })?;
         match starting.blocking_recv() {
-            Ok(Ok(handle)) => Ok(ReplicaThread { handle, running: Some((stop, thread)) }),
+            Ok(Ok(handle)) => {
+                Ok(ReplicaThread { handle, running: Some((stop, thread)), stop_within: STOP_WITHIN })
+            }
             Ok(Err(error)) => Err(ServeError::Replica(error)),
             Err(_) => {
                 let error = io::Error::other("it ended while it started: see the lines before");
@@ -65,7 +75,8 @@ impl ReplicaThread {
         self.handle.clone()
     }
 
-    /// Stops it: what is in flight is finished within its own bound, and the log is closed.
+    /// Stops it: what is in flight is finished within its own bound, and the log is closed. Where the disk does not let it be
+    /// closed, the process ends.
     pub(crate) fn stop(self) {
         drop(self);
     }
@@ -76,10 +87,21 @@ impl Drop for ReplicaThread {
     fn drop(&mut self) {
         let Some((stop, thread)) = self.running.take() else { return };
         let _ = stop.send(());
+        if !ends_within(&thread, self.stop_within) {
+            end_stuck(self.stop_within);
+        }
         if thread.join().is_err() {
             tracing::error!("the replica's thread did not end as it should");
         }
     }
+}
+
+fn ends_within(thread: &JoinHandle<()>, within: Duration) -> bool {
+    let began = Instant::now();
+    while !thread.is_finished() && began.elapsed() < within {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    thread.is_finished()
 }
 
 async fn run(
@@ -153,4 +175,106 @@ fn end_at_once(error: &io::Error) {
         "tenure: the log failed: {error}; the process ends at once: look at the disk, then start it again"
     );
     std::process::exit(EXIT_BROKEN);
+}
+
+/// A write or sync that does not come back cannot be given up, and only the process's end takes its thread. Nobody has been told
+/// that what it was to save is done, and nobody will be.
+fn end_stuck(after: Duration) -> ! {
+    eprintln!(
+        "tenure: the log could not be closed within {after:?}: a write or sync hangs; nothing more is acknowledged, and the process ends without it: look at the disk"
+    );
+    std::process::exit(EXIT_BROKEN);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use lease::{Claim, Holder, Instance, Key, Name, Namespace, Seq, Ttl};
+    use replica::log::{Act, MemoryDisk};
+    use replica::{Answer, Proposal};
+
+    use super::*;
+
+    const STUCK: &str = "TENURE_TEST_STUCK";
+
+    /// A claim that was told what came of it.
+    fn claim(handle: &Handle, name: &str, deadline_ms: u64) -> Answer {
+        let (told, answer) = std::sync::mpsc::channel();
+        handle.propose(Proposal {
+            command: lease::Command::Claim(Claim {
+                key: Key { namespace: Namespace::parse("n").unwrap(), name: Name::parse(name).unwrap() },
+                holder: Holder::parse("h").unwrap(),
+                instance: Instance(1),
+                seq: Seq(1),
+                ttl: Ttl::from_millis(60_000),
+                value: None,
+            }),
+            named: None,
+            deadline: Ttl::from_millis(deadline_ms),
+            reply: Box::new(move |answer| drop(told.send(answer))),
+        });
+        answer.recv().unwrap()
+    }
+
+    /// Stops a replica whose log's disk hangs in a sync.
+    fn stop_stuck() {
+        let log = MemoryDisk::new();
+        let options = Options {
+            cluster: 7,
+            member: 1,
+            begun: false,
+            unprovable_tail: UnprovableTail::Refuse,
+            segment_bytes: Some(1024 * 1024),
+            snapshot_log_bytes: u64::MAX,
+        };
+        let parts = Parts {
+            clock: Arc::new(MachineClock::start().unwrap()),
+            log_disk: Arc::new(log.clone()),
+            snapshot_disk: Arc::new(MemoryDisk::new()),
+            network: Alone,
+            on_fatal: Box::new(|error| panic!("{error}")),
+        };
+        let mut thread = ReplicaThread::run(options, parts).unwrap();
+        thread.stop_within = Duration::from_millis(2_500);
+        assert!(matches!(claim(&thread.handle, "a", 20_000), Answer::Decided { .. }));
+        let hangs = AtomicBool::new(true);
+        log.on_act(Arc::new(move |act| {
+            while act == Act::Sync && hangs.load(Ordering::Acquire) {
+                std::thread::park();
+            }
+            Ok(())
+        }));
+        assert_eq!(claim(&thread.handle, "b", 100), Answer::Unknown);
+        thread.stop();
+    }
+
+    #[test]
+    fn a_stop_on_a_disk_that_hangs_ends_the_process_with_3_and_says_why() {
+        if std::env::var_os(STUCK).is_some() {
+            return stop_stuck();
+        }
+        // In a process of its own: it does not come back.
+        let name = "replica_thread::tests::a_stop_on_a_disk_that_hangs_ends_the_process_with_3_and_says_why";
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", name, "--nocapture"])
+            .env(STUCK, "1")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let began = Instant::now();
+        while child.try_wait().unwrap().is_none() {
+            if began.elapsed() > Duration::from_secs(30) {
+                child.kill().unwrap();
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(EXIT_BROKEN), "{said}");
+        assert!(said.contains("could not be closed within 2.5s"), "{said}");
+    }
 }

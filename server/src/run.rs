@@ -42,7 +42,7 @@ pub struct Server {
 }
 
 /// Serves until SIGTERM or SIGINT, then stops in order: returns once every client was told and the log is closed. A second
-/// signal ends the process at once. Prints `listening on ADDRESS:PORT` to stdout once clients are served, and nothing else.
+/// signal ends the process at once, and so does a disk on which the log cannot be closed. Prints `listening on ADDRESS:PORT` to stdout once clients are served, and nothing else.
 ///
 /// # Errors
 /// Why it did not start.
