@@ -211,6 +211,28 @@ async fn a_snapshot_waits_for_room_and_goes_on_by_itself() {
 }
 
 #[tokio::test]
+async fn a_snapshot_waits_out_a_read_only_disk_as_the_log_does() {
+    let disks = Disks::default();
+    let member = disks.start(small()).await.unwrap();
+    let handle = member.handle();
+    disks.snapshots.on_act(Arc::new(|act| match act {
+        Act::Create => Err(io::ErrorKind::ReadOnlyFilesystem.into()),
+        _ => Ok(()),
+    }));
+    let (mut acknowledged, mut chance, mut seq) = (Acknowledged::new(), Chance(6), 0);
+    while handle.status().trouble != Some(Unavailable::DiskFull) {
+        work(&handle, &mut chance, &mut seq, &mut acknowledged).await;
+        assert!(seq < 100_000, "no snapshot was due");
+    }
+    disks.snapshots.calm();
+    while handle.status().trouble.is_some() {
+        tokio::task::yield_now().await;
+    }
+    assert_all_there(&handle, &acknowledged, 6).await;
+    member.stop().await;
+}
+
+#[tokio::test]
 async fn a_snapshot_that_cannot_be_written_ends_the_member_and_loses_nothing() {
     let disks = Disks::default();
     let mut member = disks.start(small()).await.unwrap();

@@ -149,7 +149,7 @@ fn room_or(what: &'static str, error: io::Error) -> StepError {
 }
 
 /// Whether the disk is in order but takes no more.
-pub(super) fn is_room(error: &io::Error) -> bool {
+pub(crate) fn is_room(error: &io::Error) -> bool {
     use io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
     matches!(error.kind(), StorageFull | QuotaExceeded | ReadOnlyFilesystem)
 }

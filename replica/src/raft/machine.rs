@@ -14,6 +14,7 @@ use openraft::{EntryPayload, OptionalSend, RaftSnapshotBuilder};
 
 use super::types::{Data, Done, Entry, LogId, Membership, SnapshotMeta, Types};
 use crate::World;
+use crate::log::is_room;
 use crate::shared::{Shared, State};
 use crate::snapshot::{SnapshotFile, Snapshots};
 use crate::waits::tell_free;
@@ -129,7 +130,7 @@ impl<W: World> RaftSnapshotBuilder<Types<W::Runtime>> for Builder<W> {
         loop {
             match self.write().await {
                 // An error would end the engine, and with it the member; a full disk does not last.
-                Err(error) if is_no_room(&error) && !self.shared.is_stopping() => {
+                Err(error) if is_room(&error) && !self.shared.is_stopping() => {
                     self.wait_for_room(&error).await
                 }
                 written => {
@@ -157,8 +158,4 @@ impl<W: World> Builder<W> {
         }
         W::Runtime::sleep(ROOM_RETRY).await;
     }
-}
-
-fn is_no_room(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
