@@ -233,6 +233,34 @@ async fn a_snapshot_waits_out_a_read_only_disk_as_the_log_does() {
 }
 
 #[tokio::test]
+async fn a_start_unlinks_an_older_snapshot_only_once_the_newer_ones_name_is_synced() {
+    let disks = Disks::default();
+    let member = disks.start(small()).await.unwrap();
+    let (mut acknowledged, mut chance, mut seq) = (Acknowledged::new(), Chance(7), 0);
+    for _ in 0..400 {
+        work(&member.handle(), &mut chance, &mut seq, &mut acknowledged).await;
+    }
+    member.stop().await;
+    // As a kill between the rename and the sync of the folder leaves it: the older one is there still.
+    let older = format!("snapshot-{:016x}-{:016x}", 0, 1);
+    disks.snapshots.put(&older, Vec::new());
+    let acts = Arc::new(Mutex::new(Vec::new()));
+    let hook = Arc::clone(&acts);
+    disks.snapshots.on_act(Arc::new(move |act| {
+        match act {
+            Act::SyncFolder => hook.lock().unwrap().push("sync"),
+            Act::Remove => hook.lock().unwrap().push("remove"),
+            _ => {}
+        }
+        Ok(())
+    }));
+    let member = disks.start(begun()).await.unwrap();
+    assert_eq!(acts.lock().unwrap()[..2], ["sync", "remove"]);
+    assert_eq!(disks.snapshots.read(&older), None);
+    member.stop().await;
+}
+
+#[tokio::test]
 async fn a_snapshot_that_cannot_be_written_ends_the_member_and_loses_nothing() {
     let disks = Disks::default();
     let mut member = disks.start(small()).await.unwrap();

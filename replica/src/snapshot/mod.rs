@@ -66,7 +66,9 @@ impl Snapshots {
     pub(crate) fn newest(&self) -> Result<Option<(SnapshotMeta, Table)>, SnapshotError> {
         let Some((_, file)) = self.newest_file()? else { return Ok(None) };
         let (meta, table) = file.read(self.owner)?;
-        let removed = self.remove_all_but(&file.name);
+        // Its name may not be on the disk yet, where the last run was killed between its rename and the sync of the folder: a power
+        // cut could then take it after the older one is gone.
+        let removed = self.disk.sync_folder().and_then(|()| self.remove_all_but(&file.name));
         removed.map_err(|error| SnapshotError::Io { path: self.disk.path(""), error })?;
         Ok(Some((meta, table)))
     }
