@@ -377,7 +377,11 @@ pub(crate) fn patience(call: &Call) -> Duration {
         Call::Revoke(revoke) => revoke.deadline_ms,
         Call::Pin(pin) => pin.deadline_ms,
         Call::Unpin(unpin) => unpin.deadline_ms,
-        Call::Bulk(steps) => steps.iter().filter_map(bulk::deadline_ms).max(),
+        // A step that names none has the default, and may be the one that takes longest.
+        Call::Bulk(steps) => {
+            let default = DEADLINE_DEFAULT.as_millis();
+            steps.iter().map(|step| bulk::deadline_ms(step).unwrap_or(default)).max()
+        }
         _ => None,
     };
     let deadline_ms =

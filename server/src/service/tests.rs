@@ -288,3 +288,12 @@ fn a_greeting_in_another_version_is_told_which_is_spoken() {
     let Reply::Error(problem) = bench.service.hello(&hello(2)) else { panic!("welcomed") };
     assert!(problem.message.contains("version 2 is not spoken here: speak version 1"), "{problem}");
 }
+
+#[test]
+fn a_door_waits_for_a_bulk_call_as_long_as_for_its_most_patient_step() {
+    let step = |deadline_ms| Step::Claim(Claim { deadline_ms, ..claim("a", "h1", 1) });
+    let millis = |steps: Vec<Step>| (patience(&Call::Bulk(steps)) - GUARD_SLACK).as_millis();
+    assert_eq!(millis(vec![step(Some(100)), step(Some(300))]), 300);
+    assert_eq!(millis(vec![step(Some(100)), step(None)]), u128::from(DEADLINE_DEFAULT.as_millis()));
+    assert_eq!(millis(vec![step(Some(20_000)), step(None)]), 20_000);
+}
