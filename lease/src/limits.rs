@@ -47,6 +47,8 @@ pub const ACQUIRES_MAX: usize = 1_000_000;
 pub const SESSION_READS_MAX: usize = 64;
 /// Watches on one session.
 pub const SESSION_WATCHES_MAX: usize = 1_000;
+/// Waits outstanding at one member, over all its sessions and long polls.
+pub const WAITS_MAX: usize = 1_000_000;
 /// Calls in flight on one session, waits not counted.
 pub const SESSION_CALLS_MAX: usize = 10_000;
 /// Steps in flight on one session, over all its bulk calls: a few whole frames, so that the next one is under way while one is
@@ -101,6 +103,9 @@ const _: () = assert!(
                 + 4 * NAME_BYTES_MAX),
     "a full page must fit into one frame"
 );
+const _: () =
+    assert!(SESSION_WAITS_MAX * 10 <= WAITS_MAX, "a few sessions must not take all waits from the others");
+const _: () = assert!(CONNECTIONS_MAX <= WAITS_MAX, "each connection may wait for a lease");
 const _: () = assert!(RHO_PER_MILLE > 0 && RHO_PER_MILLE < 500, "rho must lie between 0 and one half");
 const _: () = assert!(TTL_MIN.as_nanos() <= TTL_MIN_DEFAULT.as_nanos());
 const _: () = assert!(TTL_MIN_DEFAULT.as_nanos() < TTL_MAX.as_nanos());

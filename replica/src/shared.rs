@@ -252,6 +252,11 @@ impl Shared {
         }
         // Without a revision, the wait stays behind every state until a barrier, asked for after it, has passed.
         let mut state = self.state();
+        if state.waits.is_full() {
+            drop((state, inbox));
+            reply(Waited::Unavailable(Unavailable::Overloaded { retry_after: RETRY_AFTER }));
+            return WaitId(id);
+        }
         state.waits.register(id, key, after.unwrap_or(Revision(u64::MAX)), reply);
         match after {
             Some(_) => {
@@ -370,3 +375,42 @@ fn refuse(proposals: impl IntoIterator<Item = Proposal>, why: Unavailable) {
 
 /// How soon another try is likelier to pass, when the queue is full.
 pub(crate) const RETRY_AFTER: Ttl = Ttl::from_millis(100);
+
+#[cfg(test)]
+mod tests {
+    use lease::{Name, Namespace};
+
+    use super::*;
+
+    struct Still;
+
+    impl Clock for Still {
+        fn now(&self) -> Mono {
+            Mono(0)
+        }
+    }
+
+    #[test]
+    fn a_wait_more_than_a_member_keeps_is_answered_overloaded() {
+        let shared = Shared::new(Arc::new(Still), Table::new(0));
+        shared.state().waits.set_room(2);
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let wait = || {
+            let key = Key { namespace: Namespace::parse("n").unwrap(), name: Name::parse("a").unwrap() };
+            let told = Arc::clone(&told);
+            let reply = move |waited| told.lock().unwrap().push(waited);
+            shared.wait(key, Some(Revision(9)), Box::new(reply))
+        };
+        let first = wait();
+        wait();
+        assert!(told.lock().unwrap().is_empty());
+        wait();
+        let no = Waited::Unavailable(Unavailable::Overloaded { retry_after: RETRY_AFTER });
+        assert_eq!(*told.lock().unwrap(), [no]);
+        assert_eq!(shared.status().waits, 2);
+        // There is room again.
+        assert!(shared.cancel(first));
+        wait();
+        assert_eq!((shared.status().waits, told.lock().unwrap().len()), (2, 1));
+    }
+}

@@ -15,16 +15,28 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lease::{Key, Revision};
+use lease::{Key, Revision, WAITS_MAX};
 
 use crate::handle::{Reading, ReplyFn, Waited};
 
 /// Every wait of one member. `Table` questions come in as arguments: this is pure.
-#[derive(Default)]
 pub(crate) struct Waits {
+    /// How many it keeps at most.
+    room: usize,
     waits: BTreeMap<u64, Wait>,
     by_key: BTreeMap<Key, BTreeSet<u64>>,
     by_revision: BTreeSet<(Revision, u64)>,
+}
+
+impl Default for Waits {
+    fn default() -> Waits {
+        Waits {
+            room: WAITS_MAX,
+            waits: BTreeMap::new(),
+            by_key: BTreeMap::new(),
+            by_revision: BTreeSet::new(),
+        }
+    }
 }
 
 struct Wait {
@@ -45,6 +57,16 @@ impl Waits {
     /// Whether it is still here.
     pub(crate) fn contains(&self, id: u64) -> bool {
         self.waits.contains_key(&id)
+    }
+
+    /// Whether there are as many as one member keeps.
+    pub(crate) fn is_full(&self) -> bool {
+        self.len() >= self.room
+    }
+
+    #[cfg(test)]
+    pub(crate) fn set_room(&mut self, room: usize) {
+        self.room = room;
     }
 
     /// Keeps a wait that may be answered from a revision of at least `after`; nothing is checked yet.
