@@ -212,6 +212,7 @@ mod tests {
                 value: None,
             }),
             named: None,
+            heir: replica::HeirMust::Wait,
             deadline: Ttl::from_millis(deadline_ms),
             reply: Box::new(move |answer| drop(told.send(answer))),
         });
