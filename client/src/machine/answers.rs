@@ -3,7 +3,6 @@
 use api::{Call, Code, Problem, Reply, ServerFrame};
 
 use super::judge::{Verdict, judge};
-use super::keys::KeyName;
 use super::ops::{Attempt, Purpose, Stage};
 use super::{Ask, Done, Effect, LinkId, Machine, OpId, Timer};
 use crate::{Failure, Instant, Unavailable, Unknown, backoff, belief};
@@ -27,6 +26,11 @@ impl Machine {
         let Some((id, _)) = self.frames.remove(&frame) else { return };
         let Some(op) = self.ops.get_mut(&id) else { return };
         let Some(at) = op.attempts.iter().position(|attempt| attempt.frame == frame) else { return };
+        if matches!(op.stage, Stage::Confirming { .. }) {
+            // An older attempt: the confirmation under way decides.
+            op.attempts.remove(at);
+            return;
+        }
         let others_since = op.others_since(frame);
         let Ask::Call(call) = &op.ask else { return };
         match judge(call, reply, others_since, now) {
@@ -37,6 +41,10 @@ impl Machine {
             Verdict::Refused(problem) => {
                 op.attempts.remove(at);
                 self.refused(now, id, problem.clone(), Failure::Refused(problem));
+            }
+            Verdict::Unprovable(problem) if op.may_ask_again(now, &problem) => {
+                op.attempts.remove(at);
+                self.pump(now, id);
             }
             Verdict::Unprovable(problem) => {
                 op.attempts.remove(at);
@@ -49,7 +57,10 @@ impl Machine {
                 self.again(now, id, frame, link, problem);
             }
             // The attempt stays among the unanswered: the server itself does not know.
-            Verdict::Doubt(problem) => self.again(now, id, frame, link, problem),
+            Verdict::Doubt(problem) => {
+                op.cancelled(now, frame);
+                self.again(now, id, frame, link, problem);
+            }
             Verdict::Nonsense => {
                 // The attempt left, and its answer cannot be read: strand it with all others on this link.
                 self.frames.insert(frame, (id, link));
@@ -69,8 +80,14 @@ impl Machine {
         let Some(op) = self.ops.get(&id) else { return };
         let Some(call) = op.call().cloned() else { return };
         let result = match (call, reply) {
-            (Call::Claim(claim), Reply::Granted(grant)) if self.is_let_go(&claim, &grant) => {
-                self.granted_what_was_let_go(now, id, &claim, grant.token);
+            (call, Reply::Granted(grant)) if self.is_let_go(&call, &grant) => {
+                self.granted_what_was_let_go(now, id, &call, grant.token);
+                return;
+            }
+            (call @ Call::Acquire(_), Reply::Granted(grant))
+                if self.must_confirm(now, attempt, &call, &grant) =>
+            {
+                self.confirm(now, id, &grant);
                 return;
             }
             (Call::Bulk(steps), Reply::Bulk(replies)) => {
@@ -94,9 +111,7 @@ impl Machine {
     ) -> Result<Done, Failure> {
         let unknown = |last| Failure::Unknown(Unknown { unanswered: 1, last });
         match judge(call, reply, others_since, now) {
-            Verdict::Done(Reply::Granted(grant))
-                if claims(call).is_some_and(|claim| self.is_let_go(claim, &grant)) =>
-            {
+            Verdict::Done(Reply::Granted(grant)) if self.is_let_go(call, &grant) => {
                 // Another attempt may yet win a tenure after that one.
                 match others_since {
                     None => Err(Failure::Unavailable(Unavailable::LetGo { token: grant.token })),
@@ -128,8 +143,8 @@ impl Machine {
 
     fn believe(&mut self, now: Instant, attempt: &Attempt, call: &Call, reply: Reply) -> Done {
         let Reply::Granted(grant) = reply else {
-            if let (Call::Release(release), Reply::Released(_)) = (call, &reply) {
-                self.note_released(release);
+            if let Reply::Released(released) = &reply {
+                self.note_released(call, released.token);
             }
             return Done::Reply(reply);
         };
@@ -167,7 +182,7 @@ impl Machine {
             self.renumber(id);
         }
         // Only a grant that is alive is in a hurry; a claim waits as long as the server asks.
-        let at_stake = self.ops.get(&id).filter(|op| matches!(op.ask, Ask::Call(Call::Extend(_)))).and(ttl);
+        let at_stake = self.ops.get(&id).filter(|op| op.is_urgent()).and(ttl);
         let pause = match retry_after_ms.map(std::time::Duration::from_millis) {
             Some(said) => at_stake.map_or(said, |ttl| said.min(ttl / 8)),
             None if code == Code::Late && tries == 1 => std::time::Duration::ZERO,
@@ -181,10 +196,13 @@ impl Machine {
     pub(super) fn renumber(&mut self, id: OpId) {
         let (seq, instance) = (self.next_seq(), self.config.instance);
         let Some(op) = self.ops.get_mut(&id) else { return };
-        if let Ask::Call(Call::Claim(claim)) = &mut op.ask
-            && claim.instance == Some(instance)
+        if let Ask::Call(
+            Call::Claim(api::Claim { instance: by, seq: number, .. })
+            | Call::Acquire(api::Acquire { instance: by, seq: number, .. }),
+        ) = &mut op.ask
+            && *by == Some(instance)
         {
-            claim.seq = Some(seq);
+            *number = Some(seq);
         }
     }
 
@@ -199,21 +217,18 @@ impl Machine {
 
     /// A call has its outcome: tell whoever wanted it, and settle what it was about.
     pub(super) fn finish(&mut self, now: Instant, id: OpId, result: Result<Done, Failure>) {
-        let Some(op) = self.ops.remove(&id) else { return };
+        let Some(mut op) = self.ops.remove(&id) else { return };
         self.timers.set(Timer::Op(id), None);
-        for attempt in &op.attempts {
-            self.frames.remove(&attempt.frame);
-        }
+        self.cancel_attempts(now, &mut op);
         if op.purpose == Purpose::Caller && !op.abandoned {
             self.out.push(Effect::Done { op: id, result: result.clone() });
         }
         self.settle_op(now, id, &op, &result);
+        if result.is_err() {
+            self.drop_confirmation(now, &op);
+        }
         self.close_drained();
     }
-}
-
-fn claims(call: &Call) -> Option<&api::Claim> {
-    if let Call::Claim(claim) = call { Some(claim) } else { None }
 }
 
 pub(super) fn call_of(step: api::Step) -> Call {
@@ -225,8 +240,8 @@ pub(super) fn call_of(step: api::Step) -> Call {
 }
 
 impl Machine {
-    fn granted_what_was_let_go(&mut self, now: Instant, id: OpId, claim: &api::Claim, token: u64) {
-        let key = KeyName::new(claim.namespace.clone(), claim.name.clone());
+    fn granted_what_was_let_go(&mut self, now: Instant, id: OpId, call: &Call, token: u64) {
+        let Some(key) = self.own_key(call) else { return };
         self.renumber(id);
         let Some(op) = self.ops.get_mut(&id) else { return };
         op.let_go = Some(token);

@@ -100,19 +100,22 @@ fn refused_repeat(call: &Call, problem: Problem, since: Instant, now: Instant) -
         return Verdict::Refused(problem);
     }
     match call {
-        Call::Release(release) => match end_of(release.token, &problem) {
-            // A grant ends once. Released is what we asked for; anything else means that no attempt of ours did it.
-            Some(end) if end.why == "released" => {
-                Verdict::Done(Reply::Released(api::Released { token: end.token }))
-            }
-            Some(_) => Verdict::Refused(problem),
-            None => Verdict::Unprovable(problem),
-        },
+        Call::Release(release) => ended_once(release.token, "released", problem),
+        Call::Transfer(transfer) => ended_once(transfer.token, "transferred", problem),
         Call::Extend(extend) => match end_of(extend.token, &problem) {
             Some(end) if ended_before(end.ago_ms, since, now) => Verdict::Refused(problem),
             _ => Verdict::Unprovable(problem),
         },
         _ => Verdict::Unprovable(problem),
+    }
+}
+
+// A grant ends once. The end that we asked for is ours; any other means that no attempt of ours did it.
+fn ended_once(token: u64, asked: &str, problem: Problem) -> Verdict {
+    match end_of(token, &problem) {
+        Some(end) if end.why == asked => Verdict::Done(Reply::Released(api::Released { token })),
+        Some(_) => Verdict::Refused(problem),
+        None => Verdict::Unprovable(problem),
     }
 }
 

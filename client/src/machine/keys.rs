@@ -8,6 +8,7 @@ use std::time::Duration;
 use api::{Call, Code, Problem};
 
 use super::answers::call_of;
+use super::ops::Purpose;
 use super::{Effect, End, Machine, OpId};
 use crate::Instant;
 use crate::belief::Belief;
@@ -45,10 +46,11 @@ pub(super) struct Key {
     pub(super) kept: bool,
     /// No token up to here is believed any more: its release was asked for, or the cluster said that it ended.
     pub(super) dead: u64,
-    /// The release of `dead` has no answer yet that says that it is gone.
+    /// The release or transfer of `dead` has no answer yet that says that it is gone.
     pub(super) unresolved: bool,
     /// Until when an unanswered claim may still win.
     pub(super) loose: Option<Instant>,
+    /// The claim or acquire that is under way.
     pub(super) claiming: Option<OpId>,
     pub(super) keeping: Option<OpId>,
     pub(super) looking: Option<OpId>,
@@ -84,6 +86,8 @@ fn key_of(call: &Call, instance: u64) -> Option<KeyName> {
         Call::Claim(claim) => (&claim.namespace, &claim.name, claim.instance),
         Call::Extend(extend) => (&extend.namespace, &extend.name, extend.instance),
         Call::Release(release) => (&release.namespace, &release.name, release.instance),
+        Call::Acquire(acquire) => (&acquire.namespace, &acquire.name, acquire.instance),
+        Call::Transfer(transfer) => (&transfer.namespace, &transfer.name, Some(transfer.instance)),
         _ => return None,
     };
     (by == Some(instance)).then(|| KeyName::new(namespace.clone(), name.clone()))
@@ -106,11 +110,21 @@ pub(super) fn parts(call: &Call) -> Vec<Call> {
 }
 
 impl Machine {
-    /// Makes a call ready to leave: instance and number for claims, the end of belief for releases.
-    pub(super) fn prepare(&mut self, now: Instant, id: OpId, mut call: Call) -> Result<Call, Problem> {
+    /// Makes a call ready to leave: instance and number for claims, the end of belief for releases and transfers.
+    pub(super) fn prepare(
+        &mut self,
+        now: Instant,
+        id: OpId,
+        mut call: Call,
+        purpose: &Purpose,
+    ) -> Result<Call, Problem> {
         self.sign(&mut call);
         let parts = parts(&call);
-        self.check(now, &parts)?;
+        // What confirms an acquire is a part of it, and no second guard on its lease.
+        let confirms = matches!(purpose, Purpose::Confirm { .. });
+        if !confirms {
+            self.check(now, &parts)?;
+        }
         for part in &parts {
             let Some(key) = key_of(part, self.config.instance) else { continue };
             let entry = self.keys.entry(key.clone()).or_default();
@@ -120,11 +134,14 @@ impl Machine {
                 entry.looking = None;
             }
             match part {
-                Call::Claim(claim) => {
+                Call::Claim(_) if confirms => {}
+                Call::Claim(api::Claim { holder, .. }) | Call::Acquire(api::Acquire { holder, .. }) => {
                     entry.claiming = Some(id);
-                    entry.holder = Some(claim.holder.clone());
+                    entry.holder = Some(holder.clone());
                 }
-                Call::Release(release) => self.let_go(now, &key, release.token),
+                Call::Release(api::Release { token, .. }) | Call::Transfer(api::Transfer { token, .. }) => {
+                    self.let_go(now, &key, *token);
+                }
                 _ => {}
             }
         }
@@ -141,7 +158,9 @@ impl Machine {
         let ttl = |part: &Call| match part {
             Call::Claim(api::Claim { ttl_ms: Some(ms), .. })
             | Call::Extend(api::Extend { ttl_ms: Some(ms), .. }) => Some(Duration::from_millis(*ms)),
-            Call::Claim(_) | Call::Extend(_) | Call::Release(_) => Some(believed(part).unwrap_or(default)),
+            Call::Claim(_) | Call::Extend(_) | Call::Release(_) | Call::Transfer(_) => {
+                Some(believed(part).unwrap_or(default))
+            }
             _ => None,
         };
         parts(call).iter().filter_map(ttl).min()
@@ -155,9 +174,10 @@ impl Machine {
         believed.chain(to_save).min()
     }
 
-    /// Whether this grant answers a claim with a tenure that its session has let go already.
-    pub(super) fn is_let_go(&self, claim: &api::Claim, grant: &api::Grant) -> bool {
-        let key = key_of(&Call::Claim(claim.clone()), self.config.instance);
+    /// Whether this grant answers a claim or acquire with a tenure that its session has let go already.
+    pub(super) fn is_let_go(&self, call: &Call, grant: &api::Grant) -> bool {
+        let claims = matches!(call, Call::Claim(_) | Call::Acquire(_));
+        let key = key_of(call, self.config.instance).filter(|_| claims);
         key.and_then(|key| self.keys.get(&key)).is_some_and(|key| grant.token <= key.dead)
     }
 
@@ -195,7 +215,9 @@ impl Machine {
 
     /// Takes in that a part was refused: where the grant has ended, so does belief in it.
     pub(super) fn note_refusal(&mut self, now: Instant, call: &Call, problem: &Problem) {
-        let (Call::Extend(api::Extend { token, .. }) | Call::Release(api::Release { token, .. })) = *call
+        let (Call::Extend(api::Extend { token, .. })
+        | Call::Release(api::Release { token, .. })
+        | Call::Transfer(api::Transfer { token, .. })) = *call
         else {
             return;
         };
@@ -211,23 +233,24 @@ impl Machine {
         }
     }
 
-    pub(super) fn note_released(&mut self, release: &api::Release) {
-        let Some(name) = key_of(&Call::Release(release.clone()), self.config.instance) else { return };
-        if let Some(key) = self.keys.get_mut(&name).filter(|key| key.dead == release.token) {
+    /// Takes in that the end which a release or transfer asked for has come.
+    pub(super) fn note_released(&mut self, call: &Call, token: u64) {
+        let Some(name) = key_of(call, self.config.instance) else { return };
+        if let Some(key) = self.keys.get_mut(&name).filter(|key| key.dead == token) {
             key.unresolved = false;
         }
     }
 
     /// Takes in that an unanswered attempt may have won.
     pub(super) fn note_loose(&mut self, call: &Call, not_after: Instant) {
-        let Call::Claim(_) = call else { return };
+        let (Call::Claim(_) | Call::Acquire(_)) = call else { return };
         let Some(name) = key_of(call, self.config.instance) else { return };
         if let Some(key) = self.keys.get_mut(&name) {
             key.loose = key.loose.max(Some(not_after));
         }
     }
 
-    /// Ends belief in a token and in all before it, because its release is about to leave.
+    /// Ends belief in a token and in all before it, because its release or transfer is about to leave.
     pub(super) fn let_go(&mut self, now: Instant, name: &KeyName, token: u64) {
         self.end_belief(now, name, token, End::LetGo);
         if let Some(key) = self.keys.get_mut(name)
@@ -267,6 +290,10 @@ impl Machine {
     fn sign(&mut self, call: &mut Call) {
         match call {
             Call::Claim(claim) => self.sign_claim(claim),
+            Call::Acquire(acquire) if acquire.instance.is_none() => {
+                acquire.instance = Some(self.config.instance);
+                acquire.seq = Some(self.next_seq());
+            }
             Call::Bulk(steps) => {
                 for step in steps {
                     if let api::Step::Claim(claim) = step {
@@ -300,7 +327,7 @@ impl Machine {
                     format!("step {at} names lease {name:?}, which an earlier step names: use two frames");
                 return Err(Problem::new(Code::BadRequest, message).in_field(format!("bulk[{at}].name")));
             }
-            if let (Call::Claim(_), Some(key)) = (part, self.keys.get(&name)) {
+            if let (Call::Claim(_) | Call::Acquire(_), Some(key)) = (part, self.keys.get(&name)) {
                 check_claim(now, &name, key)?;
             }
         }

@@ -143,7 +143,7 @@ impl Machine {
             self.candidate_lost(now);
         } else if let Some(link) = self.links.current.take_if(|link| link.id == id) {
             self.links.causes[link.endpoint] = Some(cause.to_owned());
-            self.strand(id);
+            self.strand(now, id);
             // Not at once: thousands of sessions may have lost the same member at this very moment.
             if !self.timers.is_set(&Timer::Seek) && self.links.candidate.is_none() {
                 let most = self.ttl_at_stake().map_or(SPREAD, |ttl| SPREAD.min(ttl / 8));
@@ -151,7 +151,7 @@ impl Machine {
                 self.timers.set(Timer::Seek, Some(now.after(after)));
             }
         } else if self.links.draining.take_if(|link| link.id == id).is_some() {
-            self.strand(id);
+            self.strand(now, id);
             self.pump_all(now);
         }
     }
@@ -259,13 +259,14 @@ impl Machine {
     }
 
     // What was in flight on a link that is gone will not be answered any more.
-    fn strand(&mut self, id: LinkId) {
+    fn strand(&mut self, now: Instant, id: LinkId) {
         let stranded = |(_, on): &(OpId, LinkId)| *on == id;
         let frames: Vec<u64> =
             self.frames.iter().filter(|(_, at)| stranded(at)).map(|(frame, _)| *frame).collect();
         for frame in frames {
             let Some((op, _)) = self.frames.remove(&frame) else { continue };
             let Some(op) = self.ops.get_mut(&op) else { continue };
+            op.cancelled(now, frame);
             if matches!(op.stage, Stage::Flying { frame: present, .. } if present == frame) {
                 op.stage = Stage::Unsent;
             }

@@ -14,15 +14,18 @@
 //!   where the answer itself proves that no attempt had or will have an effect.
 //! * What an attempt of this session may have won without its knowledge is looked for once, and released.
 //!
-//! The rooms: `ops` is a call's life, `answers` what a reply does to it, `judge` what a reply proves; `links` is which
-//! endpoint to talk to, `keys` what is known of each lease, `upkeep` what is done unasked; `timers` is when.
+//! The rooms: `ops` is a call's life, `acquire` what more there is to an acquire's, `answers` what a reply does to it,
+//! `judge` what a reply proves; `links` is which endpoint to talk to, `keys` what is known of each lease, `upkeep` what is
+//! done unasked; `timed` and `timers` are when.
 
+mod acquire;
 mod answers;
 mod input;
 mod judge;
 mod keys;
 mod links;
 mod ops;
+mod timed;
 mod timers;
 mod upkeep;
 

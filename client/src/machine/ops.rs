@@ -7,22 +7,23 @@
 //!               │  └──given up───┘ └─surely not done─▶ resting
 //!               └────────────────────────────────────────┘
 //! ```
+//!
+//! An acquire has one stage more, *confirming*: see `acquire`.
 
 use std::time::Duration;
 
 use api::Call;
-use api::rules::CLAMP;
 
 use super::keys::KeyName;
+use super::timed::{ACQUIRE_DEADLINE, not_after, timed};
 use super::{Ask, Done, Effect, LinkId, Machine, OpId, Timer, has_effect};
-use crate::handle::millis;
 use crate::{Failure, Instant, Unavailable, Unknown};
 
 /// The longest that an attempt waits before the call is sent through another endpoint.
 const PATIENCE_MAX: Duration = Duration::from_secs(2);
-/// How long after its sender's deadline an attempt may still take effect: the clamp that the member adds, and a second for
-/// how far the lease clock may lag behind the holder's.
-const NOT_AFTER_MARGIN: Duration = Duration::from_millis(CLAMP.as_millis() + 1_000);
+
+/// An acquire may take effect as long as it stands: what it may do after that is set when it is cancelled.
+const NEVER: Instant = Instant::from_nanos(u64::MAX);
 
 #[derive(Debug)]
 pub(super) struct Op {
@@ -54,6 +55,11 @@ pub(super) enum Purpose {
     Look(KeyName),
     /// To release what nobody wants.
     Clean(KeyName),
+    /// To confirm what an acquire was granted, which stands for no longer than this unless it is confirmed.
+    Confirm {
+        acquire: OpId,
+        window: Duration,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,8 +73,19 @@ pub(super) struct Attempt {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
     Unsent,
-    Flying { frame: u64, link: LinkId, give_up_at: Option<Instant> },
-    Resting { until: Instant },
+    Flying {
+        frame: u64,
+        link: LinkId,
+        give_up_at: Option<Instant>,
+    },
+    Resting {
+        until: Instant,
+    },
+    /// An acquire was granted what must be confirmed, and this other call does that.
+    Confirming {
+        by: OpId,
+        token: u64,
+    },
 }
 
 impl Op {
@@ -84,16 +101,23 @@ impl Op {
         self.attempts.iter().filter(|attempt| attempt.frame != frame).map(|attempt| attempt.sent_at).min()
     }
 
+    /// Whether a grant is at stake, so that it may not wait for as long as a server asks.
+    pub(super) fn is_urgent(&self) -> bool {
+        matches!(self.call(), Some(Call::Extend(_))) || matches!(self.purpose, Purpose::Confirm { .. })
+    }
+
     fn patience(&self) -> Option<Duration> {
-        match self.call() {
-            Some(Call::Wait(_)) => None,
+        match (self.call(), &self.purpose) {
+            (Some(Call::Wait(_) | Call::Acquire(_)), _) => None,
+            // Time for two, and for a round trip over a continent.
+            (_, Purpose::Confirm { window, .. }) => Some(*window / 3),
             _ => Some(self.ttl.map_or(PATIENCE_MAX, |ttl| PATIENCE_MAX.min(ttl / 6))),
         }
     }
 
     fn due(&self) -> Option<Instant> {
         let stage = match self.stage {
-            Stage::Unsent => None,
+            Stage::Unsent | Stage::Confirming { .. } => None,
             Stage::Flying { give_up_at, .. } => give_up_at,
             Stage::Resting { until } => Some(until),
         };
@@ -121,9 +145,12 @@ impl Machine {
     ) {
         let (ask, ttl) = match ask {
             Ask::Ready => (Ask::Ready, None),
-            Ask::Call(call) => match self.prepare(now, id, call) {
+            Ask::Call(call) => match self.prepare(now, id, call, &purpose) {
                 Ok(call) => {
-                    let ttl = self.ttl_of(&call);
+                    let ttl = match purpose {
+                        Purpose::Confirm { window, .. } => Some(window),
+                        _ => self.ttl_of(&call),
+                    };
                     (Ask::Call(call), ttl)
                 }
                 Err(problem) => {
@@ -201,14 +228,22 @@ impl Machine {
         self.timers.set(Timer::Op(id), due);
     }
 
-    /// A wait has no effect, so it may stand on the new link at once.
+    /// What waits may stand on the new link at once: a wait, for it has no effect; an acquire, for its newest attempt is
+    /// the one that is answered, and keeps the place in line. An answer to the older one still counts.
     pub(super) fn move_waits(&mut self, from: LinkId) {
         for op in self.ops.values_mut() {
             let Stage::Flying { frame, link, .. } = op.stage else { continue };
-            if link == from && matches!(op.ask, Ask::Call(Call::Wait(_))) {
-                self.frames.remove(&frame);
-                op.attempts.clear();
-                op.stage = Stage::Unsent;
+            if link != from {
+                continue;
+            }
+            match op.ask {
+                Ask::Call(Call::Acquire(_)) => op.stage = Stage::Unsent,
+                Ask::Call(Call::Wait(_)) => {
+                    self.frames.remove(&frame);
+                    op.attempts.clear();
+                    op.stage = Stage::Unsent;
+                }
+                _ => {}
             }
         }
     }
@@ -226,14 +261,20 @@ impl Machine {
     }
 
     fn send(&mut self, now: Instant, id: OpId, link: LinkId) {
+        self.settle_old_attempts(now, id);
         let frame = self.next_frame();
         let Some(op) = self.ops.get_mut(&id) else { return };
         let Some(call) = op.call() else { return };
-        let (call, deadline) = timed(call, now, op.began, op.ends);
-        // Its own clock is all that a client has: the member counts not_after on the lease clock, from when the attempt
-        // arrives, which a stuck network or a stalled cluster can move. The margin covers a healthy one; beyond it the
-        // grant's own ttl ends what nobody found.
-        let not_after = now.after(deadline).after(NOT_AFTER_MARGIN);
+        let ends = match op.purpose {
+            // However long its acquire may wait, what is to be confirmed will not.
+            Purpose::Confirm { .. } => Some(now.after(ACQUIRE_DEADLINE)),
+            _ => op.ends,
+        };
+        let (call, deadline) = timed(call, now, op.began, ends);
+        let not_after = match call {
+            Call::Acquire(_) => NEVER,
+            _ => not_after(now, deadline),
+        };
         if has_effect(&call) {
             op.attempts.push(Attempt { frame, sent_at: now, not_after });
         } else {
@@ -267,20 +308,14 @@ impl Machine {
         self.arm_op(id);
     }
 
-    /// Nobody waits any more. What has no effect ends here; the rest goes on, and what it wins is released.
+    /// Nobody waits any more. What has no effect ends here, and so does what the member can be told to give up; the rest
+    /// goes on, and what it wins is released.
     pub(super) fn abandon(&mut self, now: Instant, id: OpId) {
         let Some(op) = self.ops.get_mut(&id) else { return };
         op.abandoned = true;
-        let never_left = op.attempts.is_empty();
-        let wait = matches!(op.ask, Ask::Call(Call::Wait(_)));
-        let stage = op.stage;
-        if op.call().is_some_and(has_effect) && !never_left {
+        let goes_on = op.call().is_some_and(|call| has_effect(call) && !is_cancelled(call));
+        if goes_on && !op.attempts.is_empty() {
             return;
-        }
-        if let (true, Stage::Flying { frame, link, .. }) = (wait, stage) {
-            let call = Call::Cancel(api::Cancel { id: frame });
-            let frame = api::ClientFrame { id: self.next_frame(), call };
-            self.out.push(Effect::Send { link, frame });
         }
         self.finish(now, id, Err(Failure::Unavailable(Unavailable::Closed)));
     }
@@ -341,43 +376,14 @@ impl Machine {
 
 /// The doubt left about a call that must end now; `None` if no attempt can have had an effect.
 pub(super) fn in_doubt(op: &Op) -> Option<Unknown> {
-    let unanswered = u32::try_from(op.attempts.len()).unwrap_or(u32::MAX);
+    // What is being confirmed was granted, and is yet to be released.
+    let confirming = matches!(op.stage, Stage::Confirming { .. });
+    let unanswered = u32::try_from(op.attempts.len() + usize::from(confirming)).unwrap_or(u32::MAX);
     let doubtful = op.call().is_some_and(has_effect) && unanswered > 0;
     doubtful.then(|| Unknown { unanswered, last: op.last.clone() })
 }
 
-// The call as it leaves at `now`: with what remains of its time, so that no attempt outlives its sender's patience.
-fn timed(call: &Call, now: Instant, began: Instant, ends: Option<Instant>) -> (Call, Duration) {
-    let most = Duration::from_nanos(api::rules::DEADLINE_MAX.as_nanos());
-    let least = Duration::from_millis(1);
-    let deadline = ends.map_or(most, |ends| now.until(ends)).clamp(least, most);
-    let deadline_ms = Some(millis(deadline));
-    let mut call = call.clone();
-    match &mut call {
-        Call::Claim(claim) => claim.deadline_ms = deadline_ms,
-        Call::Extend(extend) => extend.deadline_ms = deadline_ms,
-        Call::Release(release) => release.deadline_ms = deadline_ms,
-        Call::Bulk(steps) => steps.iter_mut().for_each(|step| match step {
-            api::Step::Claim(claim) => claim.deadline_ms = deadline_ms,
-            api::Step::Extend(extend) => extend.deadline_ms = deadline_ms,
-            api::Step::Release(release) => release.deadline_ms = deadline_ms,
-        }),
-        Call::Transfer(transfer) => transfer.deadline_ms = deadline_ms,
-        Call::Revoke(revoke) => revoke.deadline_ms = deadline_ms,
-        Call::Pin(pin) => pin.deadline_ms = deadline_ms,
-        Call::Unpin(unpin) => unpin.deadline_ms = deadline_ms,
-        Call::Wait(api::Wait { timeout_ms, .. }) | Call::Acquire(api::Acquire { timeout_ms, .. }) => {
-            let spent = millis(began.until(now));
-            *timeout_ms = timeout_ms.map(|timeout_ms| timeout_ms.saturating_sub(spent).max(1));
-        }
-        Call::Hello(_)
-        | Call::Get(_)
-        | Call::List(_)
-        | Call::Count(_)
-        | Call::History(_)
-        | Call::Check(_)
-        | Call::Watch(_)
-        | Call::Cancel(_) => {}
-    }
-    (call, deadline)
+/// Whether the member is to be told where nobody waits for the answer any more.
+pub(super) fn is_cancelled(call: &Call) -> bool {
+    matches!(call, Call::Wait(_) | Call::Acquire(_) | Call::Watch(_))
 }

@@ -1,5 +1,6 @@
 //! The machine's rules one by one, with explicit times; and all of them at once against a model cluster.
 
+mod acquires;
 mod belief;
 mod claims;
 mod cluster;

@@ -88,7 +88,9 @@ impl Machine {
             for attempt in &op.attempts {
                 self.note_loose(part, attempt.not_after);
             }
-            if let (Call::Claim(_), true, Some(token)) = (part, op.abandoned, granted(result, at)) {
+            if let (Call::Claim(_) | Call::Acquire(_), true, Some(token)) =
+                (part, op.abandoned, granted(result, at))
+            {
                 self.clean(now, &name, token);
             }
             self.settle(&name);
@@ -98,6 +100,7 @@ impl Machine {
             Purpose::Keep(name) => self.kept_extended(now, name, result),
             Purpose::Look(name) => self.looked(now, id, name, result),
             Purpose::Clean(name) => self.cleaned(now, name, result),
+            Purpose::Confirm { acquire, .. } => self.confirmed(now, id, *acquire, result),
         }
     }
 

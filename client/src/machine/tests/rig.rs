@@ -120,6 +120,19 @@ impl Rig {
         self.seen.iter().any(wanted)
     }
 
+    /// A link opens, in place of one that was lost.
+    pub(super) fn reopen(&mut self) {
+        let link = self.opening();
+        self.input(Input::Opened { link });
+        self.opens();
+    }
+
+    /// Until when its caller may believe in what a call was granted, as milliseconds.
+    pub(super) fn granted_until(&self, op: OpId) -> Option<u64> {
+        let Some(Ok(Done::Granted { safe_until, .. })) = self.result(op) else { return None };
+        safe_until.map(|until| until.as_nanos() / 1_000_000)
+    }
+
     /// The outcome of a call, if it has one.
     pub(super) fn result(&self, op: OpId) -> Option<Result<Done, Failure>> {
         let mut results = self.seen.iter().filter_map(|effect| match effect {
@@ -197,6 +210,30 @@ pub(super) fn release(token: u64) -> Call {
     Call::Release(api::Release { namespace, name, token, instance: Some(INSTANCE), deadline_ms: None })
 }
 
+/// For 12 s, in line for at most a minute.
+pub(super) fn acquire(value: Option<&str>) -> Call {
+    Call::Acquire(api::Acquire {
+        namespace: "default".to_owned(),
+        name: "a".to_owned(),
+        holder: "h".to_owned(),
+        ttl_ms: Some(12_000),
+        value: value.map(str::to_owned),
+        timeout_ms: Some(60_000),
+        ..api::Acquire::default()
+    })
+}
+
+pub(super) fn transfer(token: u64) -> Call {
+    Call::Transfer(api::Transfer {
+        namespace: "default".to_owned(),
+        name: "a".to_owned(),
+        token,
+        instance: INSTANCE,
+        to: "other".to_owned(),
+        ..api::Transfer::default()
+    })
+}
+
 pub(super) fn wait() -> Call {
     Call::Wait(api::Wait {
         namespace: "default".to_owned(),
@@ -217,6 +254,12 @@ pub(super) fn granted(token: u64, ttl_ms: u64) -> Reply {
         extend_after_ms: ttl_ms / 3,
         confirmed: true,
     })
+}
+
+/// As an acquire is answered that waited in line: to be confirmed within 2 s.
+pub(super) fn unconfirmed(token: u64) -> Reply {
+    let Reply::Granted(grant) = granted(token, 12_000) else { panic!() };
+    Reply::Granted(api::Grant { confirmed: false, hold_ms: 1_960, extend_after_ms: 0, ..grant })
 }
 
 pub(super) fn released(token: u64) -> Reply {
