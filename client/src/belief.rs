@@ -9,8 +9,6 @@
 //!
 //! Invariant: whoever asks at `now >= safe_until` is told no, with or without news.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use api::rules::{Ttl, surely_within};
@@ -86,51 +84,6 @@ fn extend_after(grant: &api::Grant) -> Duration {
     Duration::from_millis(if said == 0 || said > grant.hold_ms / 3 * 2 { third } else { said })
 }
 
-/// The belief as other threads ask for it, without the session: one number that only moves forward, and ends at zero.
-#[derive(Debug)]
-pub(crate) struct Cell(AtomicU64);
-
-const OVER: u64 = 0;
-const UNCONFIRMED: u64 = 1;
-
-impl Cell {
-    pub(crate) fn new(safe_until: Option<Instant>) -> Arc<Cell> {
-        let cell = Cell(AtomicU64::new(UNCONFIRMED));
-        cell.hold(safe_until);
-        Arc::new(cell)
-    }
-
-    /// A belief that has ended before it began.
-    pub(crate) fn ended() -> Arc<Cell> {
-        Arc::new(Cell(AtomicU64::new(OVER)))
-    }
-
-    /// Moves the end of belief later; does nothing once belief is over.
-    pub(crate) fn hold(&self, safe_until: Option<Instant>) {
-        let Some(until) = safe_until else { return };
-        let _ = self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, |old| {
-            (old != OVER).then(|| old.max(until.as_nanos()))
-        });
-    }
-
-    /// Ends belief for good.
-    pub(crate) fn end(&self) {
-        self.0.store(OVER, Ordering::Release);
-    }
-
-    pub(crate) fn is_over(&self) -> bool {
-        self.0.load(Ordering::Acquire) == OVER
-    }
-
-    /// None while it is unconfirmed, and once it is over.
-    pub(crate) fn safe_until(&self) -> Option<Instant> {
-        match self.0.load(Ordering::Acquire) {
-            OVER | UNCONFIRMED => None,
-            nanos => Some(Instant::from_nanos(nanos)),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -179,16 +132,5 @@ mod tests {
         for said in [0, 9_000] {
             assert_eq!(Belief::begin(T(0), T(0), &grant(9_000, 8_000, said, true)).extend_at(), T(3_000));
         }
-    }
-
-    #[test]
-    fn a_cell_moves_forward_and_ends_for_good() {
-        let cell = Cell::new(Some(T(10)));
-        cell.hold(Some(T(5)));
-        assert_eq!(cell.safe_until(), Some(T(10)));
-        cell.end();
-        cell.hold(Some(T(100)));
-        assert!(cell.is_over() && cell.safe_until().is_none());
-        assert!(!Cell::new(None).is_over());
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::belief::Cell;
+use crate::cell::Cell;
 use crate::handle::millis;
 use crate::{Clock, Endpoint, Grant};
 
@@ -81,7 +81,76 @@ impl Claim {
     }
 }
 
+/// Which lease to take, for whom and for how long, and how long to wait in line for it. What is allowed is checked by the
+/// server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Acquire {
+    /// The lease's namespace.
+    pub namespace: String,
+    /// The lease's name.
+    pub name: String,
+    /// Who would hold it.
+    pub holder: String,
+    /// How long from when it is confirmed, and from each extend; in whole milliseconds.
+    pub ttl: Duration,
+    /// What readers of the lease shall see.
+    pub value: Option<String>,
+    /// How long to wait in line, up to a day; none for ever.
+    pub timeout: Option<Duration>,
+}
+
+impl Acquire {
+    /// In the default namespace, for 15 s, without a value; in line for ever.
+    pub fn new(name: impl Into<String>, holder: impl Into<String>) -> Acquire {
+        let Claim { namespace, name, holder, ttl, value } = Claim::new(name, holder);
+        Acquire { namespace, name, holder, ttl, value, timeout: None }
+    }
+
+    pub(crate) fn into_call(self) -> api::Acquire {
+        api::Acquire {
+            namespace: self.namespace,
+            name: self.name,
+            holder: self.holder,
+            ttl_ms: Some(millis(self.ttl)),
+            value: self.value,
+            timeout_ms: self.timeout.map(millis),
+            ..api::Acquire::default()
+        }
+    }
+}
+
+/// To whom to hand a grant on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transfer {
+    /// Which holder: the first of its instances in line.
+    pub to: String,
+    /// Hand it on though nobody of that name waits: the first claim of that holder takes it, within 2 s.
+    pub force: bool,
+    /// How long the new grant lasts; none for as long as the waiter asked for, or as this one did.
+    pub ttl: Option<Duration>,
+}
+
+impl Transfer {
+    /// To this holder, if it waits in line.
+    pub fn to(holder: impl Into<String>) -> Transfer {
+        Transfer { to: holder.into(), force: false, ttl: None }
+    }
+}
+
 impl Grant {
+    pub(crate) fn transfer_call(&self, instance: u64, transfer: Transfer) -> api::Transfer {
+        api::Transfer {
+            namespace: self.namespace().to_owned(),
+            name: self.name().to_owned(),
+            token: self.token(),
+            instance,
+            to: transfer.to,
+            force: transfer.force,
+            ttl_ms: transfer.ttl.map(millis),
+            deadline_ms: None,
+        }
+    }
+
     pub(crate) fn extend_call(&self, instance: u64, ttl: Duration) -> api::Extend {
         api::Extend {
             namespace: self.namespace().to_owned(),
@@ -130,6 +199,15 @@ impl Step {
             Step::Extend(grant, _) | Step::Release(grant) => Some(grant.cell.clone()),
         }
     }
+}
+
+/// What a revoke came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Revoked {
+    /// At once: the grant has ended, though its holder may still believe for a while.
+    Ended(api::Released),
+    /// It may not be extended, and ends at its deadline.
+    Ending(api::Ending),
 }
 
 /// What one step of a bulk call came to, where it was done.

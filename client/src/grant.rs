@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::belief::Cell;
+use crate::cell::Cell;
 use crate::{Clock, Instant};
 
 /// A grant that this session won. Clones are the same grant: one belief, which ends for all of them at once.

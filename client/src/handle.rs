@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use crate::belief::Cell;
+use crate::cell::Cell;
 use crate::machine::{Ask, Done, OpId, has_effect};
 use crate::mailbox::{Letter, Mailbox};
 use crate::task::Task;
 use crate::{
-    Claim, Clock, Endpoint, Failure, Grant, HolderClock, Instant, Options, Outcome, Step, Stepped,
+    Claim, Clock, Endpoint, Failure, Grant, HolderClock, Instant, LostWhy, Options, Outcome, Step, Stepped,
     Unavailable, Unknown,
 };
 
@@ -19,14 +19,14 @@ use crate::{
 /// connection closes and its grants end at their ttl.
 #[derive(Clone)]
 pub struct Session {
-    shared: Arc<Shared>,
-    deadline: Duration,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) deadline: Duration,
 }
 
-struct Shared {
-    mailbox: Arc<Mailbox>,
-    clock: Arc<dyn Clock>,
-    instance: u64,
+pub(crate) struct Shared {
+    pub(crate) mailbox: Arc<Mailbox>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) instance: u64,
 }
 
 impl Drop for Shared {
@@ -84,18 +84,18 @@ impl Session {
     /// Takes a free lease. Where an attempt is not answered, it is repeated through another endpoint, within the
     /// deadline; a grant that comes after the caller stopped waiting is released.
     pub async fn claim(&self, claim: Claim) -> Outcome<Grant> {
-        self.grant(api::Call::Claim(claim.into_call()), None).await.into()
+        self.grant(api::Call::Claim(claim.into_call()), Some(self.deadline), None).await.into()
     }
 
     /// Moves the grant's deadline to at least `ttl` from now.
     pub async fn extend(&self, grant: &Grant, ttl: Duration) -> Outcome<Grant> {
         let call = api::Call::Extend(grant.extend_call(self.shared.instance, ttl));
-        self.grant(call, Some(grant.cell.clone())).await.into()
+        self.grant(call, Some(self.deadline), Some(grant.cell.clone())).await.into()
     }
 
     /// Ends the grant. Belief in it ends at this call, for good, whatever is answered.
     pub async fn release(&self, grant: &Grant) -> Outcome<()> {
-        grant.cell.end();
+        grant.cell.end(LostWhy::Released);
         let call = api::Call::Release(grant.release_call(self.shared.instance));
         self.ask(Ask::Call(call), Some(self.deadline)).await.map(|_| ()).into()
     }
@@ -105,38 +105,6 @@ impl Session {
     pub fn keep(&self, grant: &Grant) {
         let (namespace, name) = (grant.namespace().to_owned(), grant.name().to_owned());
         self.shared.mailbox.post(Letter::Keep { namespace, name, token: grant.token() });
-    }
-
-    /// Waits until the lease is free, for at most `timeout` where one is given. `after` is the revision that a refusal
-    /// carried: no older state may answer.
-    pub async fn wait(
-        &self,
-        namespace: &str,
-        name: &str,
-        after: Option<u64>,
-        timeout: Option<Duration>,
-    ) -> Outcome<api::Free> {
-        let (namespace, name) = (namespace.to_owned(), name.to_owned());
-        let call = api::Call::Wait(api::Wait { namespace, name, after, timeout_ms: timeout.map(millis) });
-        // The server ends the wait; ours is only for a server that has gone silent.
-        let within = timeout.map(|timeout| timeout.saturating_add(WAIT_SLACK));
-        self.reply(call, within).await.and_then(free).into()
-    }
-
-    /// Sees one lease.
-    pub async fn get(&self, namespace: &str, name: &str) -> Outcome<api::Lease> {
-        let call = api::Call::Get(api::Get { namespace: namespace.to_owned(), name: name.to_owned() });
-        self.reply(call, Some(self.deadline)).await.and_then(lease).into()
-    }
-
-    /// Sees a page of leases.
-    pub async fn list(&self, list: api::List) -> Outcome<api::Page> {
-        self.reply(api::Call::List(list), Some(self.deadline)).await.and_then(page).into()
-    }
-
-    /// Counts the leases that are held.
-    pub async fn count(&self, count: api::Count) -> Outcome<api::Counted> {
-        self.reply(api::Call::Count(count), Some(self.deadline)).await.and_then(counted).into()
     }
 
     /// Does many steps in one frame, up to 10,000 and 1 MiB: an outcome each, in order. A lease may stand in it once.
@@ -177,8 +145,13 @@ impl Session {
         let _ = closed.await;
     }
 
-    async fn grant(&self, call: api::Call, cell: Option<Arc<Cell>>) -> Result<Grant, Failure> {
-        let done = self.ask(Ask::Call(call), Some(self.deadline)).await?;
+    pub(crate) async fn grant(
+        &self,
+        call: api::Call,
+        within: Option<Duration>,
+        cell: Option<Arc<Cell>>,
+    ) -> Result<Grant, Failure> {
+        let done = self.ask(Ask::Call(call), within).await?;
         match self.stepped(done, cell)? {
             Stepped::Granted(grant) => Ok(grant),
             Stepped::Released => Err(unexpected()),
@@ -197,14 +170,18 @@ impl Session {
         }
     }
 
-    async fn reply(&self, call: api::Call, within: Option<Duration>) -> Result<api::Reply, Failure> {
+    pub(crate) async fn reply(
+        &self,
+        call: api::Call,
+        within: Option<Duration>,
+    ) -> Result<api::Reply, Failure> {
         match self.ask(Ask::Call(call), within).await? {
             Done::Reply(reply) => Ok(reply),
             _ => Err(unexpected()),
         }
     }
 
-    async fn ask(&self, ask: Ask, within: Option<Duration>) -> Result<Done, Failure> {
+    pub(crate) async fn ask(&self, ask: Ask, within: Option<Duration>) -> Result<Done, Failure> {
         let ends = within.map(|within| self.shared.clock.now().after(within));
         let (answer, answered) = oneshot::channel();
         let op = self.shared.mailbox.next_op();
@@ -228,7 +205,8 @@ impl fmt::Debug for Session {
     }
 }
 
-const WAIT_SLACK: Duration = Duration::from_secs(2);
+/// The server ends what waits; this much later a client takes it for silent.
+pub(crate) const WAIT_SLACK: Duration = Duration::from_secs(2);
 
 // A caller may drop its call, in a select or a timeout: the session must then not keep what the call wins.
 struct Waiting<'a> {
@@ -283,24 +261,8 @@ fn no_clock(error: &std::io::Error) -> Failure {
 }
 
 // The machine checks that each reply fits its call, so this is never seen; it is no reason to panic in a caller.
-fn unexpected() -> Failure {
+pub(crate) fn unexpected() -> Failure {
     Failure::Unknown(Unknown { unanswered: 1, last: None })
-}
-
-fn free(reply: api::Reply) -> Result<api::Free, Failure> {
-    if let api::Reply::Free(free) = reply { Ok(free) } else { Err(unexpected()) }
-}
-
-fn lease(reply: api::Reply) -> Result<api::Lease, Failure> {
-    if let api::Reply::Lease(lease) = reply { Ok(*lease) } else { Err(unexpected()) }
-}
-
-fn page(reply: api::Reply) -> Result<api::Page, Failure> {
-    if let api::Reply::Page(page) = reply { Ok(page) } else { Err(unexpected()) }
-}
-
-fn counted(reply: api::Reply) -> Result<api::Counted, Failure> {
-    if let api::Reply::Counted(counted) = reply { Ok(counted) } else { Err(unexpected()) }
 }
 
 // Bulk by raw call: each step's failure goes back into the words of the wire.

@@ -14,8 +14,9 @@
 //!   faster clock from before the answered attempt left; and never again once a release was asked for.
 //! * A call that may have had an effect ends as [`Outcome::Unknown`] at worst, never as a false no.
 //! * What a lost answer may have won is looked for and released.
+//! * A [`Guard`] keeps its lease, says when it is lost at the very instant at which belief ends, and why.
 //!
-//! What it omits, yet: TLS, `acquire`, watches, and guards that call back when belief ends.
+//! What it omits, yet: TLS, and watches.
 
 #![allow(
     clippy::result_large_err,
@@ -25,19 +26,25 @@
 mod backoff;
 mod belief;
 mod call;
+mod cell;
 mod clock;
 mod endpoint;
 mod grant;
+mod guard;
 mod handle;
+mod lost;
 pub mod machine;
 mod mailbox;
 mod outcome;
 mod task;
 mod transport;
+mod verbs;
 
 pub use call::*;
 pub use clock::{Clock, HolderClock, Instant};
 pub use endpoint::{Endpoint, InvalidEndpoint, PORT_DEFAULT};
 pub use grant::Grant;
+pub use guard::Guard;
 pub use handle::Session;
+pub use lost::{Lost, LostWhy};
 pub use outcome::*;

@@ -9,9 +9,9 @@ use std::task::Waker;
 use futures_util::task::AtomicWaker;
 use tokio::sync::oneshot;
 
-use crate::belief::Cell;
+use crate::cell::Cell;
 use crate::machine::{Ask, Done, OpId};
-use crate::{Failure, Instant};
+use crate::{Failure, Instant, LostWhy};
 
 /// What a caller wants of the session.
 pub(crate) enum Letter {
@@ -38,15 +38,19 @@ pub(crate) struct Mailbox {
 /// The beliefs that callers ask for without the session, by token.
 #[derive(Default)]
 struct Cells {
-    held: BTreeMap<u64, Arc<Cell>>,
+    living: BTreeMap<u64, Arc<Cell>>,
     /// Those that lapsed and may come back, for as long as a caller has the grant in its hands.
     lapsed: BTreeMap<u64, Weak<Cell>>,
     /// How many lapsed ones there were after the last look for those that nobody has any more.
     lapsed_kept: usize,
+    /// The last that ended: whoever reads its answer only now is to learn why.
+    ended: VecDeque<(u64, Arc<Cell>)>,
 }
 
 /// So many lapsed beliefs are not worth a look.
 const LAPSED_FEW: usize = 16;
+/// So many answers may wait to be read while their grants end, without losing the reason.
+const ENDED_MAX: usize = 16;
 
 #[derive(Default)]
 struct Queue {
@@ -78,10 +82,14 @@ impl Mailbox {
         self.waker.wake();
     }
 
-    /// Drops what nobody will read.
+    /// Drops what nobody will read. Grants are believed to their time, but what is unconfirmed nobody will confirm.
     pub(crate) fn clear(&self) {
         let letters = std::mem::take(&mut self.lock().letters);
         drop(letters);
+        let living = std::mem::take(&mut self.cells().living);
+        for cell in living.values().filter(|cell| cell.safe_until().is_none()) {
+            cell.end(LostWhy::Expired);
+        }
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -97,22 +105,30 @@ impl Mailbox {
         self.waker.register(waker);
     }
 
-    /// The belief in a grant that stands.
+    /// The belief in a grant, where it has not ended long ago.
     pub(crate) fn cell(&self, token: u64) -> Option<Arc<Cell>> {
-        self.cells().held.get(&token).cloned()
+        let cells = self.cells();
+        let ended = || cells.ended.iter().rev().find(|(ended, _)| *ended == token).map(|(_, cell)| cell);
+        cells.living.get(&token).or_else(ended).cloned()
     }
 
     /// Moves the end of belief later. One that had lapsed is the same belief again, in the hands of whoever has its grant.
     pub(crate) fn hold(&self, token: u64, until: Option<Instant>) {
         let cells = &mut *self.cells();
         let lapsed = cells.lapsed.remove(&token).and_then(|cell| cell.upgrade());
-        cells.held.entry(token).or_insert_with(|| lapsed.unwrap_or_else(|| Cell::new(None))).hold(until);
+        cells.living.entry(token).or_insert_with(|| lapsed.unwrap_or_else(Cell::new)).hold(until);
+    }
+
+    pub(crate) fn doom(&self, token: u64, why: LostWhy) {
+        if let Some(cell) = self.cells().living.get(&token) {
+            cell.doom(why);
+        }
     }
 
     /// The session expects no more of this grant, but it may still stand in the cluster. Its belief has run out by itself.
     pub(crate) fn lapse(&self, token: u64) {
         let cells = &mut *self.cells();
-        let Some(cell) = cells.held.remove(&token) else { return };
+        let Some(cell) = cells.living.remove(&token) else { return };
         cells.lapsed.insert(token, Arc::downgrade(&cell));
         drop(cell);
         if cells.lapsed.len() > LAPSED_FEW + 2 * cells.lapsed_kept {
@@ -122,11 +138,17 @@ impl Mailbox {
     }
 
     /// Ends belief for good, also in a grant that had lapsed.
-    pub(crate) fn end(&self, token: u64) {
+    pub(crate) fn end(&self, token: u64, why: LostWhy) {
         let cells = &mut *self.cells();
         let lapsed = cells.lapsed.remove(&token).and_then(|cell| cell.upgrade());
-        if let Some(cell) = cells.held.remove(&token).or(lapsed) {
-            cell.end();
+        let Some(cell) = cells.living.remove(&token).or(lapsed) else { return };
+        cell.end(why);
+        // Where its caller has it already, there is nobody left to tell.
+        if Arc::strong_count(&cell) == 1 {
+            cells.ended.push_back((token, cell));
+            if cells.ended.len() > ENDED_MAX {
+                cells.ended.pop_front();
+            }
         }
     }
 
@@ -155,7 +177,7 @@ mod tests {
         mailbox.hold(7, Some(T(30)));
         assert_eq!(cell.safe_until(), Some(T(30)), "the caller's own");
         mailbox.lapse(7);
-        mailbox.end(7);
+        mailbox.end(7, LostWhy::Released);
         assert!(cell.is_over(), "lost or released after it had lapsed");
         mailbox.hold(7, Some(T(50)));
         assert_eq!(cell.safe_until(), None);

@@ -175,8 +175,9 @@ impl Task {
                 }
             }
             Effect::Held { token, until } => self.mailbox.hold(token, until),
+            Effect::Doomed { token, why } => self.mailbox.doom(token, why.into()),
             Effect::Over { token, why: End::Expired } => self.mailbox.lapse(token),
-            Effect::Over { token, .. } => self.mailbox.end(token),
+            Effect::Over { token, why } => self.mailbox.end(token, why.into()),
             Effect::Wake(_) => {}
         }
     }

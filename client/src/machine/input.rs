@@ -158,6 +158,13 @@ pub enum Effect {
         /// Until when.
         until: Option<Instant>,
     },
+    /// Belief in this grant will not be renewed: it ends at its time. Said again where more is known of why.
+    Doomed {
+        /// The grant's token.
+        token: u64,
+        /// Why it will have ended.
+        why: End,
+    },
     /// Belief in this grant has ended: for good, but where it has merely expired.
     Over {
         /// The grant's token.
@@ -172,12 +179,15 @@ pub enum Effect {
 /// Why belief ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum End {
-    /// A release was asked for.
+    /// A release or transfer was asked for.
     LetGo,
-    /// The cluster said that the grant has ended.
+    /// The cluster said that the grant has ended, or that it may not be extended; the problem says why.
     Lost(api::Problem),
     /// A later grant of the same lease took its place, under this token.
     Replaced(u64),
+    /// An operator took it away: it was not to be extended, and its time is over. With the operator's reason, where that
+    /// could be learnt.
+    Revoked(Option<String>),
     /// Nothing was heard in time. The grant may still stand in the cluster: where an extend or a claim is answered with it,
     /// belief in it begins anew.
     Expired,
@@ -194,11 +204,22 @@ impl fmt::Display for Effect {
             Effect::Done { op, result: Err(failure) } => write!(f, "call {}: {failure}", op.0),
             Effect::Held { token, until: Some(until) } => write!(f, "token {token} held until {until}"),
             Effect::Held { token, until: None } => write!(f, "token {token} granted, to be confirmed"),
-            Effect::Over { token, why: End::LetGo } => write!(f, "token {token} let go"),
-            Effect::Over { token, why: End::Lost(problem) } => write!(f, "token {token} lost: {problem}"),
-            Effect::Over { token, why: End::Replaced(by) } => write!(f, "token {token} replaced by {by}"),
-            Effect::Over { token, why: End::Expired } => write!(f, "token {token} expired"),
+            Effect::Doomed { token, why } => write!(f, "token {token} will not be extended: {why}"),
+            Effect::Over { token, why } => write!(f, "token {token} over: {why}"),
             Effect::Wake(at) => write!(f, "wake at {at}"),
+        }
+    }
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            End::LetGo => f.write_str("let go"),
+            End::Lost(problem) => problem.fmt(f),
+            End::Replaced(by) => write!(f, "replaced by {by}"),
+            End::Revoked(Some(reason)) => write!(f, "revoked: {reason}"),
+            End::Revoked(None) => f.write_str("revoked"),
+            End::Expired => f.write_str("nothing was heard in time"),
         }
     }
 }

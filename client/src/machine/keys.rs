@@ -43,7 +43,10 @@ pub(super) struct Key {
     /// For whom it was claimed last.
     pub(super) holder: Option<String>,
     pub(super) held: Option<Belief>,
+    /// It is extended unasked.
     pub(super) kept: bool,
+    /// It was kept, and is so no more: why belief will have ended at its time.
+    pub(super) doom: Option<End>,
     /// No token up to here is believed any more: its release was asked for, or the cluster said that it ended.
     pub(super) dead: u64,
     /// The release or transfer of `dead` has no answer yet that says that it is gone.
@@ -63,6 +66,16 @@ pub(super) struct Key {
 impl Key {
     pub(super) fn held(&self) -> Option<&Belief> {
         self.held.as_ref()
+    }
+
+    /// When belief ends for good. A grant that its caller extends by hand may come back after `safe_until`, but for a ttl.
+    pub(super) fn ends_at(&self) -> Option<Instant> {
+        let belief = self.held()?;
+        Some(match belief.safe_until() {
+            Some(safe_until) if self.kept || self.doom.is_some() => safe_until,
+            Some(safe_until) => safe_until.after(belief.ttl()),
+            None => belief.extend_at().after(belief.ttl()),
+        })
     }
 
     pub(super) fn is_done_with(&self) -> bool {
@@ -196,13 +209,18 @@ impl Machine {
         if grant.token <= key.dead || grant.token < newest {
             return false;
         }
+        // Nor what its holder was told is lost, at an instant for which no timer has run yet: nobody wants it any more.
+        if grant.token == newest && key.kept && key.ends_at().is_some_and(|end| end <= now) {
+            self.clean(now, &name, newest);
+            return false;
+        }
         match &mut key.held {
             Some(belief) if belief.token() == grant.token => belief.extended(sent_at, now, grant),
             held => {
                 if let Some(old) = held.replace(Belief::begin(sent_at, now, grant)) {
                     self.out.push(Effect::Over { token: old.token(), why: End::Replaced(grant.token) });
                 }
-                key.kept = false;
+                (key.kept, key.doom) = (false, None);
                 // One lease has one grant: the one before it is gone, released or not.
                 key.unresolved = false;
             }
@@ -274,6 +292,8 @@ impl Machine {
             }
             return;
         };
+        let doom = key.doom.take();
+        let why = if why == End::Expired { doom.unwrap_or(why) } else { why };
         key.kept = false;
         // While the grant stood, an attempt that was under way could win nothing but this very grant.
         let stood_until = belief.safe_until().map_or(Instant::ZERO, |end| end.min(now));

@@ -55,6 +55,8 @@ pub(super) enum Purpose {
     Look(KeyName),
     /// To release what nobody wants.
     Clean(KeyName),
+    /// To learn why an operator took this token's grant away.
+    Why(KeyName, u64),
     /// To confirm what an acquire was granted, which stands for no longer than this unless it is confirmed.
     Confirm {
         acquire: OpId,

@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
-use api::{Call, Reply};
+use api::{Call, Code, Kind, Problem, Reply};
 
 use super::keys::{KeyName, parts};
 use super::ops::{Op, Purpose};
-use super::{Ask, Done, End, Machine, OpId, Timer};
+use super::{Ask, Done, Effect, End, Machine, OpId, Timer};
 use crate::belief::Belief;
 use crate::handle::millis;
 use crate::{Failure, Instant};
@@ -49,8 +49,9 @@ impl Machine {
 
     pub(super) fn key_due(&mut self, now: Instant, name: &KeyName) {
         let Some(key) = self.keys.get(name) else { return };
+        let over = key.ends_at().is_some_and(|end| end <= now);
         match key.held() {
-            Some(belief) if ends_at(belief, key.kept) <= now => {
+            Some(belief) if over => {
                 let token = belief.token();
                 self.end_belief(now, name, token, End::Expired);
             }
@@ -67,9 +68,9 @@ impl Machine {
         let Some(key) = self.keys.get(name) else { return };
         let at = match key.held() {
             Some(belief) if key.kept && key.keeping.is_none() => {
-                Some(belief.extend_at().min(ends_at(belief, true)))
+                key.ends_at().map(|end| end.min(belief.extend_at()))
             }
-            Some(belief) => Some(ends_at(belief, key.kept)),
+            Some(_) => key.ends_at(),
             None if key.may_look() => Some(key.loose.unwrap_or(Instant::ZERO)),
             None => None,
         };
@@ -100,6 +101,7 @@ impl Machine {
             Purpose::Keep(name) => self.kept_extended(now, name, result),
             Purpose::Look(name) => self.looked(now, id, name, result),
             Purpose::Clean(name) => self.cleaned(now, name, result),
+            Purpose::Why(name, token) => self.told_why(name, *token, result),
             Purpose::Confirm { acquire, .. } => self.confirmed(now, id, *acquire, result),
         }
     }
@@ -117,23 +119,55 @@ impl Machine {
             deadline_ms: None,
         });
         // Later than belief ends, an extend would only bring back what its holder was told is over.
-        let ends = ends_at(belief, true);
+        let ends = key.ends_at();
         key.keeping = Some(id);
-        self.begin(now, id, Ask::Call(call), Some(ends), Purpose::Keep(name.clone()));
+        self.begin(now, id, Ask::Call(call), ends, Purpose::Keep(name.clone()));
     }
 
     fn kept_extended(&mut self, now: Instant, name: &KeyName, result: &Result<Done, Failure>) {
         let Some(key) = self.keys.get_mut(name) else { return };
         key.keeping = None;
-        if result.is_err() {
-            let over = key.held().filter(|belief| ends_at(belief, true) <= now).map(Belief::token);
-            // Refused though it lives, as when it was revoked and ends at its deadline: to ask again would change nothing.
-            key.kept = false;
-            if let Some(token) = over {
-                self.end_belief(now, name, token, End::Expired);
-            }
+        let over = key.ends_at().is_some_and(|end| end <= now);
+        let token = key.held().map(Belief::token);
+        match (result, token) {
+            (Err(_), Some(token)) if over => self.end_belief(now, name, token, End::Expired),
+            (Err(failure), Some(token)) => self.doom(now, name, token, refusal(failure)),
+            _ => {}
         }
         self.settle(name);
+    }
+
+    // Refused though it lives, as when it was revoked and ends at its deadline: to ask again would change nothing. Belief
+    // goes on to its time, and then it is said why.
+    fn doom(&mut self, now: Instant, name: &KeyName, token: u64, problem: Option<&Problem>) {
+        let Some(key) = self.keys.get_mut(name) else { return };
+        key.kept = false;
+        let Some(problem) = problem else { return };
+        let revoked = problem.code == Code::Ending;
+        let why = if revoked { End::Revoked(None) } else { End::Lost(problem.clone()) };
+        key.doom = Some(why.clone());
+        self.out.push(Effect::Doomed { token, why });
+        if revoked {
+            self.ask_why(now, name, token);
+        }
+    }
+
+    fn ask_why(&mut self, now: Instant, name: &KeyName, token: u64) {
+        let id = self.next_own_op();
+        let ends = self.keys.get(name).and_then(|key| key.ends_at());
+        let call = Call::Get(api::Get { namespace: name.namespace(), name: name.name() });
+        self.begin(now, id, Ask::Call(call), ends, Purpose::Why(name.clone(), token));
+    }
+
+    fn told_why(&mut self, name: &KeyName, token: u64, result: &Result<Done, Failure>) {
+        let Ok(Done::Reply(Reply::Lease(lease))) = result else { return };
+        let Some(reason) = reason_of(lease, token) else { return };
+        let Some(key) = self.keys.get_mut(name) else { return };
+        if key.held().is_some_and(|belief| belief.token() == token) && key.doom.is_some() {
+            let why = End::Revoked(Some(reason));
+            key.doom = Some(why.clone());
+            self.out.push(Effect::Doomed { token, why });
+        }
     }
 
     fn look(&mut self, now: Instant, name: &KeyName) {
@@ -196,13 +230,20 @@ impl Machine {
     }
 }
 
-/// When belief ends for good. A grant that its caller extends by hand may come back after `safe_until`, but for a ttl.
-fn ends_at(belief: &Belief, kept: bool) -> Instant {
-    match belief.safe_until() {
-        Some(safe_until) if kept => safe_until,
-        Some(safe_until) => safe_until.after(belief.ttl()),
-        None => belief.extend_at().after(belief.ttl()),
+/// What refused an extend, if anything did: a repeat of it that was refused proves as much about the grant.
+fn refusal(failure: &Failure) -> Option<&Problem> {
+    match failure {
+        Failure::Refused(problem) => Some(problem),
+        Failure::Unknown(doubt) => doubt.last.as_ref().filter(|problem| problem.code.kind() == Kind::Refused),
+        Failure::Unavailable(_) => None,
     }
+}
+
+/// Why an operator took this grant away.
+fn reason_of(lease: &api::Lease, token: u64) -> Option<String> {
+    let ending = lease.held.as_ref().filter(|held| held.token == token).and_then(|held| held.ending.clone());
+    let ended = lease.last_end.as_ref().filter(|end| end.token == token);
+    ending.or_else(|| ended.and_then(|end| end.reason.clone()))
 }
 
 fn granted(result: &Result<Done, Failure>, at: usize) -> Option<u64> {

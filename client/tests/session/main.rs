@@ -9,6 +9,7 @@
 )]
 
 mod calls;
+mod guards;
 mod lapse;
 mod links;
 mod member;

@@ -78,13 +78,14 @@ impl Peer {
         self.0.send(Message::text(text)).await.unwrap();
     }
 
-    /// Grants the next call, which must be a claim or an extend; gives it back.
+    /// Grants the next call, which must be a claim, an extend or an acquire; gives it back.
     pub(crate) async fn grant(&mut self, token: u64) -> Call {
         let (id, call) = self.call().await;
         let (name, ttl_ms) = match &call {
             Call::Claim(claim) => (claim.name.clone(), claim.ttl_ms),
             Call::Extend(extend) => (extend.name.clone(), extend.ttl_ms),
-            other => panic!("neither claim nor extend: {other:?}"),
+            Call::Acquire(acquire) => (acquire.name.clone(), acquire.ttl_ms),
+            other => panic!("nothing to grant: {other:?}"),
         };
         self.reply(id, granted(&name, token, ttl_ms.unwrap())).await;
         call
@@ -101,6 +102,28 @@ pub(crate) fn granted(name: &str, token: u64, ttl_ms: u64) -> Reply {
         extend_after_ms: ttl_ms / 3,
         confirmed: true,
     })
+}
+
+/// As an acquire is answered that waited in line.
+pub(crate) fn unconfirmed(name: &str, token: u64, ttl_ms: u64) -> Reply {
+    match granted(name, token, ttl_ms) {
+        Reply::Granted(grant) => {
+            Reply::Granted(api::Grant { confirmed: false, hold_ms: 1_960, extend_after_ms: 0, ..grant })
+        }
+        other => other,
+    }
+}
+
+pub(crate) fn lost(token: u64, why: &str, reason: Option<&str>) -> Reply {
+    let end = api::End {
+        token,
+        holder: "h".to_owned(),
+        why: why.to_owned(),
+        reason: reason.map(str::to_owned),
+        ago_ms: 10,
+        remained_ms: 100,
+    };
+    Reply::Error(Problem { end: Some(Box::new(end)), ..Problem::new(api::Code::Lost, "as the test says") })
 }
 
 pub(crate) fn lease(name: &str) -> Reply {

@@ -172,3 +172,62 @@ fn a_later_grant_of_the_lease_ends_belief_in_the_one_before() {
     rig.answer(link, frame, granted(8, 12_000));
     assert_eq!(rig.over(5), Some(End::Replaced(8)));
 }
+
+// A kept grant whose extend, at 4 s, was refused `ending`; with the frame that asks why.
+fn ending() -> (Rig, (u64, u64)) {
+    let mut rig = Rig::connected(1);
+    rig.won(5);
+    rig.input(Input::Keep { namespace: "default".to_owned(), name: "a".to_owned(), token: 5 });
+    let (link, frame, _) = rig.at(4_000).sent_one();
+    rig.answer(link, frame, no(Code::Ending));
+    let (link, frame, call) = rig.sent_one();
+    assert!(matches!(call, Call::Get(_)));
+    assert!(rig.saw(&Effect::Doomed { token: 5, why: End::Revoked(None) }));
+    (rig, (link, frame))
+}
+
+#[test]
+fn a_kept_grant_that_was_revoked_is_held_to_its_time_and_ends_with_the_operators_reason() {
+    let (mut rig, (link, frame)) = ending();
+    let api::Reply::Lease(mut seen) = lease(Some((5, "h"))) else { panic!() };
+    if let Some(held) = &mut seen.held {
+        held.ending = Some("drill".to_owned());
+    }
+    rig.answer(link, frame, api::Reply::Lease(seen));
+    let why = End::Revoked(Some("drill".to_owned()));
+    assert!(rig.saw(&Effect::Doomed { token: 5, why: why.clone() }));
+    assert!(rig.at(11_761).is_held() && rig.sent().is_empty(), "it is not extended any more");
+    assert!(!rig.at(11_762).is_held());
+    assert_eq!(rig.over(5), Some(why));
+}
+
+#[test]
+fn where_the_reason_cannot_be_learnt_it_is_revoked_all_the_same() {
+    let (mut rig, (link, frame)) = ending();
+    rig.answer(link, frame, lease(None));
+    rig.at(11_762);
+    assert_eq!(rig.over(5), Some(End::Revoked(None)));
+}
+
+#[test]
+fn a_kept_grant_whose_extends_are_refused_ends_at_its_time_with_that_refusal() {
+    let mut rig = Rig::connected(1);
+    rig.won(5);
+    rig.input(Input::Keep { namespace: "default".to_owned(), name: "a".to_owned(), token: 5 });
+    let (link, frame, _) = rig.at(4_000).sent_one();
+    rig.answer(link, frame, no(Code::BadTtl));
+    assert!(rig.at(11_761).is_held() && rig.sent().is_empty());
+    rig.at(11_762);
+    assert!(matches!(rig.over(5), Some(End::Lost(problem)) if problem.code == Code::BadTtl));
+}
+
+#[test]
+fn a_lost_grant_ends_with_the_end_that_history_tells() {
+    let mut rig = Rig::connected(1);
+    rig.won(5);
+    rig.input(Input::Keep { namespace: "default".to_owned(), name: "a".to_owned(), token: 5 });
+    let (link, frame, _) = rig.at(4_000).sent_one();
+    rig.answer(link, frame, lost_since(5, "revoked", 100));
+    let Some(End::Lost(problem)) = rig.over(5) else { panic!("{:?}", rig.over(5)) };
+    assert_eq!(problem.end.map(|end| end.why), Some("revoked".to_owned()));
+}

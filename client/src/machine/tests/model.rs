@@ -212,7 +212,7 @@ impl World {
             Effect::Over { token, why: End::LetGo } => {
                 self.gone.insert(token);
             }
-            Effect::Over { .. } | Effect::Wake(_) => {}
+            Effect::Doomed { .. } | Effect::Over { .. } | Effect::Wake(_) => {}
         }
     }
 
