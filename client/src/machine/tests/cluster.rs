@@ -8,6 +8,8 @@ use api::{Call, Code, Problem, Reply};
 use crate::Instant;
 
 pub(super) const RIVAL: u64 = 99;
+/// How long a grant stands that came by waiting.
+const CONFIRM_MS: u64 = 2_000;
 
 #[derive(Default)]
 pub(super) struct Cluster {
@@ -30,6 +32,7 @@ struct Grant {
     seq: u64,
     ttl_ms: u64,
     deadline: Instant,
+    confirmed: bool,
 }
 
 impl Lease {
@@ -48,6 +51,18 @@ impl Lease {
     }
 }
 
+fn claim_of(acquire: &api::Acquire) -> api::Claim {
+    api::Claim {
+        namespace: acquire.namespace.clone(),
+        name: acquire.name.clone(),
+        holder: acquire.holder.clone(),
+        instance: acquire.instance,
+        seq: acquire.seq,
+        ttl_ms: acquire.ttl_ms,
+        ..api::Claim::default()
+    }
+}
+
 fn after(now: Instant, ttl_ms: u64) -> Instant {
     now.after(Duration::from_millis(ttl_ms))
 }
@@ -61,6 +76,12 @@ impl Cluster {
     pub(super) fn holds(&self, now: Instant, name: &str, instance: u64) -> Option<u64> {
         let grant = self.leases.get(name)?.grant.as_ref()?;
         (grant.instance == instance && grant.deadline >= now).then_some(grant.token)
+    }
+
+    /// Which confirmed grant this instance has at `now`.
+    pub(super) fn confirmed(&self, now: Instant, name: &str, instance: u64) -> Option<u64> {
+        let grant = self.leases.get(name)?.grant.as_ref()?;
+        self.holds(now, name, instance).filter(|_| grant.confirmed)
     }
 
     /// When this grant ends; none where it has ended already, or may have.
@@ -93,12 +114,14 @@ impl Cluster {
                 }
                 (Reply::Bulk(replies), applied)
             }
-            Call::Claim(_) | Call::Extend(_) | Call::Release(_) if now > not_after => {
+            Call::Claim(_) | Call::Extend(_) | Call::Release(_) | Call::Acquire(_) if now > not_after => {
                 (no(Code::Late), Vec::new())
             }
             Call::Claim(claim) => with_effect(self.claim(now, claim)),
             Call::Extend(extend) => with_effect(self.extend(now, extend, forgetful)),
             Call::Release(release) => with_effect(self.release(now, release, forgetful)),
+            // Where it is held, the world puts it in line.
+            Call::Acquire(acquire) => with_effect(self.claim(now, &claim_of(acquire))),
             Call::Get(get) => (self.get(now, &get.name), Vec::new()),
             _ => (no(Code::NotFound), Vec::new()),
         }
@@ -123,6 +146,25 @@ impl Cluster {
         self.claim(now, &claim);
     }
 
+    /// Grants a free lease to whoever is next in line, for as long as it takes to confirm.
+    pub(super) fn succeed(&mut self, now: Instant, acquire: &api::Acquire) -> Option<Reply> {
+        let lease = self.leases.entry(acquire.name.clone()).or_default();
+        lease.touch(now);
+        if lease.grant.is_some() {
+            return None;
+        }
+        let instance = acquire.instance.unwrap_or(0);
+        let seq = lease.last.filter(|(last, _)| *last == instance).map_or(0, |(_, seq)| seq);
+        let ttl_ms = acquire.ttl_ms.unwrap_or(15_000);
+        self.token_last += 1;
+        let token = self.token_last;
+        let deadline = after(now, CONFIRM_MS);
+        lease.grant = Some(Grant { token, instance, seq, ttl_ms, deadline, confirmed: false });
+        let Reply::Granted(grant) = granted(&acquire.name, ttl_ms, lease) else { return None };
+        let hold_ms = CONFIRM_MS * 990 / 1_010;
+        Some(Reply::Granted(api::Grant { confirmed: false, hold_ms, extend_after_ms: 0, ..grant }))
+    }
+
     fn claim(&mut self, now: Instant, claim: &api::Claim) -> Reply {
         let (instance, seq) = (claim.instance.unwrap_or(0), claim.seq.unwrap_or(0));
         let ttl_ms = claim.ttl_ms.unwrap_or(15_000);
@@ -133,6 +175,7 @@ impl Cluster {
             Some(grant) if seq < grant.seq => return no(Code::Late),
             Some(grant) => {
                 grant.seq = seq;
+                grant.confirmed = true;
                 grant.deadline = grant.deadline.max(after(now, ttl_ms));
             }
             None => {
@@ -141,7 +184,8 @@ impl Cluster {
                 }
                 self.token_last += 1;
                 let deadline = after(now, ttl_ms);
-                lease.grant = Some(Grant { token: self.token_last, instance, seq, ttl_ms, deadline });
+                let (token, confirmed) = (self.token_last, true);
+                lease.grant = Some(Grant { token, instance, seq, ttl_ms, deadline, confirmed });
             }
         }
         granted(&claim.name, ttl_ms, lease)
@@ -154,6 +198,7 @@ impl Cluster {
             return lost(now, lease, extend.token, forgetful);
         };
         let ttl_ms = extend.ttl_ms.unwrap_or(grant.ttl_ms);
+        grant.confirmed = true;
         grant.deadline = grant.deadline.max(after(now, ttl_ms));
         granted(&extend.name, ttl_ms, lease)
     }

@@ -1,9 +1,9 @@
 //! The machine against a model cluster that loses, delays, repeats nothing and lies never: random schedules of calls,
 //! answers, lost links and slow ones, from one seed each.
 //!
-//! Checked at every step: belief implies the model's grant, and none outlives its release. At the end: no call ended as
-//! a definite no of which an attempt was applied; and nothing is left in the cluster under the session's instance that
-//! the session does not know of.
+//! Checked at every step: belief implies the model's grant, and none outlives its release; an acquire that ends as a
+//! definite no has nothing then. At the end: no other call ended as a definite no of which an attempt was applied; and
+//! nothing is left in the cluster under the session's instance that the session does not know of.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -16,8 +16,10 @@ use super::rig::INSTANCE;
 use crate::backoff::Chance;
 use crate::machine::{Config, Done, Effect, End, Input, LinkId, Machine, OpId};
 use crate::{Failure, Instant};
+use line::Place;
 
 mod caller;
+mod line;
 
 const _: () = assert!(RIVAL != INSTANCE, "the rival is another");
 const NAMES: [&str; 2] = ["a", "b"];
@@ -51,6 +53,16 @@ enum Event {
         link: LinkId,
         frame: ServerFrame,
     },
+    /// The member hears that a link is gone, or that an acquire is cancelled: its place in line goes.
+    Gone {
+        link: LinkId,
+        frame: Option<u64>,
+    },
+    /// The time of a place in line is over.
+    StillHeld {
+        link: LinkId,
+        frame: u64,
+    },
     Caller,
     Rival,
     Wake,
@@ -71,6 +83,12 @@ struct World {
     applied: BTreeMap<(OpId, usize), Option<u64>>,
     results: BTreeMap<OpId, Result<Done, Failure>>,
     pending: BTreeSet<OpId>,
+    /// Who is in line for each lease: this session, by its newest acquire.
+    line: BTreeMap<String, Place>,
+    /// Frames that the member was told to give up.
+    given_up: BTreeSet<u64>,
+    /// The acquires, and what for.
+    acquires: BTreeMap<OpId, String>,
     tokens: BTreeMap<&'static str, u64>,
     /// Tokens that callers were told of.
     told: BTreeSet<u64>,
@@ -95,6 +113,9 @@ impl World {
             applied: BTreeMap::new(),
             results: BTreeMap::new(),
             pending: BTreeSet::new(),
+            line: BTreeMap::new(),
+            given_up: BTreeSet::new(),
+            acquires: BTreeMap::new(),
             tokens: BTreeMap::new(),
             told: BTreeSet::new(),
             gone: BTreeSet::new(),
@@ -126,6 +147,7 @@ impl World {
             }
             self.now = self.now.max(at);
             self.happen(event);
+            self.serve_line();
             self.check_beliefs();
         }
         self.check_end();
@@ -140,6 +162,7 @@ impl World {
             Event::Refused { link } => self.input(Input::Lost { link, cause: "refused".to_owned() }),
             Event::Cut { link } => {
                 if self.open.remove(&link) {
+                    self.soon(1_000, Event::Gone { link, frame: None });
                     self.input(Input::Lost { link, cause: "cut".to_owned() });
                 }
             }
@@ -150,6 +173,8 @@ impl World {
                     self.input(Input::Answer { link, frame });
                 }
             }
+            Event::Gone { link, frame } => self.gone(link, frame),
+            Event::StillHeld { link, frame } => self.still_held(link, frame),
             Event::Caller => self.caller(),
             Event::Rival => self.rival(),
             Event::Wake => self.input(Input::Wake),
@@ -184,7 +209,8 @@ impl World {
                     self.attempts.insert(frame.id, *op);
                 }
                 // A frame in a socket's buffer may die with its link, or arrive after it.
-                if !self.one_in(8) {
+                let lost = self.one_in(8) && !matches!(frame.call, Call::Cancel(_));
+                if !lost {
                     // Up to the second that `not_after` has in hand: a slower network can beat the look, and then the
                     // grant's ttl ends what nobody found.
                     let slow = if self.one_in(4) { 900 } else { 50 };
@@ -198,6 +224,7 @@ impl World {
             }
             Effect::Close { link } => {
                 self.open.remove(&link);
+                self.soon(1_000, Event::Gone { link, frame: None });
             }
             Effect::Done { op, result } => {
                 assert!(self.pending.remove(&op), "call {} had two outcomes, or none was wanted", op.0);
@@ -206,6 +233,7 @@ impl World {
                 let gone = &self.gone;
                 self.applied
                     .retain(|(of, _), won| *of != op || !won.is_some_and(|token| gone.contains(&token)));
+                self.check_acquire(op, &result);
                 self.results.insert(op, result);
             }
             Effect::Held { token, .. } => assert!(!self.gone.contains(&token), "token {token} came back"),
@@ -240,6 +268,10 @@ impl World {
     }
 
     fn arrives(&mut self, link: LinkId, frame: api::ClientFrame) {
+        if let Call::Cancel(cancel) = &frame.call {
+            self.soon(20, Event::Gone { link, frame: Some(cancel.id) });
+            return;
+        }
         let deadline = |call: &Call| match call {
             Call::Claim(claim) => claim.deadline_ms,
             Call::Extend(extend) => extend.deadline_ms,
@@ -261,6 +293,10 @@ impl World {
     fn decided(&mut self, link: LinkId, frame: api::ClientFrame, not_after: Instant) {
         let forgetful = self.one_in(3);
         let (reply, applied) = self.cluster.decide(self.now, not_after, &frame.call, forgetful);
+        if let (Call::Acquire(acquire), true) = (&frame.call, is_held(&reply)) {
+            self.line_up(link, frame.id, acquire.clone());
+            return;
+        }
         if let Some(op) = self.attempts.get(&frame.id) {
             let won = applied.into_iter().map(|step| ((*op, step), won(&frame.call, &reply, step)));
             self.applied.extend(won);
@@ -308,7 +344,8 @@ impl World {
     }
 
     fn check_no(&self, op: OpId, step: usize, result: &Result<Done, Failure>) {
-        if matches!(result, Err(Failure::Refused(_) | Failure::Unavailable(_))) {
+        let acquire = self.acquires.contains_key(&op);
+        if matches!(result, Err(Failure::Refused(_) | Failure::Unavailable(_))) && !acquire {
             assert!(
                 !self.applied.contains_key(&(op, step)),
                 "call {} was applied, and ended as {result:?}",
@@ -318,10 +355,14 @@ impl World {
     }
 }
 
+fn is_held(reply: &Reply) -> bool {
+    matches!(reply, Reply::Error(problem) if problem.code == Code::Held)
+}
+
 /// The token that step `at` of a call won, where it is a claim.
 fn won(call: &Call, reply: &Reply, at: usize) -> Option<u64> {
     match (call, reply) {
-        (Call::Claim(_), Reply::Granted(grant)) => Some(grant.token),
+        (Call::Claim(_) | Call::Acquire(_), Reply::Granted(grant)) => Some(grant.token),
         (Call::Bulk(steps), Reply::Bulk(replies)) => match (&steps[at], &replies[at]) {
             (api::Step::Claim(_), Reply::Granted(grant)) => Some(grant.token),
             _ => None,

@@ -23,7 +23,7 @@ impl World {
         }
         let name = NAMES[usize::try_from(self.below(2)).unwrap_or(0)];
         let token = self.tokens.get(name).copied().unwrap_or(0);
-        match self.below(10) {
+        match self.below(12) {
             0..3 => self.ask(self.claim_of(name)),
             3..5 => self.ask(extend_of(name, token)),
             5..7 => {
@@ -31,6 +31,7 @@ impl World {
             }
             7 => self.input(Input::Keep { namespace: "default".to_owned(), name: name.to_owned(), token }),
             8 => self.ask_bulk(),
+            9..11 => self.ask_acquire(name),
             _ => {
                 let op = self.pending.first().copied();
                 if let Some(op) = op.filter(|_| self.one_in(2)) {
@@ -66,11 +67,31 @@ impl World {
         self.ask(Call::Bulk(steps));
     }
 
+    fn ask_acquire(&mut self, name: &str) {
+        let Call::Claim(claim) = self.claim_of(name) else { unreachable!("it is a claim") };
+        let timeout_ms = 500 + self.below(10_000);
+        let acquire = api::Acquire {
+            namespace: claim.namespace,
+            name: claim.name,
+            holder: claim.holder,
+            ttl_ms: claim.ttl_ms,
+            value: self.op_last.is_multiple_of(3).then(|| "here".to_owned()),
+            timeout_ms: Some(timeout_ms),
+            ..api::Acquire::default()
+        };
+        self.acquires.insert(OpId(self.op_last + 1), name.to_owned());
+        self.ask_within(Call::Acquire(acquire), timeout_ms + 2_000);
+    }
+
     fn ask(&mut self, call: Call) {
+        let within = 200 + self.below(6_000);
+        self.ask_within(call, within);
+    }
+
+    fn ask_within(&mut self, call: Call, within: u64) {
         self.op_last += 1;
         let op = OpId(self.op_last);
         self.pending.insert(op);
-        let within = 200 + self.below(6_000);
         let ends = Some(self.now.after(Duration::from_millis(within)));
         self.input(Input::Ask { op, ask: Ask::Call(call), ends });
     }
