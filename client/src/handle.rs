@@ -123,12 +123,16 @@ impl Session {
             .collect())
     }
 
-    /// Makes any call. A claim without an instance gets this session's, and its grant is then believed as any other;
-    /// an extend or release without one is an operator's.
+    /// Makes any call but a watch. A claim or acquire without an instance gets this session's, and its grant is then believed as any other;
+    /// an extend or release without one is an operator's. An acquire waits no longer than `deadline`.
     ///
     /// # Errors
     /// Refused, unavailable or unknown, as the outcomes of the other calls.
     pub async fn call(&self, call: api::Call, deadline: Duration) -> Result<api::Reply, Failure> {
+        if matches!(call, api::Call::Watch(_)) {
+            let message = "a watch has more than one answer: use Session::watch";
+            return Err(Failure::Refused(api::Problem::new(api::Code::BadRequest, message)));
+        }
         Ok(match self.ask(Ask::Call(call), Some(deadline)).await? {
             Done::Reply(reply) => reply,
             Done::Granted { grant, .. } => api::Reply::Granted(grant),

@@ -16,7 +16,9 @@
 //! * What a lost answer may have won is looked for and released.
 //! * A [`Guard`] keeps its lease, says when it is lost at the very instant at which belief ends, and why.
 //!
-//! What it omits, yet: TLS, and watches.
+//! * A [`Watcher`] gives each event once and in order, over any number of connections, or says that it cannot.
+//!
+//! What it omits, yet: TLS.
 
 #![allow(
     clippy::result_large_err,
@@ -39,6 +41,7 @@ mod outcome;
 mod task;
 mod transport;
 mod verbs;
+mod watcher;
 
 pub use call::*;
 pub use clock::{Clock, HolderClock, Instant};
@@ -48,3 +51,4 @@ pub use guard::Guard;
 pub use handle::Session;
 pub use lost::{Lost, LostWhy};
 pub use outcome::*;
+pub use watcher::Watcher;

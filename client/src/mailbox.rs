@@ -11,12 +11,21 @@ use tokio::sync::oneshot;
 
 use crate::cell::Cell;
 use crate::machine::{Ask, Done, OpId};
+use crate::watcher::Feed;
 use crate::{Failure, Instant, LostWhy};
 
 /// What a caller wants of the session.
 pub(crate) enum Letter {
     /// Do this, and answer.
     Ask { op: OpId, ask: Ask, ends: Option<Instant>, answer: oneshot::Sender<Result<Done, Failure>> },
+    /// Watch this: answer once it has begun, then feed.
+    Watch {
+        op: OpId,
+        watch: api::Watch,
+        ends: Option<Instant>,
+        answer: oneshot::Sender<Result<Done, Failure>>,
+        feed: Arc<Feed>,
+    },
     /// Nobody waits for this any more.
     Abandon { op: OpId },
     /// Extend this grant from now on.

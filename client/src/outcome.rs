@@ -104,6 +104,11 @@ pub enum Unavailable {
         /// What reading it said.
         cause: String,
     },
+    /// So many events waited unread that the watch was ended: watch again after the last revision that was read.
+    Unread {
+        /// How many may wait.
+        limit: usize,
+    },
 }
 
 impl fmt::Display for Unavailable {
@@ -125,6 +130,10 @@ impl fmt::Display for Unavailable {
             Unavailable::LetGo { token } => {
                 write!(f, "token {token} was released, and the release is not answered yet; try again")
             }
+            Unavailable::Unread { limit } => write!(
+                f,
+                "{limit} events waited unread, so that the watch was ended; read faster, and watch again after the last revision that was read"
+            ),
             Unavailable::Closed => f.write_str("the session is closed; open another"),
             Unavailable::NoClock { cause } => write!(
                 f,

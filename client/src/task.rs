@@ -11,10 +11,11 @@ use tokio::sync::oneshot;
 use tokio::time::Sleep;
 
 use crate::handle::disown;
-use crate::machine::{Config, Done, Effect, End, Input, LinkId, Machine, OpId};
+use crate::machine::{Ask, Config, Done, Effect, End, Input, LinkId, Machine, OpId};
 use crate::mailbox::{Letter, Mailbox};
 use crate::transport::{Event, Wire};
-use crate::{Clock, Endpoint, Failure, Instant, Options};
+use crate::watcher::Feed;
+use crate::{Clock, Endpoint, Failure, Instant, Options, Unavailable};
 
 /// How long a session that ends may take to say goodbye.
 const GOODBYE: Duration = Duration::from_millis(500);
@@ -27,6 +28,7 @@ pub(crate) struct Task {
     connect_timeout: Duration,
     wires: Vec<Wire>,
     answers: BTreeMap<OpId, oneshot::Sender<Result<Done, Failure>>>,
+    feeds: BTreeMap<OpId, Arc<Feed>>,
     inputs: VecDeque<Input>,
     timer: Option<(Instant, Pin<Box<Sleep>>)>,
     ending: Option<Ending>,
@@ -55,6 +57,7 @@ impl Task {
             connect_timeout: options.connect_timeout,
             wires: Vec::new(),
             answers: BTreeMap::new(),
+            feeds: BTreeMap::new(),
             inputs: VecDeque::new(),
             timer: None,
             ending: None,
@@ -68,8 +71,15 @@ impl Task {
                     self.answers.insert(op, answer);
                     self.inputs.push_back(Input::Ask { op, ask, ends });
                 }
+                Letter::Watch { op, watch, ends, answer, feed } => {
+                    self.answers.insert(op, answer);
+                    self.feeds.insert(op, feed);
+                    let ask = Ask::Call(api::Call::Watch(watch));
+                    self.inputs.push_back(Input::Ask { op, ask, ends });
+                }
                 Letter::Abandon { op } => {
                     self.answers.remove(&op);
+                    self.feeds.remove(&op);
                     self.inputs.push_back(Input::Abandon { op });
                 }
                 Letter::Keep { namespace, name, token } => {
@@ -174,6 +184,18 @@ impl Task {
                     disown(&self.mailbox, result);
                 }
             }
+            Effect::Events { op, events } => {
+                let fits = self.feeds.get(&op).is_some_and(|feed| feed.push(events));
+                if !fits {
+                    self.feeds.remove(&op);
+                    self.inputs.push_back(Input::Abandon { op });
+                }
+            }
+            Effect::WatchOver { op, failure } => {
+                if let Some(feed) = self.feeds.remove(&op) {
+                    feed.end(failure);
+                }
+            }
             Effect::Held { token, until } => self.mailbox.hold(token, until),
             Effect::Doomed { token, why } => self.mailbox.doom(token, why.into()),
             Effect::Over { token, why: End::Expired } => self.mailbox.lapse(token),
@@ -266,5 +288,8 @@ impl Drop for Task {
     fn drop(&mut self) {
         self.mailbox.close();
         self.mailbox.clear();
+        for feed in self.feeds.values() {
+            feed.end(Failure::Unavailable(Unavailable::Closed));
+        }
     }
 }

@@ -392,7 +392,7 @@ mod tests {
 
     #[test]
     fn a_wait_more_than_a_member_keeps_is_answered_overloaded() {
-        let shared = Shared::new(Arc::new(Still), Table::new(0));
+        let shared = Shared::new(Arc::new(Still), Table::new(0), Window::default());
         shared.state().waits.set_room(2);
         let told = Arc::new(Mutex::new(Vec::new()));
         let wait = || {

@@ -228,6 +228,7 @@ mod tests {
             begun: false,
             unprovable_tail: UnprovableTail::Refuse,
             segment_bytes: Some(1024 * 1024),
+            window: replica::Window::default(),
             snapshot_log_bytes: u64::MAX,
         };
         let parts = Parts {

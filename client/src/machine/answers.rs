@@ -3,8 +3,8 @@
 use api::{Call, Code, Problem, Reply, ServerFrame};
 
 use super::judge::{Verdict, judge};
-use super::ops::{Attempt, Purpose, Stage};
-use super::{Ask, Done, Effect, LinkId, Machine, OpId, Timer};
+use super::ops::{Attempt, Stage};
+use super::{Ask, Done, LinkId, Machine, OpId, Timer};
 use crate::{Failure, Instant, Unavailable, Unknown, backoff, belief};
 
 impl Machine {
@@ -12,6 +12,7 @@ impl Machine {
         self.links.heard(now, link);
         match frame {
             ServerFrame { push: Some(api::Push::Going(going)), .. } => self.going(now, link, &going),
+            ServerFrame { push: Some(api::Push::Events(events)), .. } => self.events(link, events),
             ServerFrame { push: Some(api::Push::Unreadable(problem)), .. } => {
                 self.unreadable(now, link, problem)
             }
@@ -33,6 +34,10 @@ impl Machine {
         }
         let others_since = op.others_since(frame);
         let Ask::Call(call) = &op.ask else { return };
+        if let (Call::Watch(_), Reply::Watching(watching)) = (call, &reply) {
+            self.watching(id, link, frame, watching.clone());
+            return;
+        }
         match judge(call, reply, others_since, now) {
             Verdict::Done(reply) => {
                 let attempt = op.attempts.remove(at);
@@ -220,9 +225,7 @@ impl Machine {
         let Some(mut op) = self.ops.remove(&id) else { return };
         self.timers.set(Timer::Op(id), None);
         self.cancel_attempts(now, &mut op);
-        if op.purpose == Purpose::Caller && !op.abandoned {
-            self.out.push(Effect::Done { op: id, result: result.clone() });
-        }
+        self.tell(id, &op, result.clone());
         self.settle_op(now, id, &op, &result);
         if result.is_err() {
             self.drop_confirmation(now, &op);

@@ -151,6 +151,20 @@ pub enum Effect {
         /// Its outcome.
         result: Result<Done, Failure>,
     },
+    /// A watch saw this. Its outcome, `Watching`, came before.
+    Events {
+        /// The watch's number.
+        op: OpId,
+        /// What it saw since the last time, in order.
+        events: Vec<api::Event>,
+    },
+    /// A watch that had begun is over.
+    WatchOver {
+        /// The watch's number.
+        op: OpId,
+        /// Why.
+        failure: Failure,
+    },
     /// The caller may believe in this grant until then; where none, not before an extend.
     Held {
         /// The grant's token.
@@ -202,6 +216,8 @@ impl fmt::Display for Effect {
             Effect::Close { link } => write!(f, "close link {}", link.0),
             Effect::Done { op, result: Ok(_) } => write!(f, "call {} done", op.0),
             Effect::Done { op, result: Err(failure) } => write!(f, "call {}: {failure}", op.0),
+            Effect::Events { op, events } => write!(f, "watch {} saw {} events", op.0, events.len()),
+            Effect::WatchOver { op, failure } => write!(f, "watch {} over: {failure}", op.0),
             Effect::Held { token, until: Some(until) } => write!(f, "token {token} held until {until}"),
             Effect::Held { token, until: None } => write!(f, "token {token} granted, to be confirmed"),
             Effect::Doomed { token, why } => write!(f, "token {token} will not be extended: {why}"),

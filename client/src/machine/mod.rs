@@ -14,7 +14,8 @@
 //!   where the answer itself proves that no attempt had or will have an effect.
 //! * What an attempt of this session may have won without its knowledge is looked for once, and released.
 //!
-//! The rooms: `ops` is a call's life, `acquire` what more there is to an acquire's, `answers` what a reply does to it,
+//! The rooms: `ops` is a call's life, `acquire` what more there is to an acquire's and `watch` to a
+//! watch's, `answers` what a reply does to it,
 //! `judge` what a reply proves; `links` is which endpoint to talk to, `keys` what is known of each lease, `upkeep` what is
 //! done unasked; `timed` and `timers` are when.
 
@@ -28,6 +29,7 @@ mod ops;
 mod timed;
 mod timers;
 mod upkeep;
+mod watch;
 
 use std::collections::BTreeMap;
 

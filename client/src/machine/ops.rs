@@ -43,6 +43,8 @@ pub(super) struct Op {
     pub(super) last: Option<api::Problem>,
     pub(super) let_go: Option<u64>,
     pub(super) abandoned: bool,
+    /// It is a watch whose caller knows that it has begun.
+    pub(super) watching: bool,
 }
 
 /// For whom a call is made.
@@ -174,6 +176,7 @@ impl Machine {
             last: None,
             let_go: None,
             abandoned: false,
+            watching: false,
         };
         self.ops.insert(id, Box::new(op));
         self.pump(now, id);
@@ -230,7 +233,7 @@ impl Machine {
         self.timers.set(Timer::Op(id), due);
     }
 
-    /// What waits may stand on the new link at once: a wait, for it has no effect; an acquire, for its newest attempt is
+    /// What waits may stand on the new link at once: a wait or watch, for it has no effect; an acquire, for its newest attempt is
     /// the one that is answered, and keeps the place in line. An answer to the older one still counts.
     pub(super) fn move_waits(&mut self, from: LinkId) {
         for op in self.ops.values_mut() {
@@ -240,7 +243,7 @@ impl Machine {
             }
             match op.ask {
                 Ask::Call(Call::Acquire(_)) => op.stage = Stage::Unsent,
-                Ask::Call(Call::Wait(_)) => {
+                Ask::Call(Call::Wait(_) | Call::Watch(_)) => {
                     self.frames.remove(&frame);
                     op.attempts.clear();
                     op.stage = Stage::Unsent;
@@ -339,12 +342,21 @@ impl Machine {
                 Some(unknown) => Failure::Unknown(unknown),
                 None => Failure::Unavailable(Unavailable::Closed),
             };
-            if op.purpose == Purpose::Caller && !op.abandoned {
-                self.out.push(Effect::Done { op: id, result: Err(failure) });
-            }
+            self.tell(id, &op, Err(failure));
         }
         self.frames.clear();
         self.timers = super::Timers::default();
+    }
+
+    /// Tells a call's outcome to whoever wants it.
+    pub(super) fn tell(&mut self, id: OpId, op: &Op, result: Result<Done, Failure>) {
+        if op.purpose != Purpose::Caller || op.abandoned {
+            return;
+        }
+        self.out.push(match result {
+            Err(failure) if op.watching => Effect::WatchOver { op: id, failure },
+            result => Effect::Done { op: id, result },
+        });
     }
 
     fn finish_by_time(&mut self, now: Instant, id: OpId) {

@@ -9,3 +9,4 @@ mod model;
 mod releases;
 mod retries;
 mod rig;
+mod watches;

@@ -13,3 +13,4 @@ mod guards;
 mod lapse;
 mod links;
 mod member;
+mod watches;

@@ -241,6 +241,7 @@ impl World {
                 self.gone.insert(token);
             }
             Effect::Doomed { .. } | Effect::Over { .. } | Effect::Wake(_) => {}
+            Effect::Events { .. } | Effect::WatchOver { .. } => unreachable!("nobody watches"),
         }
     }
 

@@ -71,6 +71,29 @@ impl Rig {
         self.input(Input::Answer { link: LinkId(link), frame: ServerFrame::reply(frame, reply) });
     }
 
+    /// A watch's push.
+    pub(super) fn push(&mut self, link: u64, frame: u64, revisions: impl IntoIterator<Item = u64>) {
+        let events = api::Events { id: frame, events: revisions.into_iter().map(event).collect() };
+        let frame = ServerFrame::push(api::Push::Events(events));
+        self.input(Input::Answer { link: LinkId(link), frame });
+    }
+
+    /// The revisions that a watch was told of, in order.
+    pub(super) fn told(&self, op: OpId) -> Vec<u64> {
+        let events = self.seen.iter().filter_map(|effect| match effect {
+            Effect::Events { op: of, events } if *of == op => Some(events.iter().map(|event| event.revision)),
+            _ => None,
+        });
+        events.flatten().collect()
+    }
+
+    pub(super) fn watch_over(&self, op: OpId) -> Option<Failure> {
+        self.seen.iter().find_map(|effect| match effect {
+            Effect::WatchOver { op: over, failure } if *over == op => Some(failure.clone()),
+            _ => None,
+        })
+    }
+
     pub(super) fn lose(&mut self, link: u64) {
         self.input(Input::Lost { link: LinkId(link), cause: "cut".to_owned() });
     }
@@ -232,6 +255,16 @@ pub(super) fn transfer(token: u64) -> Call {
         to: "other".to_owned(),
         ..api::Transfer::default()
     })
+}
+
+pub(super) fn watch(after: Option<u64>) -> Call {
+    Call::Watch(api::Watch { namespace: "default".to_owned(), after, ..api::Watch::default() })
+}
+
+pub(super) fn event(revision: u64) -> api::Event {
+    let (namespace, name) = ("default".to_owned(), "a".to_owned());
+    let what = api::What::Confirmed(api::EventToken { token: revision });
+    api::Event { revision, namespace, name, what }
 }
 
 pub(super) fn wait() -> Call {
