@@ -6,6 +6,7 @@ mod support;
 use std::io::{Read, Write};
 use std::time::{Duration, Instant};
 
+use lease::SESSION_READS_MAX;
 use serde_json::{Value, json};
 use support::{Node, PATIENCE, Session, token, until};
 use tokio_tungstenite::tungstenite::Message;
@@ -284,13 +285,17 @@ fn a_client_that_reads_slowly_but_steadily_gets_all_its_answers() {
     }
     let mut slow = node.session();
     // 250 KiB each, and far more together than sockets keep: there is always something that waits to be read.
-    for id in 0..200 {
+    let list = |slow: &mut Session, id: u64| {
         slow.send(&json!({"id": id, "call": {"list": {"limit": 1_000}}}).to_string());
-    }
+    };
+    let in_flight = SESSION_READS_MAX as u64;
+    (0..in_flight).for_each(|id| list(&mut slow, id));
     let began = Instant::now();
-    for _ in 0..200 {
-        assert!(slow.next()["reply"]["page"].is_object());
+    for id in in_flight..in_flight + 200 {
+        let answer = slow.next();
+        assert!(answer["reply"]["page"].is_object(), "{answer}");
         std::thread::sleep(Duration::from_millis(20));
+        list(&mut slow, id);
     }
     assert!(began.elapsed() > 2 * patience, "too quick to show anything");
 }
