@@ -131,10 +131,13 @@ fn refused(asked: &Asked, refusal: Refusal, at: Reading, chance: &mut dyn FnMut(
             }
         }
         Refusal::StaleToken { current } => {
-            let message = format!(
-                "{} of {lease} has ended, and you have a newer grant: use its token, {current}",
-                Of(asked)
-            );
+            let advice = match asked.verb {
+                Verb::Check(_) => {
+                    format!("and token {current} is the lease's now: refuse whoever shows the old one")
+                }
+                _ => format!("and you have a newer grant: use its token, {current}"),
+            };
+            let message = format!("{} of {lease} has ended, {advice}", Of(asked));
             Problem { token: Some(current.as_u64()), ..Problem::new(Code::StaleToken, message) }
         }
         Refusal::Lost { end } => lost(asked, end, at),
