@@ -8,7 +8,7 @@ use clap::Args;
 
 use crate::connect::{Reach, holder_default, misfit};
 use crate::exit::{Exit, Failure};
-use crate::output::{JsonFlag, print, say};
+use crate::output::{JsonFlag, print_done, say};
 use crate::parse;
 
 /// Take a free lease. Prints its token first: give it to extend, release, and whatever the lease protects.
@@ -94,7 +94,7 @@ pub(crate) fn claim(args: &Claim) -> Result<Exit, Failure> {
         value: args.value.clone(),
         deadline_ms: None,
     }))?;
-    show_grant(reply, args.json)
+    show_grant(reply, args.json, "claimed")
 }
 
 pub(crate) fn extend(args: &Extend) -> Result<Exit, Failure> {
@@ -106,7 +106,7 @@ pub(crate) fn extend(args: &Extend) -> Result<Exit, Failure> {
         ttl_ms: args.ttl.map(millis),
         deadline_ms: None,
     }))?;
-    show_grant(reply, args.json)
+    show_grant(reply, args.json, "extended")
 }
 
 pub(crate) fn release(args: &Release) -> Result<Exit, Failure> {
@@ -120,7 +120,8 @@ pub(crate) fn release(args: &Release) -> Result<Exit, Failure> {
     match reply.map_err(|failure| with_present_holder(failure, args))? {
         Reply::Released(released) => {
             let row = vec![released.token.to_string(), args.name.clone(), "released".to_owned()];
-            print(args.json.format(), &["TOKEN", "NAME", "STATE"], &[row], &released)?;
+            let deed = format!("lease {} was released, token {}", args.name, released.token);
+            print_done(args.json.format(), &["TOKEN", "NAME", "STATE"], &[row], &released, &deed)?;
             Ok(Exit::Done)
         }
         _ => Err(misfit()),
@@ -143,12 +144,13 @@ fn with_present_holder(mut failure: Failure, args: &Release) -> Failure {
     failure
 }
 
-fn show_grant(reply: Reply, json: JsonFlag) -> Result<Exit, Failure> {
+fn show_grant(reply: Reply, json: JsonFlag, done: &str) -> Result<Exit, Failure> {
     let Reply::Granted(grant) = reply else { return Err(misfit()) };
     if !grant.confirmed {
         say("the grant is not confirmed yet: extend it before you act on it");
     }
-    print(json.format(), &["TOKEN", "NAME", "TTL", "HOLD"], &[row(&grant)], &grant)?;
+    let deed = format!("lease {} was {done}, token {}", grant.name, grant.token);
+    print_done(json.format(), &["TOKEN", "NAME", "TTL", "HOLD"], &[row(&grant)], &grant, &deed)?;
     Ok(Exit::Done)
 }
 

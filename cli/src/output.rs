@@ -1,11 +1,14 @@
 //! stdout is data: a table for eyes on a terminal, tab-separated text without decoration in a pipe, JSON where asked.
 //!
-//! A reader that has seen enough closes the pipe: that is an ordinary end, not an error.
+//! A reader that has seen enough closes the pipe: for what was only read, that is an ordinary end. What was done must be
+//! told all the same: where stdout does not take it, stderr does, and the end is never "surely not done".
 
 use std::io::{self, IsTerminal, Write};
 
 use api::rules::Shown;
 use serde::Serialize;
+
+use crate::exit::{Exit, Failure};
 
 /// How results are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,12 +50,47 @@ pub(crate) fn print(
     rows: &[Vec<String>],
     json: &impl Serialize,
 ) -> io::Result<()> {
-    let text = match format {
+    write_out(text(format, titles, rows, json)?.as_bytes())
+}
+
+/// Prints rows as [`print`] does, of something that was done: `deed` says what, such as `lease a was claimed, token 43`.
+///
+/// # Errors
+/// Where stdout cannot be written: unknown, for whoever reads only stdout does not know of it.
+pub(crate) fn print_done(
+    format: Format,
+    titles: &[&str],
+    rows: &[Vec<String>],
+    json: &impl Serialize,
+    deed: &str,
+) -> Result<(), Failure> {
+    match try_write_out(text(format, titles, rows, json)?.as_bytes()) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+            say(format!("{}; nobody read its result", crate::exit::escaped(deed)));
+            Ok(())
+        }
+        Err(error) => Err(Failure {
+            exit: Exit::Unknown,
+            code: "unknown".to_owned(),
+            message: format!("{deed}; its result could not be written: {}", cause(&error)),
+            problem: None,
+        }),
+    }
+}
+
+fn text(format: Format, titles: &[&str], rows: &[Vec<String>], json: &impl Serialize) -> io::Result<String> {
+    Ok(match format {
         Format::Table => table(titles, rows),
         Format::Plain => plain(rows),
         Format::Json => json_line(json)?,
-    };
-    write_out(text.as_bytes())
+    })
+}
+
+/// What the system said, without its number.
+fn cause(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split_once(" (os error").map_or(text.as_str(), |(cause, _)| cause).to_owned()
 }
 
 /// One JSON document on a line.
@@ -62,11 +100,15 @@ pub(crate) fn json_line(json: &impl Serialize) -> io::Result<String> {
 
 /// Writes to stdout; a closed pipe is no error.
 pub(crate) fn write_out(bytes: &[u8]) -> io::Result<()> {
-    let mut stdout = io::stdout().lock();
-    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+    match try_write_out(bytes) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         result => result,
     }
+}
+
+fn try_write_out(bytes: &[u8]) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(bytes).and_then(|()| stdout.flush())
 }
 
 /// Talk, on stderr. Nobody may be listening, and that is no failure.

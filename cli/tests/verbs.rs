@@ -124,6 +124,34 @@ fn a_wait_ends_when_the_lease_is_free_or_its_time_is_over() {
 }
 
 #[test]
+fn what_was_done_is_told_though_stdout_does_not_take_it() {
+    let node = Node::start();
+    let onto_a_full_disk = |args: &[&str]| {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("every Linux has it");
+        let output = node.command(args).stdout(full).output().expect("the binary runs");
+        assert_eq!(output.status.code(), Some(4), "it was done, so never 3: {output:?}");
+        String::from_utf8(output.stderr).expect("UTF-8")
+    };
+    let said = onto_a_full_disk(&["claim", "x", "--holder", "h"]);
+    let held: Value = serde_json::from_str(&node.done(&["get", "x", "--json"])).expect("JSON");
+    let token = held["held"]["token"].as_str().expect("it is held");
+    let done =
+        format!("error[unknown]: lease x was claimed, token {token}; its result could not be written: ");
+    assert_eq!(said, format!("{done}No space left on device\n"));
+    let said = onto_a_full_disk(&["release", "x", "--token", token]);
+    assert!(said.contains(&format!("lease x was released, token {token}; its result")), "{said}");
+
+    let mut claim = node.command(&["claim", "y", "--holder", "h"]);
+    let mut claim = claim.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+    drop(claim.stdout.take());
+    let output = claim.wait_with_output().expect("it ends");
+    let held: Value = serde_json::from_str(&node.done(&["get", "y", "--json"])).expect("JSON");
+    let token = held["held"]["token"].as_str().expect("it is held");
+    let said = format!("lease y was claimed, token {token}; nobody read its result\n");
+    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr)), (Some(0), said.into()));
+}
+
+#[test]
 fn an_interrupted_wait_says_what_it_leaves_behind() {
     let node = Node::start();
     node.done(&["claim", "a", "--holder", "h", "--ttl", "1h"]);
