@@ -65,15 +65,15 @@ impl Process {
     fn claim(&self, name: &str) -> String {
         let body = format!(r#"{{"name":"{name}","holder":"h1","ttl_ms":60000}}"#);
         let length = body.len();
-        let head =
-            "POST /v1/claim HTTP/1.1\r\nhost: t\r\nconnection: close\r\ncontent-type: application/json\r\n";
+        let head = "POST /v1/claim HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/json\r\n";
         let answer = http(self.address, &format!("{head}content-length: {length}\r\n\r\n{body}"));
         assert_eq!(answer.status, 200, "{answer:?}");
         token(&answer.json())
     }
 
     fn token_of(&self, name: &str) -> String {
-        let get = format!("GET /v1/leases/default/{name} HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n");
+        let get =
+            format!("GET /v1/leases/default/{name} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
         token(&http(self.address, &get).json()["held"])
     }
 }

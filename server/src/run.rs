@@ -97,7 +97,11 @@ impl Server {
             stop: stopping.clone(),
         };
         let gate = Gate::new(admission::connections_max(config.connections));
-        let router = doors::router(doors.clone());
+        let names = match address.ip().is_loopback() {
+            true => doors::origin::Names::Loopback,
+            false => doors::origin::Names::Any,
+        };
+        let router = doors::router(doors.clone(), names);
         runtime.spawn(doors::listen::accept(listener, router, Arc::clone(&gate), stopping));
         tracing::info!(
             %address,

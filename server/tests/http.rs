@@ -8,6 +8,40 @@ use std::io::Write;
 use serde_json::json;
 use support::{Node, connect, token, until};
 
+/// A page of another site, in a browser on the member's own machine: with any origin, and with a name that it points here.
+#[test]
+fn a_web_page_of_another_site_reaches_no_path() {
+    let node = Node::start();
+    let own = node.address();
+    let ask = |line: &str, headers: &str| {
+        support::http(own, &format!("{line} HTTP/1.1\r\n{headers}connection: close\r\n\r\n"))
+    };
+    let key = "dGhlIHNhbXBsZSBub25jZQ==";
+    let upgrade = format!("upgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: {key}\r\n");
+    let paths = [
+        "GET /v1/session",
+        "POST /v1/claim",
+        "GET /v1/leases/a/b",
+        "GET /healthz",
+        "GET /no",
+        "PUT /v1/claim",
+    ];
+    for line in paths {
+        let there = format!("evil.example:{}", own.port());
+        let foreign = [
+            format!("host: {own}\r\norigin: http://evil.example\r\n{upgrade}"),
+            format!("host: {there}\r\norigin: http://{there}\r\n{upgrade}"),
+        ];
+        for headers in foreign {
+            let (status, code, message) = ask(line, &headers).problem();
+            assert_eq!((status, code.as_str()), (403, "bad_request"), "{line}: {message}");
+            assert!(message.contains("evil.example"), "{message}");
+        }
+    }
+    let answer = ask("GET /healthz", &format!("host: {own}\r\norigin: http://{own}\r\n"));
+    assert_eq!(answer.status, 200, "a page of its own: {answer:?}");
+}
+
 #[test]
 fn a_lease_from_claim_to_release() {
     let node = Node::start();
@@ -96,7 +130,7 @@ fn a_waiter_that_goes_away_leaves_no_wait_behind() {
     let node = Node::start();
     node.post("/v1/claim", r#"{"name":"a","holder":"h1"}"#);
     let mut stream = connect(node.address());
-    stream.write_all(b"GET /v1/wait?name=a&timeout_ms=60000 HTTP/1.1\r\nhost: t\r\n\r\n").unwrap();
+    stream.write_all(b"GET /v1/wait?name=a&timeout_ms=60000 HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
     until("the wait is registered", || node.server().status().waits == 1);
     drop(stream);
     until("the wait is given up", || node.server().status().waits == 0);
@@ -175,7 +209,7 @@ fn bodies_of_another_type_size_or_encoding_are_refused() {
         200
     );
 
-    let said = "POST /v1/claim HTTP/1.1\r\nhost: t\r\nconnection: close\r\ncontent-type: application/json\r\n\
+    let said = "POST /v1/claim HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/json\r\n\
                 content-length: 1048577\r\n\r\n";
     let large = support::http(node.address(), said);
     assert_eq!((large.status, large.problem().1.as_str()), (413, "too_large"));
@@ -184,7 +218,7 @@ fn bodies_of_another_type_size_or_encoding_are_refused() {
     let mut stream = connect(node.address());
     stream
         .write_all(
-            b"POST /v1/claim HTTP/1.1\r\nhost: t\r\nconnection: close\r\ncontent-type: application/json\r\n",
+            b"POST /v1/claim HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/json\r\n",
         )
         .unwrap();
     stream.write_all(b"content-length: 12\r\n\r\n{\"name\":\"\xff\"}").unwrap();

@@ -38,7 +38,7 @@ fn one_connection_too_many_is_told_when_to_come_back() {
     let (first, _second) = (node.session(), node.session());
     let mut third = connect(node.address());
     let mut text = String::new();
-    third.write_all(b"GET /healthz HTTP/1.1\r\nhost: t\r\n\r\n").unwrap();
+    third.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
     third.read_to_string(&mut text).unwrap();
     let (status, code, message) = answer(&text).problem();
     assert_eq!((status, code.as_str()), (503, "overloaded"));

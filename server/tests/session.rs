@@ -311,7 +311,7 @@ fn sessions_and_waits_are_told_when_the_member_stops() {
         let client = scope.spawn(move || session.rest());
         let address = node.address();
         let poll = scope.spawn(move || {
-            support::http(address, "GET /v1/wait?name=a&timeout_ms=60000 HTTP/1.1\r\nhost: t\r\n\r\n")
+            support::http(address, "GET /v1/wait?name=a&timeout_ms=60000 HTTP/1.1\r\nhost: localhost\r\n\r\n")
         });
         until("the long poll is registered", || node.server().status().waits == 2);
         node.stop();

@@ -6,6 +6,7 @@ mod http;
 mod json;
 pub(crate) mod listen;
 mod openapi;
+pub(crate) mod origin;
 mod reply;
 pub(crate) mod session;
 #[cfg(test)]
@@ -16,6 +17,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRef};
+use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 
 pub use openapi::openapi_json;
@@ -39,8 +41,8 @@ impl FromRef<Doors> for Arc<Service> {
     }
 }
 
-/// Every path of the client port.
-pub(crate) fn router(doors: Doors) -> Router {
+/// Every path of the client port, for those who may ask by one of `names`.
+pub(crate) fn router(doors: Doors, names: origin::Names) -> Router {
     Router::new()
         .route("/v1/claim", post(http::claim))
         .route("/v1/extend", post(http::extend))
@@ -65,5 +67,6 @@ pub(crate) fn router(doors: Doors) -> Router {
         .fallback(http::not_found)
         .method_not_allowed_fallback(http::method_not_allowed)
         .layer(DefaultBodyLimit::max(lease::FRAME_BYTES_MAX))
+        .layer(from_fn_with_state(names, origin::guard))
         .with_state(doors)
 }

@@ -42,7 +42,12 @@ impl Mute {
         let listener =
             runtime.block_on(async { listen::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap() });
         let address = listener.local_addr().unwrap();
-        runtime.spawn(listen::accept(listener, router(doors), Gate::new(10), stopping));
+        runtime.spawn(listen::accept(
+            listener,
+            router(doors, origin::Names::Loopback),
+            Gate::new(10),
+            stopping,
+        ));
         Mute { _runtime: runtime, _stop: stop, address, fake }
     }
 
@@ -65,11 +70,10 @@ impl Mute {
 fn an_http_command_without_an_answer_is_unknown_and_a_read_was_not_made() {
     let mute = Mute::start();
     let body = r#"{"name":"a","holder":"h","deadline_ms":1}"#;
-    let head =
-        "POST /v1/claim HTTP/1.1\r\nhost: t\r\nconnection: close\r\ncontent-type: application/json\r\n";
+    let head = "POST /v1/claim HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/json\r\n";
     let answer = mute.http(&format!("{head}content-length: {}\r\n\r\n{body}", body.len()));
     assert!(answer.starts_with("HTTP/1.1 504") && answer.contains("\"code\":\"unknown\""), "{answer}");
-    let answer = mute.http("GET /readyz HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n");
+    let answer = mute.http("GET /readyz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
     assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("not ready: no leader"), "{answer}");
 }
 

@@ -41,7 +41,7 @@ impl Node {
     }
 
     pub fn get(&self, path: &str) -> Answer {
-        http(self.address(), &format!("GET {path} HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n"))
+        http(self.address(), &format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"))
     }
 
     pub fn post(&self, path: &str, body: &str) -> Answer {
@@ -53,7 +53,7 @@ impl Node {
         http(
             self.address(),
             &format!(
-                "POST {path} HTTP/1.1\r\nhost: t\r\nconnection: close\r\ncontent-type: {content_type}\r\n\
+                "POST {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: {content_type}\r\n\
                  content-length: {length}\r\n\r\n{body}"
             ),
         )
