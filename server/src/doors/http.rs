@@ -140,7 +140,7 @@ pub(super) async fn count(State(service): State<Arc<Service>>, uri: Uri) -> Resp
     get, path = "/v1/wait", tag = "leases", params(Wait),
     responses(
         (status = 200, description = "The lease is free", body = Free),
-        (status = 400, description = "`bad_request`, `bad_name`", body = ErrorBody),
+        (status = 400, description = "`bad_request`, `bad_name`, `index_ahead`", body = ErrorBody),
         (status = 409, description = "`still_held`", body = ErrorBody),
         (status = 503, description = "`overloaded`, `behind`, `no_leader`, `stopping`", body = ErrorBody),
     )

@@ -60,8 +60,8 @@ pub(crate) struct Waiting {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum WaitsFor {
-    /// The lease's being free.
-    Freedom,
+    /// The lease's being free, in a state of at least this revision where one is named.
+    Freedom { after: Option<Revision> },
     /// The caller's turn to hold it.
     Turn,
 }
@@ -250,8 +250,9 @@ impl Service {
         let key = parse::key(&wait.namespace, &wait.name)?;
         let timeout = parse::timeout(wait.timeout_ms)?;
         let reply = Box::new(move |waited| sink(Done::Waited(waited)));
-        let ticket = self.backend.wait(key.clone(), wait.after.map(Revision), reply);
-        Ok((Waiting { service: Arc::clone(self), ticket, key, what: WaitsFor::Freedom }, timeout))
+        let after = wait.after.map(Revision);
+        let ticket = self.backend.wait(key.clone(), after, reply);
+        Ok((Waiting { service: Arc::clone(self), ticket, key, what: WaitsFor::Freedom { after } }, timeout))
     }
 
     /// Begins an acquire; `sink` is told its end, unless it is given up before. How long it may last is in what comes back.
@@ -330,7 +331,7 @@ impl Waiting {
     /// Gives it up, and a place in line with it.
     pub(crate) fn cancel(&self) {
         match self.what {
-            WaitsFor::Freedom => drop(self.service.backend.cancel(self.ticket)),
+            WaitsFor::Freedom { .. } => drop(self.service.backend.cancel(self.ticket)),
             WaitsFor::Turn => drop(self.service.backend.give_up(self.ticket)),
         }
     }
@@ -338,32 +339,33 @@ impl Waiting {
     /// The connection is gone: a place in line is kept for a while, so that its holder may come back to it.
     pub(crate) fn leave(&self) {
         match self.what {
-            WaitsFor::Freedom => drop(self.service.backend.cancel(self.ticket)),
+            WaitsFor::Freedom { .. } => drop(self.service.backend.cancel(self.ticket)),
             WaitsFor::Turn => self.service.backend.leave(self.ticket),
         }
     }
 
-    /// Gives it up because it has lasted too long, and words the answer: who has the lease still.
+    /// Gives it up because it has lasted too long, and words the answer: who has the lease still, or that no state here is as new
+    /// as it asks for.
     pub(crate) fn time_out(&self) -> Problem {
-        let claim_is_out = match self.what {
-            WaitsFor::Freedom => {
+        match self.what {
+            WaitsFor::Freedom { after } => {
                 self.service.backend.cancel(self.ticket);
-                false
+                self.look(|view, at| match after.filter(|after| *after > at.revision) {
+                    Some(after) => word::index_ahead(after, at),
+                    None => word::still_held(&self.key, view, at),
+                })
             }
-            WaitsFor::Turn => self.service.backend.give_up(self.ticket) == GivenUp::Asking,
-        };
-        if claim_is_out {
-            return word::unknown();
+            WaitsFor::Turn => match self.service.backend.give_up(self.ticket) {
+                GivenUp::Asking => word::unknown(),
+                _ => self.look(|view, at| word::not_its_turn(&self.key, view, at)),
+            },
         }
-        let worded = match self.what {
-            WaitsFor::Freedom => word::still_held,
-            WaitsFor::Turn => word::not_its_turn,
-        };
+    }
+
+    fn look(&self, worded: impl Fn(Option<lease::LeaseView>, replica::Reading) -> Problem) -> Problem {
         let mut problem = None;
-        self.service.backend.look(&mut |table, at| {
-            problem = Some(worded(&self.key, table.get(&self.key), at));
-        });
-        problem.unwrap_or_else(|| worded(&self.key, None, replica::Reading::default()))
+        self.service.backend.look(&mut |table, at| problem = Some(worded(table.get(&self.key), at)));
+        problem.unwrap_or_else(|| worded(None, replica::Reading::default()))
     }
 }
 

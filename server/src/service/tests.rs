@@ -253,6 +253,19 @@ fn an_acquire_whose_claim_is_out_is_unknown_when_it_has_lasted_too_long() {
 }
 
 #[test]
+fn a_wait_for_a_revision_that_is_yet_to_come_is_not_told_that_the_lease_is_held() {
+    let bench = Bench::new();
+    let wait = Wait { namespace: "default".into(), name: "a".into(), after: Some(99_999), ..Wait::default() };
+    // The replica keeps it, as it does until its state is as new.
+    bench.fake.fall_silent();
+    let (waiting, _) = bench.service.wait(&wait, |_| panic!("no state is so new")).unwrap();
+    let problem = waiting.time_out();
+    assert_eq!((problem.code, problem.field.as_deref()), (Code::IndexAhead, Some("after")));
+    assert_eq!(problem.revision, Some(0));
+    assert!(problem.message.starts_with("revision 99999 is beyond this member's 0: "), "{problem}");
+}
+
+#[test]
 fn a_stopping_member_says_so_to_whatever_comes() {
     let bench = Bench::new();
     bench.service.stop();

@@ -4,7 +4,7 @@ use api::{
     Checked, Code, Cooldown, Counted, End, EndOf, Ending, Ends, Event, EventEnding, EventGrant, EventPin,
     EventToken, EventValue, Free, Grant, Held, Lease, Page, Pinned, Problem, Released, Reply, Watching, What,
 };
-use lease::{Full, Granted, Key, LeaseView, Outcome, Refusal, Ttl, Why};
+use lease::{Full, Granted, Key, LeaseView, Outcome, Refusal, Revision, Ttl, Why};
 use replica::{Answer, Reading, Unavailable, Unwatchable, Waited};
 
 use super::time::{extend_after_ms, hold_ms, retry_after_ms};
@@ -315,6 +315,16 @@ pub(super) fn still_held(key: &Key, view: Option<LeaseView>, at: Reading) -> Pro
         revision: Some(at.revision.0),
         ..Problem::new(Code::StillHeld, message)
     }
+}
+
+/// The wait lasted as long as it might, and this member never came as far as `after`.
+pub(super) fn index_ahead(after: Revision, at: Reading) -> Problem {
+    let (wanted, own) = (after.0, at.revision.0);
+    let message = format!(
+        "revision {wanted} is beyond this member's {own}: give one that an answer carried, or wait at another member"
+    );
+    let problem = Problem::new(Code::IndexAhead, message).in_field("after");
+    Problem { revision: Some(own), ..problem }
 }
 
 fn page_of(mut views: Vec<LeaseView>, limit: usize, at: Reading) -> Page {
