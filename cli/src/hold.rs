@@ -45,7 +45,7 @@ pub(crate) struct Extend {
     #[arg(value_parser = parse::name())]
     name: String,
     /// The grant's token, as claim printed it.
-    #[arg(long, allow_hyphen_values = true, value_parser = parse::number("a token"))]
+    #[arg(long, allow_hyphen_values = true, value_parser = parse::token())]
     token: u64,
     /// The new ttl [default: the grant's present one].
     #[arg(long, allow_hyphen_values = true, value_parser = parse::ttl())]
@@ -66,7 +66,7 @@ pub(crate) struct Release {
     #[arg(value_parser = parse::name())]
     name: String,
     /// The grant's token, as claim printed it.
-    #[arg(long, allow_hyphen_values = true, value_parser = parse::number("a token"))]
+    #[arg(long, allow_hyphen_values = true, value_parser = parse::token())]
     token: u64,
     /// The instance that claimed it; without it, the act is an operator's.
     #[arg(long, value_parser = parse::number("an instance"))]

@@ -134,6 +134,14 @@ pub(crate) fn number(what: &'static str) -> impl TypedValueParser<Value = u64> {
     })
 }
 
+/// A grant's token: a number from 1.
+pub(crate) fn token() -> impl TypedValueParser<Value = u64> {
+    number("a token").try_map(|token| match token {
+        0 => Err(bad("bad_number", "tokens start at 1: give the one that claim printed")),
+        token => Ok(token),
+    })
+}
+
 /// Where servers are: one flag, many addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Endpoints(pub(crate) Vec<Endpoint>);

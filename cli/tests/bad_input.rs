@@ -124,6 +124,12 @@ fn tokens_are_decimal() {
         assert_says(&said, &["error[bad_number]: --token is ", "decimal"]);
     }
     assert_says(&fails(&["release", "a"], 2), &["--token"]);
+    for verb in ["release", "extend"] {
+        assert_says(
+            &fails(&[verb, "a", "--token", "0"], 2),
+            &["error[bad_number]: --token is \"0\"", "tokens start at 1"],
+        );
+    }
 }
 
 #[test]

@@ -77,6 +77,11 @@ pub enum Refusal {
         /// How and when, where history still knows.
         end: Option<End>,
     },
+    /// No grant has had that token yet.
+    NeverGiven {
+        /// The newest that one has; none where there is none of this epoch.
+        newest: Option<Token>,
+    },
     /// That grant was revoked: it may not be extended nor transferred.
     Ending {
         /// When it ends.

@@ -180,10 +180,18 @@ impl Table {
 
     /// The lease whose living grant has `token`; refused with its end where it has none.
     fn living<'a>(&self, lease: Option<&'a Lease>, token: Token) -> Result<&'a Lease, Refusal> {
-        let Some(lease) = lease else { return Err(Refusal::Lost { end: None }) };
+        let Some(lease) = lease else { return Err(self.unheard_of(token)) };
         match &lease.grant {
             Some(grant) if grant.token == token => Ok(lease),
             _ => Err(Refusal::Lost { end: self.end_of(lease, token).map(|end| End::clone(end)) }),
+        }
+    }
+
+    /// A token that neither a grant nor history has: from before what history knows, or never given.
+    fn unheard_of(&self, token: Token) -> Refusal {
+        match token < self.next_token {
+            true => Refusal::Lost { end: None },
+            false => Refusal::NeverGiven { newest: self.newest_token() },
         }
     }
 

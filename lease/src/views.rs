@@ -89,6 +89,13 @@ impl Table {
         self.next_token
     }
 
+    /// The token of the newest grant; none where none was made in this epoch.
+    pub fn newest_token(&self) -> Option<Token> {
+        let newest = self.next_token.as_u64().saturating_sub(1);
+        // The counter of an epoch starts at 1.
+        (newest as u32 != 0).then(|| Token::from_u64(newest))
+    }
+
     /// The settings' version, the cluster's version, and each namespace's settings that are not the defaults.
     pub fn settings(&self) -> &Settings {
         &self.settings

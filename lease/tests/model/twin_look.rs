@@ -20,8 +20,16 @@ impl Twin {
         living.or_else(|| self.end_of(token).map(|(key, _)| key))
     }
 
+    fn unheard_of(&self, token: Token) -> Refusal {
+        match token.as_u64() < self.next_token {
+            true => Refusal::Lost { end: None },
+            false if self.next_token == 1 => Refusal::NeverGiven { newest: None },
+            false => Refusal::NeverGiven { newest: Some(Token::from_u64(self.next_token - 1)) },
+        }
+    }
+
     pub(crate) fn living(&mut self, token: Token) -> Result<Key, Refusal> {
-        let Some(key) = self.key_of(token) else { return Err(Refusal::Lost { end: None }) };
+        let Some(key) = self.key_of(token) else { return Err(self.unheard_of(token)) };
         self.touch(&key);
         let grant = self.leases.get(&key).and_then(|lease| lease.grant.as_ref());
         match grant.is_some_and(|grant| grant.token == token) {

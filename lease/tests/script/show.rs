@@ -67,6 +67,8 @@ fn refused(refusal: &Refusal) -> String {
         Refusal::StaleToken { current } => format!("stale token, current={}", token(*current)),
         Refusal::Lost { end: Some(it) } => format!("lost, {}", end(it)),
         Refusal::Lost { end: None } => "lost, nothing is known of it".into(),
+        Refusal::NeverGiven { newest: Some(newest) } => format!("never given, the newest is {newest}"),
+        Refusal::NeverGiven { newest: None } => "never given, nor was any other".into(),
         Refusal::Ending { deadline } => format!("ending at {}", time(*deadline)),
         Refusal::Late => "late".into(),
         Refusal::Retry => "retry".into(),

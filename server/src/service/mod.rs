@@ -320,9 +320,10 @@ fn checked(table: &lease::Table, key: &Key, token: Token) -> Result<lease::Grant
         Some(grant) if grant.token == token => Ok(grant),
         Some(grant) if grant.token > token => Err(lease::Refusal::StaleToken { current: grant.token }),
         _ => {
-            let own = table.owner(token).is_some_and(|(owned, _)| owned == *key);
-            let lost = own.then(|| table.refusal(table.now(), &Command::Release { token })).flatten();
-            Err(lost.unwrap_or(lease::Refusal::Lost { end: None }))
+            // Another lease's token is nothing here, whatever came of it.
+            let others = table.owner(token).is_some_and(|(owned, _)| owned != *key);
+            let why = table.refusal(table.now(), &Command::Release { token }).filter(|_| !others);
+            Err(why.unwrap_or(lease::Refusal::Lost { end: None }))
         }
     }
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use api::{Code, Problem};
 use lease::{
     DEADLINE_DEFAULT, DEADLINE_MAX, Entity, Holder, Instance, InvalidName, Key, NAME_BYTES_MAX,
-    NAMESPACE_BYTES_MAX, Name, Namespace, Reason, Seq, TTL_DEFAULT, TTL_MAX, TTL_MIN, Ttl, VALUE_BYTES_MAX,
-    Value, WAIT_MAX,
+    NAMESPACE_BYTES_MAX, Name, Namespace, Reason, Seq, TTL_DEFAULT, TTL_MAX, TTL_MIN, Token, Ttl,
+    VALUE_BYTES_MAX, Value, WAIT_MAX,
 };
 
 use super::echo::Echo;
@@ -85,6 +85,17 @@ pub(super) fn ttl(ttl_ms: u64) -> Result<Ttl, Problem> {
             let message = format!("ttl_ms {ttl_ms} is out of bounds: give {least} to {most} milliseconds");
             Err(Problem::new(Code::BadTtl, message).in_field("ttl_ms"))
         }
+    }
+}
+
+/// A grant's token.
+pub(super) fn token(token: u64) -> Result<Token, Problem> {
+    match token {
+        0 => {
+            let message = "token 0 is no grant's: tokens start at 1; give the one that the claim returned";
+            Err(Problem::new(Code::BadRequest, message).in_field("token"))
+        }
+        token => Ok(Token::from_u64(token)),
     }
 }
 

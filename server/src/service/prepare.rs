@@ -1,7 +1,7 @@
 //! From a call as it was written to a proposal: what is asked of the table, of whose grant, and for how long its caller waits.
 
 use api::{Code, Problem, Step};
-use lease::{Claim, Command, Heir, Holder, Instance, RevokeWhen, TTL_DEFAULT, Token, Ttl};
+use lease::{Claim, Command, Heir, Holder, Instance, RevokeWhen, TTL_DEFAULT, Ttl};
 use replica::{HeirMust, Named, Proposal, Watched};
 
 use super::{Asked, Done, Verb, parse};
@@ -51,14 +51,14 @@ pub(super) fn step(step: Step, present: Option<Ttl>) -> Prepared<Draft> {
                 Some(ttl_ms) => parse::ttl(ttl_ms)?,
                 None => present.unwrap_or(TTL_DEFAULT),
             };
-            let token = Token::from_u64(extend.token);
+            let token = parse::token(extend.token)?;
             let asked = asked(extend.namespace, extend.name, Verb::Extend(token));
             let command = Command::Extend { token, ttl };
             let draft = Draft::of(&asked, extend.instance, command, extend.deadline_ms)?;
             Ok((asked, draft))
         }
         Step::Release(release) => {
-            let token = Token::from_u64(release.token);
+            let token = parse::token(release.token)?;
             let asked = asked(release.namespace, release.name, Verb::Release(token));
             let command = Command::Release { token };
             let draft = Draft::of(&asked, release.instance, command, release.deadline_ms)?;
@@ -103,7 +103,7 @@ fn claimed(
 }
 
 pub(super) fn transfer(transfer: api::Transfer) -> Prepared<Draft> {
-    let token = Token::from_u64(transfer.token);
+    let token = parse::token(transfer.token)?;
     let asked = asked(transfer.namespace, transfer.name, Verb::Transfer(token));
     let to = heir("to", &transfer.to, transfer.ttl_ms)?;
     let command = Command::Transfer { token, to };
@@ -115,7 +115,7 @@ pub(super) fn transfer(transfer: api::Transfer) -> Prepared<Draft> {
 }
 
 pub(super) fn revoke(revoke: api::Revoke) -> Prepared<Draft> {
-    let token = Token::from_u64(revoke.token);
+    let token = parse::token(revoke.token)?;
     let asked = asked(revoke.namespace, revoke.name, Verb::Revoke(token));
     let when = match revoke.now {
         true => RevokeWhen::Now,

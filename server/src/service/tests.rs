@@ -110,6 +110,24 @@ fn lost_and_stale_tokens_are_told_apart() {
 }
 
 #[test]
+fn a_token_that_was_never_given_is_not_told_to_have_ended() {
+    let bench = Bench::new();
+    let never = |token| {
+        Call::Release(Release { name: "a".into(), namespace: "default".into(), token, ..Release::default() })
+    };
+    let problem = bench.problem(never(5));
+    assert!(problem.message.starts_with("token 5 was never given; none has been given yet: "), "{problem}");
+    let grant = bench.granted(Call::Claim(claim("a", "h1", 1)));
+    let problem = bench.problem(never(99_999));
+    assert_eq!(problem.code, Code::Lost);
+    let said = format!("token 99999 was never given; the newest is {}: ", grant.token);
+    assert!(problem.message.starts_with(&said), "{problem}");
+    let problem = bench.problem(never(0));
+    assert_eq!((problem.code, problem.field.as_deref()), (Code::BadRequest, Some("token")));
+    assert!(problem.message.contains("tokens start at 1"), "{problem}");
+}
+
+#[test]
 fn a_release_of_anothers_lease_is_refused() {
     let bench = Bench::new();
     let grant = bench.granted(Call::Claim(claim("a", "h1", 1)));

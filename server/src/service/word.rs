@@ -4,7 +4,7 @@ use api::{
     Checked, Code, Cooldown, Counted, End, EndOf, Ending, Ends, Event, EventEnding, EventGrant, EventPin,
     EventToken, EventValue, Free, Grant, Held, Lease, Page, Pinned, Problem, Released, Reply, Watching, What,
 };
-use lease::{Full, Granted, Key, LeaseView, Outcome, Refusal, Revision, Ttl, Why};
+use lease::{Full, Granted, Key, LeaseView, Outcome, Refusal, Revision, Token, Ttl, Why};
 use replica::{Answer, Reading, Unavailable, Unwatchable, Waited};
 
 use super::time::{extend_after_ms, hold_ms, retry_after_ms};
@@ -141,6 +141,7 @@ fn refused(asked: &Asked, refusal: Refusal, at: Reading, chance: &mut dyn FnMut(
             Problem { token: Some(current.as_u64()), ..Problem::new(Code::StaleToken, message) }
         }
         Refusal::Lost { end } => lost(asked, end, at),
+        Refusal::NeverGiven { newest } => never_given(asked, newest),
         Refusal::Ending { deadline } => {
             let remaining_ms = at.now.until(deadline).as_millis();
             let message = format!(
@@ -190,6 +191,23 @@ fn lost(asked: &Asked, end: Option<lease::End>, at: Reading) -> Problem {
         None => format!("{grant} of {lease} has ended, and history has rolled past how; claim it again"),
     };
     Problem { end: end.map(Box::new), ..Problem::new(Code::Lost, message) }
+}
+
+fn never_given(asked: &Asked, newest: Option<Token>) -> Problem {
+    let token = match asked.verb {
+        Verb::Extend(token)
+        | Verb::Release(token)
+        | Verb::Transfer(token)
+        | Verb::Revoke(token)
+        | Verb::Check(token) => format!("token {token}"),
+        Verb::Claim | Verb::Pin | Verb::Unpin => "the token".to_owned(),
+    };
+    let newest =
+        newest.map_or("none has been given yet".to_owned(), |newest| format!("the newest is {newest}"));
+    Problem::new(
+        Code::Lost,
+        format!("{token} was never given; {newest}: give the one that the claim returned"),
+    )
 }
 
 fn not_yours(asked: &Asked) -> Problem {
