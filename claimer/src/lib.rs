@@ -14,6 +14,7 @@
 //! What decides is pure (`workload`, `lines`, `verdict`, `report`, and `holder` but for sleeping); what touches
 //! processes, clocks and sockets stands apart (`crew`, `worker`, `embedded`, `clock`, `process`, `targets`).
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -109,10 +110,11 @@ pub fn run(mut run: Run) -> Result<Report, RunError> {
         writer: lines::Writer { style: run.style, holders: run.workload.holders, pace, start },
         tally: Tally::default(),
         held_over_time: Vec::new(),
+        causes: BTreeMap::new(),
     };
     let until = pace.duration.map(|duration| start.plus(pace.real(duration)));
     let end = recorder.record(&mut crew, until, &run.stop)?;
     let servers = node.iter().filter_map(|node| process::usage(node.pid())).collect();
     crew.stop();
-    Ok(recorder.finish(&crew, end, servers))
+    recorder.finish(&crew, end, servers)
 }

@@ -1,5 +1,6 @@
 //! Takes what the crew sees: prints it, counts it, and hands it to the judge.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
@@ -25,6 +26,8 @@ pub(crate) struct Recorder {
     pub(crate) judge: Judge,
     pub(crate) tally: Tally,
     pub(crate) held_over_time: Vec<(f64, usize)>,
+    /// Why there is no connection to each member, since one was made.
+    pub(crate) causes: BTreeMap<String, String>,
 }
 
 impl Recorder {
@@ -60,7 +63,15 @@ impl Recorder {
     }
 
     /// The members have stopped: takes what they sent last, and puts the figures together.
-    pub(crate) fn finish(mut self, crew: &Crew, end: Nanos, servers: Vec<crate::process::Usage>) -> Report {
+    ///
+    /// # Errors
+    /// Where no holder ever reached a member: there is nothing to judge.
+    pub(crate) fn finish(
+        mut self,
+        crew: &Crew,
+        end: Nanos,
+        servers: Vec<crate::process::Usage>,
+    ) -> Result<Report, RunError> {
         for message in crew.inbox.try_iter() {
             if let Message::Saw(event) = message
                 && event.at <= end
@@ -69,9 +80,20 @@ impl Recorder {
             }
         }
         self.printer.finish();
+        if !self.tally.reached {
+            return Err(RunError::Broken(self.unreached()));
+        }
         let holders = self.writer.holders.len();
         let lasted = end.since(self.writer.start);
-        Report::new(holders, lasted, &self.tally, self.judge.finish(end), self.held_over_time, servers)
+        let verdict = self.judge.finish(end);
+        Ok(Report::new(holders, lasted, &self.tally, verdict, self.held_over_time, servers))
+    }
+
+    fn unreached(&self) -> String {
+        match self.causes.values().last() {
+            Some(why) => format!("no holder ever connected: {why}"),
+            None => "no holder connected before the run was over: give it a longer --duration".to_owned(),
+        }
     }
 
     fn receive(&mut self, inbox: &Receiver<Message>, patience: Duration) -> Result<(), RunError> {
@@ -92,11 +114,27 @@ impl Recorder {
     }
 
     fn see(&mut self, event: &Event) {
-        if let Some(line) = self.writer.line(event) {
+        if self.is_news(&event.what)
+            && let Some(line) = self.writer.line(event)
+        {
             self.printer.take(line);
         }
         self.tally.observe(event);
         self.judge.observe(event);
+    }
+
+    /// Each holder tries again and again: why it cannot connect is said once, until that changes.
+    fn is_news(&mut self, what: &What) -> bool {
+        match what {
+            What::ConnectFailed { to, why } => {
+                self.causes.insert(to.clone(), why.clone()).is_none_or(|before| before != *why)
+            }
+            What::Connected { .. } => {
+                self.causes.clear();
+                true
+            }
+            _ => true,
+        }
     }
 
     fn second(&mut self, at: Nanos) {

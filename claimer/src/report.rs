@@ -74,6 +74,8 @@ impl fmt::Display for Quantiles {
 pub struct Tally {
     /// Connections that stand.
     pub connections: u64,
+    /// Whether one ever stood.
+    pub reached: bool,
     /// Grants that ended without their holder's will.
     pub lost: u64,
     /// Calls and connections that were surely not made, and were tried again.
@@ -92,7 +94,10 @@ impl Tally {
     /// Takes one event.
     pub fn observe(&mut self, event: &Event) {
         match &event.what {
-            What::Connected { .. } => self.connections += 1,
+            What::Connected { .. } => {
+                self.connections += 1;
+                self.reached = true;
+            }
             What::Disconnected => self.connections = self.connections.saturating_sub(1),
             What::Claimed { took, .. } | What::Denied { took } => self.claim.record(*took),
             What::Extended { took, .. } => self.extend.record(*took),
@@ -207,9 +212,9 @@ impl fmt::Display for Report {
         if let (gaps @ 1.., Some(longest)) = (self.verdict.gaps, self.verdict.gap_longest) {
             writeln!(f, "gaps      {gaps}, the longest {}", GoDuration::from(longest).to_millis())?;
         }
-        writeln!(f, "claims    {}: {}", footing.claims, self.claim_ms)?;
-        writeln!(f, "extends   {}: {}", footing.extends, self.extend_ms)?;
-        writeln!(f, "waits     {}: {}", footing.waits, self.wait_ms)?;
+        writeln!(f, "claims    {}", Series(footing.claims, self.claim_ms))?;
+        writeln!(f, "extends   {}", Series(footing.extends, self.extend_ms))?;
+        writeln!(f, "waits     {}", Series(footing.waits, self.wait_ms))?;
         for server in &self.servers {
             let mebibytes = server.rss_bytes as f64 / 1_048_576.0;
             writeln!(
@@ -219,6 +224,18 @@ impl fmt::Display for Report {
             )?;
         }
         write!(f, "verdict   {}", self.verdict)
+    }
+}
+
+/// How many calls of a kind there were, and how long they took: of none, nothing can be said.
+struct Series(u64, Quantiles);
+
+impl fmt::Display for Series {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 => f.write_str("0: -"),
+            count => write!(f, "{count}: {}", self.1),
+        }
     }
 }
 

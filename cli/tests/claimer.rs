@@ -199,3 +199,21 @@ fn tokens(node: &Node) -> BTreeMap<String, String> {
         .map(|[name, token]: [&str; 2]| (name.to_owned(), token.to_owned()))
         .collect()
 }
+
+#[test]
+fn without_a_server_it_is_unavailable_and_says_why_once() {
+    let output = Command::new(env!("CARGO_BIN_EXE_tenure"))
+        .args(["claimer", "--leases", "2", "--endpoints", "127.0.0.1:1", "--sleep", "0s", "--duration", "2s"])
+        .stdin(Stdio::null())
+        .output()
+        .expect("the binary runs");
+    let said = String::from_utf8(output.stderr).expect("messages are UTF-8");
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(
+        said.contains(
+            "error[unavailable]: no holder ever connected: no endpoint could be reached: 127.0.0.1:1 ("
+        ),
+        "{said}"
+    );
+    assert_eq!(said.matches("failed to connect to 127.0.0.1:1").count(), 1, "six holders, one cause: {said}");
+}

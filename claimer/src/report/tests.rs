@@ -87,9 +87,14 @@ fn a_verdict_that_is_not_clean_is_its_reasons() {
 #[test]
 fn people_read_the_same_figures() {
     let text = report(&Tally::default(), &["a lease was never held, 1 times: b"]).to_string();
-    for part in
-        ["2 of 2 held after 2m0s", "6 on 0 connections", "0 lost", "pid 42", "not clean: a lease was never"]
-    {
+    for part in [
+        "2 of 2 held after 2m0s",
+        "6 on 0 connections",
+        "0 lost",
+        "waits     0: -\n",
+        "pid 42",
+        "not clean: a lease was never",
+    ] {
         assert!(text.contains(part), "{part:?} not in {text}");
     }
 }
