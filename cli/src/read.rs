@@ -11,6 +11,7 @@ use crate::connect::{Reach, misfit, runtime};
 use crate::exit::{Exit, Failure};
 use crate::output::{Format, JsonFlag, print};
 use crate::parse;
+use crate::usage::is_given;
 
 /// Leases of one page: the server's limit, so that a long list takes the fewest calls.
 const PAGE: u64 = api::rules::PAGE_LEASES_MAX as u64;
@@ -73,6 +74,7 @@ pub(crate) fn get(args: &Get) -> Result<Exit, Failure> {
 }
 
 pub(crate) fn list(args: &List) -> Result<Exit, Failure> {
+    args.which.check()?;
     let mut leases = Vec::new();
     runtime()?.block_on(async {
         let session = args.reach.connect().await?;
@@ -108,6 +110,7 @@ async fn page(session: &Session, args: &List, after: Option<String>) -> Result<P
 }
 
 pub(crate) fn count(args: &Count) -> Result<Exit, Failure> {
+    args.which.check()?;
     let call = CountCall {
         namespace: args.which.namespace(&args.reach),
         prefix: args.which.prefix.clone(),
@@ -124,6 +127,14 @@ pub(crate) fn count(args: &Count) -> Result<Exit, Failure> {
 impl Which {
     fn namespace(&self, reach: &Reach) -> Option<String> {
         (!self.all_namespaces).then(|| reach.namespace.clone())
+    }
+
+    /// All, and one of them: which is meant? TENURE_NAMESPACE is only a default, and gives way.
+    fn check(&self) -> Result<(), Failure> {
+        match self.all_namespaces && is_given("--namespace") {
+            true => Err(Failure::usage("--all-namespaces cannot be used with --namespace; give one of them")),
+            false => Ok(()),
+        }
     }
 }
 

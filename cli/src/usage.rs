@@ -45,6 +45,11 @@ pub(crate) fn read<T: Parser>(mut args: Vec<OsString>) -> Parsed<T> {
     }
 }
 
+/// Whether a flag with a value stands on this process's command line, and not only in its environment.
+pub(crate) fn is_given(flag: &str) -> bool {
+    !occurrences(flag, true, &std::env::args_os().collect::<Vec<_>>()).is_empty()
+}
+
 /// A clap error in our form.
 fn worded(error: &Error) -> Failure {
     let invalid_arg = context(error, ContextKind::InvalidArg);
