@@ -16,6 +16,7 @@ use crate::connect::ENDPOINTS_DEFAULT;
 use crate::exit::{Exit, Failure};
 use crate::output::{json_line, say, write_out};
 use crate::parse::{self, Endpoints};
+use crate::signals::{Held, end_of};
 
 /// Measure: holders that compete for leases, one connection each, and a verdict at the end.
 ///
@@ -117,7 +118,7 @@ pub(crate) fn run(args: &Claimer) -> Result<Exit, Failure> {
         program: std::env::current_exe().map_err(|error| {
             Failure::unavailable(format!("this program's own file cannot be found: {error}"))
         })?,
-        stop: stop_on_signal()?,
+        stop: stop_on_signal(),
     };
     let report = match claimer::run(run) {
         Ok(report) => report,
@@ -174,18 +175,15 @@ fn write_json(report: &Report, file: Option<File>, on_stdout: bool) -> std::io::
 }
 
 /// A flag that the first Ctrl-C or SIGTERM raises, for an orderly end; the second ends the program as usual.
-fn stop_on_signal() -> Result<Arc<AtomicBool>, Failure> {
+fn stop_on_signal() -> Arc<AtomicBool> {
     let stop = Arc::new(AtomicBool::new(false));
     let raised = stop.clone();
-    let runtime = crate::connect::runtime()?;
+    let signals = Held::hold();
     std::thread::spawn(move || {
-        runtime.block_on(async {
-            crate::connect::stop_signal().await;
-            say("stopping; once more to stop at once");
-            raised.store(true, Ordering::Relaxed);
-            crate::connect::stop_signal().await;
-            std::process::exit(130);
-        });
+        signals.wait();
+        say("stopping; once more to stop at once");
+        raised.store(true, Ordering::Relaxed);
+        end_of(signals.wait())
     });
-    Ok(stop)
+    stop
 }

@@ -6,7 +6,6 @@ use api::{Call, Reply};
 use clap::Args;
 use client::{Options, Session, Unavailable};
 use tokio::runtime::Runtime;
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::exit::{Exit, Failure};
 use crate::parse::{self, Endpoints};
@@ -81,21 +80,6 @@ pub(crate) fn runtime() -> Result<Runtime, Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::unavailable(format!("this process cannot wait for anything: {error}")))
-}
-
-/// Ends at the next Ctrl-C or SIGTERM. It listens from this call on, not only from the first await.
-pub(crate) fn stop_signal() -> impl Future<Output = ()> {
-    let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
-    async move {
-        let (Ok(mut interrupt), Ok(mut terminate)) = signals else {
-            // Without handlers the signals end the process by themselves.
-            return std::future::pending().await;
-        };
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-    }
 }
 
 /// What a reply that fits no call is: a server that speaks another version.

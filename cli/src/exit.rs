@@ -7,31 +7,53 @@
 //! | 2 | usage | the command itself is wrong |
 //! | 3 | unavailable | surely not done; worth another try |
 //! | 4 | unknown | it may have happened |
+//!
+//! A sixth end is by a signal, and then the shell says so: 130 is Ctrl-C, 143 SIGTERM.
 
 use std::fmt;
 use std::process::ExitCode;
 
 use api::Kind;
 use api::rules::{Quoted, Shown};
+use nix::sys::signal::Signal;
+use serde_json::json;
+
+use crate::output::json_line;
 
 /// How the program ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
     /// What was asked for has happened.
-    Done = 0,
+    Done,
     /// The cluster says no.
-    Refused = 1,
+    Refused,
     /// The command itself is wrong.
-    Usage = 2,
+    Usage,
     /// Surely not done; worth another try.
-    Unavailable = 3,
+    Unavailable,
     /// It may have happened. Never to be rounded to no.
-    Unknown = 4,
+    Unknown,
+    /// A signal wants the process to end, and it has said what it leaves behind.
+    Signal(Signal),
+}
+
+impl Exit {
+    /// Ends the process so: by this code, or of the signal itself.
+    pub(crate) fn code(self) -> u8 {
+        match self {
+            Exit::Done => 0,
+            Exit::Refused => 1,
+            Exit::Usage => 2,
+            Exit::Unavailable => 3,
+            Exit::Unknown => 4,
+            Exit::Signal(signal) => crate::signals::end_of(signal),
+        }
+    }
 }
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> ExitCode {
-        ExitCode::from(exit as u8)
+        ExitCode::from(exit.code())
     }
 }
 
@@ -76,6 +98,16 @@ impl Failure {
     }
 }
 
+impl Failure {
+    /// The failure for programs: the same body as over HTTP, where a server gave one; else its code and message.
+    pub(crate) fn body(&self) -> std::io::Result<String> {
+        match &self.problem {
+            Some(problem) => json_line(&api::ErrorBody { error: api::Problem::clone(problem) }),
+            None => json_line(&json!({ "error": { "code": self.code, "message": self.message } })),
+        }
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "error[{}]: {}", self.code, escaped(&self.message))
@@ -116,7 +148,7 @@ mod tests {
     #[test]
     fn exit_codes_are_those_of_the_contract() {
         let codes =
-            [Exit::Done, Exit::Refused, Exit::Usage, Exit::Unavailable, Exit::Unknown].map(|exit| exit as u8);
+            [Exit::Done, Exit::Refused, Exit::Usage, Exit::Unavailable, Exit::Unknown].map(Exit::code);
         assert_eq!(codes, [0, 1, 2, 3, 4]);
     }
 

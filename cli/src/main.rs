@@ -6,12 +6,12 @@
 //!   read     get list count                connect  where the cluster is, and as whom
 //!   serve    serve                         output   tables, plain text, JSON
 //!   claimer  claimer                       exit     five codes, and what is said of a failure
-//!   docs     completions man
+//!   docs     completions man              signals  an end that the shell sees as its signal's
 //! ```
 //!
 //! stdout is data, stderr is talk. A verb returns how the program ends or why it failed, and this file exits. The
 //! exceptions end the process where it stands: a node's failed log, broken invariant or second signal (in `server`), and a
-//! measurement's second signal (in `claimer`).
+//! measurement's second signal (in `claimer`); `signals` ends it as a signal does.
 
 mod claimer;
 mod connect;
@@ -22,6 +22,7 @@ mod output;
 mod parse;
 mod read;
 mod serve;
+mod signals;
 mod usage;
 mod wait;
 
@@ -30,12 +31,13 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::exit::{Exit, Failure};
-use crate::output::{json_line, say, write_out};
+use crate::output::{say, write_out};
 use crate::usage::Parsed;
 
 /// Leases for a fleet: claim a name, extend it, wait for it. At most one holder at a time.
 ///
-/// Exit codes: 0 done, 1 refused, 2 usage, 3 unavailable (surely not done), 4 unknown (it may have happened).
+/// Exit codes: 0 done, 1 refused, 2 usage, 3 unavailable (surely not done), 4 unknown (it may have happened);
+/// 130 ended by Ctrl-C, 143 by SIGTERM.
 #[derive(Debug, Parser)]
 #[command(name = "tenure", version, arg_required_else_help = true, subcommand_required = true)]
 pub(crate) struct Cli {
@@ -59,6 +61,7 @@ enum Verb {
 }
 
 fn main() -> ExitCode {
+    signals::let_through();
     let cli: Cli = match usage::read(std::env::args_os().collect()) {
         Parsed::Run(cli) => cli,
         Parsed::Show(text) => {
@@ -91,7 +94,7 @@ impl Verb {
         }
     }
 
-    /// Whether a refusal is wanted on stdout as JSON too.
+    /// Whether a failure is wanted on stdout as JSON too.
     fn json(&self) -> bool {
         match self {
             Verb::Claim(args) => args.json.json,
@@ -111,10 +114,9 @@ fn end(result: Result<Exit, Failure>, json: bool) -> ExitCode {
         Ok(exit) => exit.into(),
         Err(failure) => {
             say(&failure);
-            if let (true, Some(problem)) = (json, &failure.problem) {
-                // The same body as over HTTP. What cannot be written has been said on stderr already.
-                let body = api::ErrorBody { error: api::Problem::clone(problem) };
-                let _ = json_line(&body).and_then(|line| write_out(line.as_bytes()));
+            if json {
+                // What cannot be written has been said on stderr already.
+                let _ = failure.body().and_then(|line| write_out(line.as_bytes()));
             }
             failure.exit.into()
         }

@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use api::Free;
 use clap::Args;
+use nix::sys::signal::Signal;
 
-use crate::connect::{Reach, runtime, stop_signal};
+use crate::connect::{Reach, runtime};
 use crate::exit::{Exit, Failure, quoted};
 use crate::output::{JsonFlag, print, say};
 use crate::parse;
+use crate::signals::Held;
 
 /// Wait until a lease is free. Claims nothing: another may be faster.
 #[derive(Debug, Args)]
@@ -28,15 +31,11 @@ pub(crate) struct Wait {
 }
 
 pub(crate) fn wait(args: &Wait) -> Result<Exit, Failure> {
+    let signal = Held::hold().next();
     let free = runtime()?.block_on(async {
-        let stopped = stop_signal();
-        let session = args.reach.connect().await?;
-        say(format!("waiting until {} is free", quoted(&args.name)));
         tokio::select! {
-            free = session.wait(&args.reach.namespace, &args.name, args.after, args.timeout) => {
-                Ok(free.into_result()?)
-            }
-            () = stopped => Err(interrupted(&args.name)),
+            free = until_free(args) => free,
+            Ok(signal) = signal => Err(interrupted(&args.name, signal)),
         }
     })?;
     let row = vec![args.name.clone(), "free".to_owned(), free.revision.to_string()];
@@ -44,9 +43,16 @@ pub(crate) fn wait(args: &Wait) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-fn interrupted(name: &str) -> Failure {
+async fn until_free(args: &Wait) -> Result<Free, Failure> {
+    let session = args.reach.connect().await?;
+    say(format!("waiting until {} is free", quoted(&args.name)));
+    let free = session.wait(&args.reach.namespace, &args.name, args.after, args.timeout).await;
+    Ok(free.into_result()?)
+}
+
+fn interrupted(name: &str, signal: Signal) -> Failure {
     Failure {
-        exit: Exit::Unavailable,
+        exit: Exit::Signal(signal),
         code: "interrupted".to_owned(),
         message: format!(
             "the wait for {} was ended by a signal; nothing is left behind: a wait holds no lease and keeps no place",

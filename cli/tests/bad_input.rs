@@ -56,11 +56,29 @@ fn a_flag_with_two_values_is_refused_naming_both() {
 
 #[test]
 fn a_flag_given_twice_with_one_value_is_taken_once() {
-    let said = fails(
-        &["claim", "a", "--ttl", "5s", "--json", "--ttl=5s", "--json", "--endpoints", "127.0.0.1:1"],
-        3,
-    );
+    let args = ["claim", "a", "--ttl", "5s", "--json", "--ttl=5s", "--json", "--endpoints", "127.0.0.1:1"];
+    let output = tenure(&args);
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    let said = String::from_utf8(output.stderr).expect("UTF-8");
     assert_says(&said, &["error[unavailable]: ", "127.0.0.1:1"]);
+}
+
+#[test]
+fn with_json_a_program_reads_why_on_stdout_too() {
+    let output = tenure(&["get", "a", "--json", "--endpoints", "127.0.0.1:1"]);
+    assert_eq!(output.status.code(), Some(3));
+    let body: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(body["error"]["code"], "unavailable");
+    let message = body["error"]["message"].as_str().expect("a sentence");
+    assert_eq!(String::from_utf8_lossy(&output.stderr), format!("error[unavailable]: {message}\n"));
+}
+
+#[test]
+fn all_namespaces_and_one_of_them_do_not_go_together() {
+    for verb in ["list", "count"] {
+        let said = fails(&[verb, "--all-namespaces", "--namespace", "x"], 2);
+        assert_says(&said, &["error[usage]: ", "--all-namespaces", "cannot be used with", "--namespace"]);
+    }
 }
 
 #[test]
