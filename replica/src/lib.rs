@@ -16,12 +16,15 @@
 mod batch;
 pub mod clock;
 mod driver;
+pub mod engine;
 mod events;
 mod handle;
 pub mod log;
 mod queue;
 mod raft;
 mod shared;
+#[doc(hidden)]
+pub mod simulation;
 mod snapshot;
 mod waits;
 
@@ -196,13 +199,14 @@ pub async fn start<W: World>(options: Options, parts: Parts<W>) -> Result<Member
         state.events.restart(revision);
     }
     let machine = Machine { shared: Arc::clone(&shared), snapshots, world: PhantomData };
-    let raft = Raft::<W>::start(options.cluster, options.member, parts.network, store, machine).await?;
+    let raft =
+        Raft::<W>::start(options.cluster, options.member, parts.network, log.clone(), store, machine).await?;
     raft.form_alone(options.member).await?;
 
     drop(W::Runtime::spawn(raft.clone().watch(Arc::clone(&shared))));
     let trigger = SnapshotTrigger { written, every_bytes: options.snapshot_log_bytes, last_at: 0 };
-    let driver = Driver::new(Arc::clone(&shared), raft.clone(), log.clone(), trigger);
-    let driver = W::Runtime::spawn(driver.run());
+    let driver = Driver::new(Arc::clone(&shared), raft.clone(), trigger);
+    let driver = W::Runtime::spawn(driver.run::<W::Runtime>());
     Ok(Member { handle: Handle { shared }, raft, log, driver: Some(driver), cut })
 }
 

@@ -28,6 +28,7 @@ use lease::{
 
 use crate::clock::Mono;
 use crate::handle::{Answer, GivenUp, Reading, ReplyFn};
+use crate::simulation::InLine;
 
 /// How long a waiter whose connection is gone keeps its place: long enough to connect anew.
 pub const PLACE_KEPT: Ttl = Ttl::from_millis(5_000);
@@ -269,6 +270,18 @@ impl Queue {
     /// Takes every acquire out.
     pub(crate) fn drain(&mut self) -> Vec<ReplyFn<Answer>> {
         std::mem::take(self).asks.into_values().map(|ask| ask.reply).collect()
+    }
+
+    /// Who waits for `key`, the first in line first; for simulations.
+    pub(crate) fn line(&self, key: &Key) -> Vec<InLine> {
+        let waiters = self.lines.get(key).into_iter().flat_map(|line| &line.waiters);
+        let shown = |(ticket, waiter): (&Ticket, &Waiter)| InLine {
+            ticket: (ticket.term, ticket.number),
+            holder: waiter.who.0.clone(),
+            instance: waiter.who.1,
+            live: waiter.ask().is_some(),
+        };
+        waiters.map(shown).collect()
     }
 
     fn remove(&mut self, id: u64) -> Option<Ask> {

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Context;
 
 use futures_util::task::AtomicWaker;
-use lease::{Applied, Claim, Key, Revision, Table, Ttl, What};
+use lease::{Applied, Batch, Claim, Key, Revision, Table, Ttl, What};
 
 use crate::batch::{QUEUE_MAX, READS_MAX};
 use crate::clock::{Clock, Mono};
@@ -151,6 +151,19 @@ impl Shared {
             Ok(state) => state,
             Err(_) => panic!("the lease table broke an invariant, and this member has stopped serving"),
         }
+    }
+
+    /// Applies a committed entry, and tells whoever waits for what it did. None for an entry without commands.
+    pub(crate) fn apply(&self, id: LogId, batch: Option<&Batch>) -> (Applied, Reading) {
+        let mut state = self.state();
+        state.applied = Some(id);
+        let Some(batch) = batch else { return (Applied::default(), state.reading()) };
+        let applied = state.table.apply(id.leader_id.term, batch);
+        let reading = state.reading();
+        let told = state.take_in(&applied, reading, self.clock.now());
+        drop(state);
+        told.tell(reading);
+        (applied, reading)
     }
 
     pub(crate) fn set_backlog(&self, commands: usize, reads: usize) {

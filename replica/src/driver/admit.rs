@@ -11,9 +11,9 @@ use std::sync::Arc;
 use lease::{Command, Instance, Outcome, Refusal, Time, Token, Ttl};
 
 use super::{Driver, TRY_AGAIN};
-use crate::World;
 use crate::batch::{Asker, Pending};
 use crate::clock::{CLAMP, Mono};
+use crate::engine::Engine;
 use crate::handle::{Answer, HeirMust, Read, Unavailable, Waited};
 use crate::queue::{comes_again, confirm};
 use crate::shared::{RETRY_AFTER, State, Watching};
@@ -35,14 +35,14 @@ pub(super) enum Behind {
     Watch(Watching),
 }
 
-impl<W: World> Driver<W> {
+impl<E: Engine> Driver<E> {
     /// Looks at what has come against the applied table: what would be refused waits for a barrier, the rest for a batch.
     pub(super) fn check_new(&mut self, now: Mono) {
         let Some(clock) = &self.clock else { return };
         if self.unchecked.is_empty() {
             return;
         }
-        if self.log.no_room().is_some_and(|no_room| no_room.waiting) {
+        if self.engine.no_room().is_some_and(|no_room| no_room.waiting) {
             return self.refuse_new(Unavailable::DiskFull);
         }
         let in_grace = now < clock.grace_ends();
@@ -79,7 +79,7 @@ impl<W: World> Driver<W> {
         {
             return;
         }
-        let passed = Box::pin(self.raft.clone().read_barrier());
+        let passed = self.engine.read_barrier();
         let behind = std::mem::take(&mut self.behind_barrier);
         self.barrier = Some(Barrier { sealed: self.sealed, passed, done: None, behind });
     }

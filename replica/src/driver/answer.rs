@@ -3,13 +3,13 @@
 use lease::{Outcome, Refusal};
 
 use super::Driver;
-use crate::World;
 use crate::batch::{Asker, Pending};
 use crate::clock::LeaseClock;
+use crate::engine::Engine;
 use crate::handle::{Answer, Unavailable};
 use crate::queue::comes_again;
 
-impl<W: World> Driver<W> {
+impl<E: Engine> Driver<E> {
     pub(super) fn answer(&self, asker: Asker, answer: Answer) {
         let due = match asker {
             Asker::Caller(reply) => return reply(answer),

@@ -3,9 +3,9 @@
 use lease::Ttl;
 
 use super::{Behind, Driver};
-use crate::World;
 use crate::batch::Pending;
 use crate::clock::Mono;
+use crate::engine::Engine;
 use crate::events::Unwatchable;
 use crate::handle::{Answer, Unavailable, Waited};
 use crate::shared::{RETRY_AFTER, Stage};
@@ -14,7 +14,7 @@ use crate::waits::Waits;
 /// How often the overdue are looked for, while anyone waits.
 const OVERDUE_SCAN: Ttl = Ttl::from_millis(10);
 
-impl<W: World> Driver<W> {
+impl<E: Engine> Driver<E> {
     /// Answers whoever stopped waiting: what is not in a batch is surely not done, what is in flight is unknown.
     pub(super) fn settle_overdue(&mut self, now: Mono) {
         if now < self.next_scan {

@@ -29,12 +29,10 @@ use openraft::async_runtime::AsyncRuntime;
 
 use admit::{Barrier, Behind};
 
-use crate::World;
 use crate::batch::{Asker, Batcher, Pending};
 use crate::clock::{LeaseClock, Mono};
+use crate::engine::{Engine, Leadership, Proposed};
 use crate::handle::{Answer, HeirMust, Proposal, Read, Reading, Unavailable};
-use crate::log::Log;
-use crate::raft::{Leadership, Proposed, Proposing, Raft, proposed};
 use crate::shared::{Shared, Stage};
 
 /// Batches on their way at a time.
@@ -47,10 +45,9 @@ const STALLED: Duration = Duration::from_millis(3_000);
 /// How long a stopping member waits for what is in flight.
 const STOP_WITHIN: Ttl = Ttl::from_millis(2_000);
 
-pub(crate) struct Driver<W: World> {
+pub(crate) struct Driver<E: Engine> {
     shared: Arc<Shared>,
-    raft: Raft<W>,
-    log: Log,
+    engine: E,
     snapshots: SnapshotTrigger,
     leadership: Leadership,
     clock: Option<LeaseClock>,
@@ -58,7 +55,7 @@ pub(crate) struct Driver<W: World> {
     unchecked: Vec<Pending>,
     batcher: Batcher,
     sealed: u64,
-    in_flight: Vec<InFlight<W>>,
+    in_flight: Vec<InFlight<E::Proposing>>,
     completed: Vec<(Vec<Option<Pending>>, Proposed)>,
     barrier: Option<Barrier>,
     behind_barrier: Vec<Behind>,
@@ -73,10 +70,10 @@ pub(crate) struct Driver<W: World> {
     ended: bool,
 }
 
-struct InFlight<W: World> {
+struct InFlight<P> {
     /// Batches are numbered as they are sealed.
     number: u64,
-    outcome: Proposing<W>,
+    outcome: P,
     pending: Vec<Option<Pending>>,
 }
 
@@ -88,6 +85,11 @@ pub(crate) struct SnapshotTrigger {
 }
 
 impl SnapshotTrigger {
+    /// Of a log that is kept whole.
+    pub(crate) fn never() -> SnapshotTrigger {
+        SnapshotTrigger { written: Arc::default(), every_bytes: u64::MAX, last_at: 0 }
+    }
+
     fn is_due(&mut self) -> bool {
         let written = self.written.load(std::sync::atomic::Ordering::Relaxed);
         let due = written.saturating_sub(self.last_at) >= self.every_bytes;
@@ -98,12 +100,11 @@ impl SnapshotTrigger {
     }
 }
 
-impl<W: World> Driver<W> {
-    pub(crate) fn new(shared: Arc<Shared>, raft: Raft<W>, log: Log, snapshots: SnapshotTrigger) -> Driver<W> {
+impl<E: Engine> Driver<E> {
+    pub(crate) fn new(shared: Arc<Shared>, engine: E, snapshots: SnapshotTrigger) -> Driver<E> {
         Driver {
             shared,
-            raft,
-            log,
+            engine,
             snapshots,
             leadership: Leadership::default(),
             clock: None,
@@ -127,19 +128,19 @@ impl<W: World> Driver<W> {
     }
 
     /// Runs until the replica is asked to stop, or its engine ends.
-    pub(crate) async fn run(mut self) {
+    pub(crate) async fn run<R: AsyncRuntime>(mut self) {
         loop {
             let wake_at = self.step().await;
             if self.is_finished() {
                 break;
             }
-            self.sleep(wake_at).await;
+            self.sleep::<R>(wake_at).await;
         }
         self.finish();
     }
 
     /// Moves everything as far as it goes; answers when to look again.
-    async fn step(&mut self) -> Mono {
+    pub(crate) async fn step(&mut self) -> Mono {
         let now = self.shared.clock.now();
         self.take_inbox(now);
         self.follow_leadership();
@@ -151,7 +152,7 @@ impl<W: World> Driver<W> {
         self.settle_overdue(now);
         self.serve_reads();
         if self.snapshots.is_due() {
-            self.raft.snapshot().await;
+            self.engine.snapshot().await;
         }
         self.publish();
         self.wake_at(now, tick_at)
@@ -186,7 +187,7 @@ impl<W: World> Driver<W> {
             tracing::error!("the consensus engine has ended");
             self.ended = true;
         }
-        let leadership = self.raft.leadership();
+        let leadership = self.engine.leadership();
         if leadership != self.leadership {
             tracing::info!(term = leadership.term, leader = ?leadership.leader, leads = leadership.leads, "leadership");
             self.leadership = leadership;
@@ -247,10 +248,12 @@ impl<W: World> Driver<W> {
         let (reads, others): (Vec<_>, Vec<_>) = behind.partition(|behind| matches!(behind, Behind::Read(..)));
         self.shared.set_backlog(self.unchecked.len() + others.len(), self.reads.len() + reads.len());
         let skipped = sum(self.skipped_before, self.clock.as_ref().map_or(Ttl::ZERO, LeaseClock::skipped));
-        let unsynced = self.log.oldest_unsynced().unwrap_or_default();
+        let unsynced = self.engine.oldest_unsynced().unwrap_or_default();
         let trouble = match (self.stop_by, &self.clock) {
             (Some(_), _) => Some(Unavailable::Stopping),
-            _ if self.log.no_room().is_some() || self.shared.snapshot_waits() => Some(Unavailable::DiskFull),
+            _ if self.engine.no_room().is_some() || self.shared.snapshot_waits() => {
+                Some(Unavailable::DiskFull)
+            }
             _ if unsynced > STALLED => Some(Unavailable::DiskStalled),
             (None, None) => Some(Unavailable::NoLeader),
             (None, Some(_)) => None,
@@ -288,17 +291,22 @@ impl<W: World> Driver<W> {
     }
 
     /// Waits until something has come, a batch or a barrier is done, or `wake_at` has.
-    async fn sleep(&mut self, wake_at: Mono) {
+    async fn sleep<R: AsyncRuntime>(&mut self, wake_at: Mono) {
         let wait = wake_at.since(self.shared.clock.now());
-        let mut timer = std::pin::pin!(W::Runtime::sleep(Duration::from_nanos(wait.as_nanos())));
+        let mut timer = std::pin::pin!(R::sleep(Duration::from_nanos(wait.as_nanos())));
         poll_fn(|cx| {
             let mut woken = self.shared.poll_poked(cx);
-            woken |= self.poll_in_flight(cx);
-            woken |= self.poll_barrier(cx);
+            woken |= self.poll_outcomes(cx);
             woken |= timer.as_mut().poll(cx).is_ready();
             if woken { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
+    }
+
+    /// Takes in what came of batches and barriers; true where something did.
+    pub(crate) fn poll_outcomes(&mut self, cx: &mut Context<'_>) -> bool {
+        let batches = self.poll_in_flight(cx);
+        self.poll_barrier(cx) || batches
     }
 
     fn poll_in_flight(&mut self, cx: &mut Context<'_>) -> bool {
@@ -307,7 +315,7 @@ impl<W: World> Driver<W> {
         self.in_flight.retain_mut(|in_flight| match Pin::new(&mut in_flight.outcome).poll(cx) {
             Poll::Pending => true,
             Poll::Ready(outcome) => {
-                completed.push((std::mem::take(&mut in_flight.pending), proposed(outcome)));
+                completed.push((std::mem::take(&mut in_flight.pending), outcome));
                 false
             }
         });

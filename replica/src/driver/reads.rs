@@ -1,8 +1,8 @@
 //! Reads: last of all, and not so many at a time that anyone else waits for them.
 
 use super::Driver;
-use crate::World;
 use crate::clock::Mono;
+use crate::engine::Engine;
 use crate::handle::Unavailable;
 use crate::shared::RETRY_AFTER;
 use lease::Ttl;
@@ -10,7 +10,7 @@ use lease::Ttl;
 /// How long the driver reads before it looks for more urgent work.
 const BUDGET: Ttl = Ttl::from_millis(1);
 
-impl<W: World> Driver<W> {
+impl<E: Engine> Driver<E> {
     /// Makes the reads whose barrier has passed, for as long as the budget lasts; at least one.
     pub(super) fn serve_reads(&mut self) {
         let until = self.shared.clock.now().after(BUDGET);

@@ -8,16 +8,16 @@ use std::sync::Arc;
 use lease::{BATCH_COMMANDS_MAX, Command, Key, RevokeWhen, SWEEP_MAX, Succeed, Table};
 
 use super::{Driver, IN_FLIGHT_MAX, InFlight};
-use crate::World;
 use crate::batch::Sealed;
 use crate::clock::{LeaseClock, Mono, TICK};
+use crate::engine::Engine;
 use crate::handle::Answer;
 use crate::shared::State;
 
 /// Successions in front of one batch: they leave half of it to what is asked for.
 const TURNS_MAX: usize = BATCH_COMMANDS_MAX / 2;
 
-impl<W: World> Driver<W> {
+impl<E: Engine> Driver<E> {
     /// Seals and proposes what there is to propose, ticks among it; answers when the next tick is due.
     pub(super) async fn propose_batches(&mut self, now: Mono) -> Option<Mono> {
         while self.in_flight.len() < IN_FLIGHT_MAX && now >= self.append_not_before {
@@ -34,7 +34,7 @@ impl<W: World> Driver<W> {
     }
 
     /// Until when nobody is granted a lease by waiting: a new leader's queue is not complete yet.
-    pub(super) fn grace_ends(&self) -> Option<Mono> {
+    pub(crate) fn grace_ends(&self) -> Option<Mono> {
         self.clock.as_ref().map(LeaseClock::grace_ends)
     }
 
@@ -80,7 +80,7 @@ impl<W: World> Driver<W> {
 
     async fn propose(&mut self, sealed: Sealed) {
         let Sealed { batch, pending } = sealed;
-        match self.raft.propose(Arc::new(batch)).await {
+        match self.engine.propose(Arc::new(batch)).await {
             Some(outcome) => {
                 self.sealed += 1;
                 let pending = pending.into_iter().map(Some).collect();

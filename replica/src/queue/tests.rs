@@ -105,7 +105,8 @@ fn each_is_granted_in_its_turn_and_leaves_on_the_grant() {
     assert_eq!(rig.turns(), ["h2"]);
     assert_eq!(rig.told(), [(2, true)]);
     rig.release();
-    assert!(rig.turns().is_empty() && rig.queue.is_empty() && rig.queue.len() == 0);
+    assert!(rig.turns().is_empty() && rig.queue.is_empty());
+    assert_eq!(rig.queue.len(), 0);
 }
 
 #[test]

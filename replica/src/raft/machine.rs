@@ -12,8 +12,9 @@ use openraft::async_runtime::AsyncRuntime;
 use openraft::storage::{EntryResponder, RaftStateMachine};
 use openraft::{EntryPayload, OptionalSend, RaftSnapshotBuilder};
 
-use super::types::{Data, Done, Entry, LogId, Membership, SnapshotMeta, Types};
+use super::types::{Data, Entry, LogId, Membership, SnapshotMeta, Types};
 use crate::World;
+use crate::engine::Done;
 use crate::log::is_room;
 use crate::shared::{Shared, State};
 use crate::snapshot::{SnapshotFile, Snapshots};
@@ -30,23 +31,16 @@ pub(crate) struct Machine<W> {
 
 impl<W: World> Machine<W> {
     fn apply_entry(&self, entry: Entry) -> Done {
-        let mut state = self.shared.state();
-        state.applied = Some(entry.log_id);
-        match entry.payload {
-            EntryPayload::Blank => Done { reading: state.reading(), ..Done::default() },
+        let batch = match entry.payload {
+            EntryPayload::Blank => None,
             EntryPayload::Membership(membership) => {
-                state.membership = Membership::new(Some(entry.log_id), membership);
-                Done { reading: state.reading(), ..Done::default() }
+                self.shared.state().membership = Membership::new(Some(entry.log_id), membership);
+                None
             }
-            EntryPayload::Normal(Data(batch)) => {
-                let applied = state.table.apply(entry.log_id.leader_id.term, &batch);
-                let reading = state.reading();
-                let told = state.take_in(&applied, reading, self.shared.clock.now());
-                drop(state);
-                told.tell(reading);
-                Done { outcomes: applied.outcomes, reading }
-            }
-        }
+            EntryPayload::Normal(Data(batch)) => Some(batch),
+        };
+        let (applied, reading) = self.shared.apply(entry.log_id, batch.as_deref());
+        Done { outcomes: applied.outcomes, reading }
     }
 }
 

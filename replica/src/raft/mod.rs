@@ -1,4 +1,4 @@
-//! openraft behind a few words of our own, so that it can be replaced: `propose`, `read_barrier`, who leads, `snapshot`.
+//! openraft behind a few words of our own, so that it can be replaced: [`Engine`].
 //!
 //! * [`types`] says which types openraft is used with;
 //! * [`log`] puts our segmented log behind its storage trait;
@@ -21,7 +21,11 @@ pub use peers::{Alone, Network};
 pub use types::{Data, Peer, Types};
 pub(crate) use types::{LogId, Membership};
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
 
 use lease::Batch;
 use openraft::async_runtime::AsyncRuntime;
@@ -31,47 +35,37 @@ use openraft::type_config::async_runtime::oneshot::Oneshot;
 use openraft::{Config, ReadPolicy, ServerState, SnapshotPolicy};
 use openraft_rt::watch::WatchReceiver;
 
+use crate::engine::{Engine, Leadership, Proposed};
+use crate::log::{Log, NoRoom};
 use crate::shared::Shared;
 use crate::{StartError, World};
 use machine::Machine;
-use types::Done;
 
-/// One group's consensus, as the driver sees it.
+/// One group's consensus, and the log that it writes.
 pub(crate) struct Raft<W: World> {
     raft: openraft::Raft<Types<W::Runtime>, Machine<W>>,
+    log: Log,
 }
 
 impl<W: World> Clone for Raft<W> {
     fn clone(&self) -> Raft<W> {
-        Raft { raft: self.raft.clone() }
+        Raft { raft: self.raft.clone(), log: self.log.clone() }
     }
 }
 
-/// What came of proposing a batch.
-#[derive(Debug)]
-pub(crate) enum Proposed {
-    /// It was applied.
-    Applied(Done),
-    /// It was surely not appended: it may be made anew.
-    NotAppended,
-    /// It may have been appended, and may yet be applied.
-    Unknown,
-    /// The engine has ended.
-    Ended,
-}
-
 /// A proposal under way.
-pub(crate) type Proposing<W> = <<<W as World>::Runtime as AsyncRuntime>::Oneshot as Oneshot>::Receiver<
+pub(crate) struct Proposing<W: World>(Answered<W>);
+
+type Answered<W> = <<<W as World>::Runtime as AsyncRuntime>::Oneshot as Oneshot>::Receiver<
     ClientWriteResult<Types<<W as World>::Runtime>>,
 >;
 
-/// Who leads.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Leadership {
-    pub(crate) term: u64,
-    pub(crate) leader: Option<u64>,
-    /// Whether this member leads.
-    pub(crate) leads: bool,
+impl<W: World> Future for Proposing<W> {
+    type Output = Proposed;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Proposed> {
+        Pin::new(&mut self.0).poll(cx).map(proposed)
+    }
 }
 
 fn config(cluster: u128) -> Result<Arc<Config>, StartError> {
@@ -96,13 +90,14 @@ impl<W: World> Raft<W> {
         cluster: u128,
         member: u64,
         network: W::Network,
-        log: log::Store<W::Runtime>,
+        log: Log,
+        store: log::Store<W::Runtime>,
         machine: Machine<W>,
     ) -> Result<Raft<W>, StartError> {
-        let raft = openraft::Raft::new(member, config(cluster)?, network, log, machine)
+        let raft = openraft::Raft::new(member, config(cluster)?, network, store, machine)
             .await
             .map_err(|error| StartError::Engine(error.to_string()))?;
-        Ok(Raft { raft })
+        Ok(Raft { raft, log })
     }
 
     /// Makes this member the only voter of a new cluster, where it has no log yet.
@@ -115,29 +110,6 @@ impl<W: World> Raft<W> {
         self.raft.initialize(members).await.map_err(|error| engine(error.to_string()))
     }
 
-    /// Proposes `batch`, for its own term only.
-    pub(crate) async fn propose(&self, batch: Arc<Batch>) -> Option<Proposing<W>> {
-        let (responder, outcome) = openraft::impls::OneshotResponder::new_pair();
-        let term = types::CommittedLeaderId::new(batch.term);
-        let write = self.raft.write(Data(batch)).with_leader(term).responder(responder);
-        write.await.ok().map(|()| outcome)
-    }
-
-    /// Passes once every command answered before this call is applied here. False where this member cannot tell.
-    pub(crate) async fn read_barrier(self) -> bool {
-        self.raft.ensure_linearizable(ReadPolicy::ReadIndex).await.is_ok()
-    }
-
-    pub(crate) fn leadership(&self) -> Leadership {
-        let metrics = self.raft.metrics();
-        let metrics = metrics.borrow_watched();
-        Leadership {
-            term: metrics.current_term,
-            leader: metrics.current_leader,
-            leads: metrics.state == ServerState::Leader,
-        }
-    }
-
     /// Pokes `shared` whenever who leads may have changed, and tells it when the engine has ended.
     pub(crate) async fn watch(self, shared: Arc<Shared>) {
         let mut metrics = self.raft.server_metrics();
@@ -147,12 +119,6 @@ impl<W: World> Raft<W> {
         shared.end_engine();
     }
 
-    pub(crate) async fn snapshot(&self) {
-        if let Err(error) = self.raft.trigger().snapshot().await {
-            tracing::warn!(%error, "a snapshot could not be started");
-        }
-    }
-
     pub(crate) async fn shutdown(&self) {
         if let Err(error) = self.raft.shutdown().await {
             tracing::warn!(%error, "the engine did not end as it should");
@@ -160,8 +126,48 @@ impl<W: World> Raft<W> {
     }
 }
 
+impl<W: World> Engine for Raft<W> {
+    type Proposing = Proposing<W>;
+
+    fn leadership(&self) -> Leadership {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        Leadership {
+            term: metrics.current_term,
+            leader: metrics.current_leader,
+            leads: metrics.state == ServerState::Leader,
+        }
+    }
+
+    async fn propose(&self, batch: Arc<Batch>) -> Option<Proposing<W>> {
+        let (responder, outcome) = openraft::impls::OneshotResponder::new_pair();
+        let term = types::CommittedLeaderId::new(batch.term);
+        let write = self.raft.write(Data(batch)).with_leader(term).responder(responder);
+        write.await.ok().map(|()| Proposing(outcome))
+    }
+
+    fn read_barrier(&self) -> Pin<Box<dyn Future<Output = bool> + Send>> {
+        let raft = self.raft.clone();
+        Box::pin(async move { raft.ensure_linearizable(ReadPolicy::ReadIndex).await.is_ok() })
+    }
+
+    async fn snapshot(&self) {
+        if let Err(error) = self.raft.trigger().snapshot().await {
+            tracing::warn!(%error, "a snapshot could not be started");
+        }
+    }
+
+    fn oldest_unsynced(&self) -> Option<Duration> {
+        self.log.oldest_unsynced()
+    }
+
+    fn no_room(&self) -> Option<NoRoom> {
+        self.log.no_room()
+    }
+}
+
 /// What openraft's answer to a proposal means for those who wait for it.
-pub(crate) fn proposed<R: AsyncRuntime, E>(result: Result<ClientWriteResult<Types<R>>, E>) -> Proposed {
+fn proposed<R: AsyncRuntime, E>(result: Result<ClientWriteResult<Types<R>>, E>) -> Proposed {
     match result {
         Ok(Ok(response)) => Proposed::Applied(response.data),
         Ok(Err(ClientWriteError::ForwardToLeader(_) | ClientWriteError::PreconditionFailed(_))) => {

@@ -5,12 +5,12 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use lease::{Batch, Outcome};
+use lease::Batch;
 use openraft::async_runtime::AsyncRuntime;
 use openraft::impls::{BoxedErrorSource, InlineBatch, OneshotResponder};
 use openraft::{EntryPayload, OptionalSend, RaftTypeConfig};
 
-use crate::handle::Reading;
+use crate::engine::Done;
 
 /// openraft's types, over any runtime: tokio's in the server, a simulated one in the simulator.
 pub struct Types<R>(PhantomData<fn() -> R>);
@@ -54,15 +54,6 @@ impl fmt::Display for Data {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "batch t{} @{} x{}", self.0.term, self.0.stamp, self.0.requests.len())
     }
-}
-
-/// What applying an entry answers: an outcome for each of its commands, and the state that they were read from.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Done {
-    /// In order.
-    pub outcomes: Vec<Outcome>,
-    /// After the entry.
-    pub reading: Reading,
 }
 
 /// Where a member is reached by the others.

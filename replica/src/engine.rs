@@ -1,0 +1,75 @@
+//! Consensus, as the driver sees it: what is proposed, what came of it, who leads, and how the log fares.
+//!
+//! openraft's is in [`crate::raft`]; a simulation drives the same driver over a log of its own. Promises that the driver
+//! builds on, of whoever implements it:
+//! * A batch is appended to an entry of its own term, or not at all.
+//! * [`Proposed::Applied`] comes after the entry was applied here; [`Proposed::NotAppended`] only where it never will be.
+//! * A barrier that passes was confirmed by a quorum after it was asked for, and everything that was answered before is applied
+//!   here.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lease::{Batch, Outcome};
+
+use crate::handle::Reading;
+use crate::log::NoRoom;
+
+/// One group's consensus.
+pub trait Engine: Send + Sync + 'static {
+    /// A proposal under way.
+    type Proposing: Future<Output = Proposed> + Send + Unpin;
+
+    /// Who leads, as far as this member knows.
+    fn leadership(&self) -> Leadership;
+
+    /// Proposes `batch`, for its own term only. None where the engine has ended.
+    fn propose(&self, batch: Arc<Batch>) -> impl Future<Output = Option<Self::Proposing>> + Send;
+
+    /// Passes once every command answered before this call is applied here. False where this member cannot tell.
+    fn read_barrier(&self) -> Pin<Box<dyn Future<Output = bool> + Send>>;
+
+    /// Begins a snapshot; it is made elsewhere.
+    fn snapshot(&self) -> impl Future<Output = ()> + Send;
+
+    /// How long the log's oldest record has waited for its sync.
+    fn oldest_unsynced(&self) -> Option<Duration>;
+
+    /// Why the log takes no more records, where its disk is full.
+    fn no_room(&self) -> Option<NoRoom>;
+}
+
+/// Who leads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Leadership {
+    /// The newest term that this member has heard of.
+    pub term: u64,
+    /// Who leads it.
+    pub leader: Option<u64>,
+    /// Whether this member does.
+    pub leads: bool,
+}
+
+/// What came of proposing a batch.
+#[derive(Debug)]
+pub enum Proposed {
+    /// It was applied.
+    Applied(Done),
+    /// It was surely not appended: it may be made anew.
+    NotAppended,
+    /// It may have been appended, and may yet be applied.
+    Unknown,
+    /// The engine has ended.
+    Ended,
+}
+
+/// What applying an entry answers: an outcome for each of its commands, and the state that they were read from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Done {
+    /// In order.
+    pub outcomes: Vec<Outcome>,
+    /// After the entry.
+    pub reading: Reading,
+}

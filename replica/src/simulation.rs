@@ -1,0 +1,74 @@
+//! A member that a simulator drives by hand: the driver, the batcher, the clock, the queue and the waits as they are in a
+//! release, over an [`Engine`] of the simulator's own. No task, no timer, no disk.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use lease::{Applied, Batch, Holder, Instance, Key, Table};
+
+use crate::driver::{Driver, SnapshotTrigger};
+use crate::engine::Engine;
+use crate::handle::Reading;
+use crate::raft::{LogId, types};
+use crate::shared::Shared;
+use crate::{Clock, Handle, Mono, Window};
+
+/// One member.
+pub struct Leader<E: Engine> {
+    shared: Arc<Shared>,
+    driver: Driver<E>,
+}
+
+/// A waiter in line: its place within one leader's life, and who it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InLine {
+    /// The term in which it joined, and its number then.
+    pub ticket: (u64, u64),
+    /// Who waits.
+    pub holder: Holder,
+    /// Which life of it.
+    pub instance: Instance,
+    /// Whether its connection is there, so that it may be granted the lease.
+    pub live: bool,
+}
+
+impl<E: Engine> Leader<E> {
+    /// A member whose state is `table`.
+    pub fn new(clock: Arc<dyn Clock>, table: Table, engine: E) -> Leader<E> {
+        let window = Window { events: 0, bytes: 0, ..Window::default() };
+        let shared = Arc::new(Shared::new(clock, table, window));
+        let driver = Driver::new(Arc::clone(&shared), engine, SnapshotTrigger::never());
+        Leader { shared, driver }
+    }
+
+    /// A way to ask it.
+    pub fn handle(&self) -> Handle {
+        Handle { shared: Arc::clone(&self.shared) }
+    }
+
+    /// Moves everything as far as it goes at what its clock reads now; answers when it wants to look again, at the latest.
+    pub fn step(&mut self) -> Mono {
+        let mut cx = Context::from_waker(Waker::noop());
+        self.driver.poll_outcomes(&mut cx);
+        match pin!(self.driver.step()).poll(&mut cx) {
+            Poll::Ready(wake_at) => wake_at,
+            Poll::Pending => panic!("a simulated engine answers at once"),
+        }
+    }
+
+    /// Applies a committed entry, as the state machine does: a batch, or none for a new leader's first entry.
+    pub fn apply(&self, index: u64, term: u64, batch: Option<&Batch>) -> (Applied, Reading) {
+        self.shared.apply(LogId::new(types::CommittedLeaderId::new(term), index), batch)
+    }
+
+    /// Who waits in line for `key`, the first in line first.
+    pub fn line(&self, key: &Key) -> Vec<InLine> {
+        self.shared.state().queue.line(key)
+    }
+
+    /// Whether it leads and has anchored its lease clock, and since when its grace is over.
+    pub fn grace_ends(&self) -> Option<Mono> {
+        self.driver.grace_ends()
+    }
+}
