@@ -244,9 +244,10 @@ impl<E: Engine> Driver<E> {
     }
 
     fn publish(&self) {
-        let behind = self.barrier.iter().flat_map(|barrier| &barrier.behind).chain(&self.behind_barrier);
-        let (reads, others): (Vec<_>, Vec<_>) = behind.partition(|behind| matches!(behind, Behind::Read(..)));
-        self.shared.set_backlog(self.unchecked.len() + others.len(), self.reads.len() + reads.len());
+        let behind = || self.barrier.iter().flat_map(|barrier| &barrier.behind).chain(&self.behind_barrier);
+        let reads = behind().filter(|behind| matches!(behind, Behind::Read(..))).count();
+        let others = behind().count() - reads;
+        self.shared.set_backlog(self.unchecked.len() + others, self.reads.len() + reads);
         let skipped = sum(self.skipped_before, self.clock.as_ref().map_or(Ttl::ZERO, LeaseClock::skipped));
         let unsynced = self.engine.oldest_unsynced().unwrap_or_default();
         let trouble = match (self.stop_by, &self.clock) {
