@@ -86,8 +86,8 @@ impl Batcher {
         }
     }
 
-    /// Seals the next batch; it may be empty, which is a tick. `stamp` was read after the last command joined. `turns` are
-    /// first in it, and behind each command whatever `behind` makes of it: the succession to a lease that it frees.
+    /// Seals the next batch; it may be empty, which is a tick. `stamp` was read after the last command joined. Behind the
+    /// extends come `turns`, and behind each command whatever `behind` makes of it: the succession to a lease that it frees.
     pub(crate) fn seal(
         &mut self,
         term: u64,
@@ -96,17 +96,21 @@ impl Batcher {
         turns: Vec<Succeed>,
         mut behind: impl FnMut(&Command) -> Option<Succeed>,
     ) -> Sealed {
-        let mut pending: Vec<Pending> = turns.into_iter().map(succession).collect();
-        let mut bytes: usize = pending.iter().map(size_of).sum();
+        let mut filling = Filling::default();
+        let room = BATCH_COMMANDS_MAX.saturating_sub(turns.len());
+        while filling.has_room(room) {
+            let Some(extend) = self.classes[EXTEND].pop_front() else { break };
+            filling.push(extend);
+        }
+        turns.into_iter().map(succession).for_each(|turn| filling.push(turn));
         // A command and the succession behind it go in one entry, so one place is left for that.
-        while pending.len() + 1 < BATCH_COMMANDS_MAX && bytes < BATCH_BYTES_SEAL {
+        while filling.has_room(BATCH_COMMANDS_MAX - 1) {
             let Some(next) = self.classes.iter_mut().find_map(VecDeque::pop_front) else { break };
             let succeed = behind(&next.request.command).map(succession);
-            for pend in [Some(next), succeed].into_iter().flatten() {
-                bytes += size_of(&pend);
-                pending.push(pend);
-            }
+            filling.push(next);
+            succeed.into_iter().for_each(|succeed| filling.push(succeed));
         }
+        let pending = filling.pending;
         let requests = pending.iter().map(|pending| pending.request.clone()).collect();
         Sealed { batch: Batch { term, stamp, sweep, requests }, pending }
     }
@@ -130,15 +134,29 @@ impl Batcher {
     }
 }
 
+/// A batch that is being filled.
+#[derive(Default)]
+struct Filling {
+    pending: Vec<Pending>,
+    bytes: usize,
+}
+
+impl Filling {
+    fn has_room(&self, commands: usize) -> bool {
+        self.pending.len() < commands && self.bytes < BATCH_BYTES_SEAL
+    }
+
+    fn push(&mut self, pending: Pending) {
+        self.bytes += size_of_command(&pending.request.command);
+        self.pending.push(pending);
+    }
+}
+
 /// The leader's own command: it comes of no caller, who could stop waiting for it.
 fn succession(succeed: Succeed) -> Pending {
     let asker = Asker::Line(succeed.key.clone());
     let request = Request { not_after: None, command: Command::Succeed(succeed) };
     Pending { request, named: None, heir: HeirMust::Wait, due: Mono(u64::MAX), asker }
-}
-
-fn size_of(pending: &Pending) -> usize {
-    size_of_command(&pending.request.command)
 }
 
 const EXTEND: usize = 0;
@@ -247,8 +265,8 @@ mod tests {
         for token in 0..2_000 {
             push(&mut batcher, extend(token));
         }
-        assert_eq!(seal(&mut batcher, 1, 0).batch.requests.len(), BATCH_COMMANDS_MAX - 1);
-        assert_eq!(batcher.len(), 2_001 - BATCH_COMMANDS_MAX);
+        assert_eq!(seal(&mut batcher, 1, 0).batch.requests.len(), BATCH_COMMANDS_MAX);
+        assert_eq!(batcher.len(), 2_000 - BATCH_COMMANDS_MAX);
     }
 
     #[test]
@@ -286,7 +304,7 @@ mod tests {
     #[test]
     fn a_succession_goes_right_behind_the_command_that_frees_its_lease() {
         let mut batcher = Batcher::default();
-        for command in [claim("b"), release(1), release(2)] {
+        for command in [claim("b"), release(1), release(2), extend(7)] {
             push(&mut batcher, command);
         }
         let to = || Heir {
@@ -300,7 +318,10 @@ mod tests {
         let behind = |command: &Command| (*command == release(1)).then(|| succeed.clone());
         let sealed = batcher.seal(1, Time::ZERO, SWEEP_MAX, vec![succeed.clone()], behind);
         let succeeds = || Command::Succeed(succeed.clone());
-        assert_eq!(commands(&sealed), [succeeds(), release(1), succeeds(), release(2), claim("b")]);
+        assert_eq!(
+            commands(&sealed),
+            [extend(7), succeeds(), release(1), succeeds(), release(2), claim("b")]
+        );
     }
 
     #[test]

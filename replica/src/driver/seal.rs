@@ -14,7 +14,7 @@ use crate::engine::Engine;
 use crate::handle::Answer;
 use crate::shared::State;
 
-/// Successions in front of one batch: they leave half of it to what is asked for.
+/// Successions in one batch that no command in it made: they leave half of it to what is asked for.
 const TURNS_MAX: usize = BATCH_COMMANDS_MAX / 2;
 
 impl<E: Engine> Driver<E> {
