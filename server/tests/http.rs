@@ -170,15 +170,24 @@ fn values_out_of_bounds_name_the_field_and_the_limit() {
 fn bodies_that_cannot_be_read_say_where() {
     let node = Node::start();
     let deep = "[".repeat(10_000);
-    let cases: [(&str, &str, Option<&str>); 9] = [
+    let cases: [(&str, &str, Option<&str>); 10] = [
         (r#"{"name":"a","holder":"h","colour":"red"}"#, "unknown field `colour`", Some("colour")),
-        (r#"{"name":"a"}"#, "missing field `holder`", None),
-        (r#"{"name":"a","holder":"h","ttl_ms":-1}"#, "integer `-1`, expected u64", Some("ttl_ms")),
-        (r#"{"name":"a","holder":"h","ttl_ms":1.5}"#, "floating point `1.5`, expected u64", Some("ttl_ms")),
-        (r#"{"name":"a","holder":"h","ttl_ms":18446744073709551616}"#, "expected u64", Some("ttl_ms")),
+        (r#"{"name":"a"}"#, "missing field `holder`", Some("holder")),
+        (r#"{"name":"a""#, "the JSON ends early (line 1, column 11)", None),
+        (r#"{"name":"a","holder":"h","ttl_ms":-1}"#, "integer `-1`, expected a whole number", Some("ttl_ms")),
+        (
+            r#"{"name":"a","holder":"h","ttl_ms":1.5}"#,
+            "floating point `1.5`, expected a whole number",
+            Some("ttl_ms"),
+        ),
+        (
+            r#"{"name":"a","holder":"h","ttl_ms":18446744073709551616}"#,
+            "expected a whole number",
+            Some("ttl_ms"),
+        ),
         (r#"{"name":"a","holder":"h","instance":7,"seq":"1"}"#, "a decimal string", Some("instance")),
         (r#"{"name":"a","holder":"h"} x"#, "trailing characters", None),
-        ("", "EOF while parsing", None),
+        ("", "the JSON ends early", None),
         (&deep, "nests deeper than 16", None),
     ];
     for (body, says, field) in cases {
@@ -234,7 +243,11 @@ fn paths_methods_and_queries_that_are_wrong_are_answered_as_json() {
     assert_eq!((status, code.as_str()), (404, "not_found"));
     assert!(message.contains("/v2/claim"), "{message}");
     let answer = node.get("/v1/claim");
-    assert_eq!(answer.problem().0, 405);
+    assert_eq!(
+        (answer.problem().0, answer.problem().2.as_str()),
+        (405, "/v1/claim does not take GET: use POST")
+    );
+    assert_eq!(node.post("/v1/count", "{}").problem().2, "/v1/count does not take POST: use GET");
     assert!(answer.head.contains("allow: post"), "{}", answer.head);
     let answer = node.get("/v1/leases/default/");
     assert_eq!((answer.problem().1.as_str(), answer.field().as_deref()), ("bad_name", Some("name")));

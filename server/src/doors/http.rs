@@ -303,8 +303,11 @@ pub(super) async fn not_found(uri: Uri) -> Response {
 
 /// The path is right, and the method is not.
 pub(super) async fn method_not_allowed(method: Method, uri: Uri) -> Response {
-    let message =
-        format!("{} does not take {method}: GET /v1/openapi.json lists what it takes", clean(uri.path()));
+    let takes = match uri.path() {
+        "/v1/claim" | "/v1/extend" | "/v1/release" => Method::POST,
+        _ => Method::GET,
+    };
+    let message = format!("{} does not take {method}: use {takes}", clean(uri.path()));
     problem_as(StatusCode::METHOD_NOT_ALLOWED, Problem::new(Code::BadRequest, message))
 }
 

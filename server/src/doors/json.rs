@@ -49,21 +49,51 @@ fn explain<T: DeserializeOwned>(text: &str) -> Problem {
         Ok(_) => {
             let why =
                 json.end().map_or_else(|error| error.to_string(), |()| "it could not be read".to_owned());
-            return Problem::new(Code::BadRequest, format!("{}: send one JSON object", clean(&why)));
+            let why = worded(&clean(&why), "");
+            return Problem::new(Code::BadRequest, format!("{why}: send one JSON object"));
         }
     };
     let path = error.path().to_string();
+    // It says `?` of what it was at when it could not even read a name.
+    let path = clean(path.trim_end_matches('?').trim_end_matches('.'));
     let why = error.inner().to_string();
     let code = match path.as_str() {
         "call" if why.starts_with("unknown variant") => Code::NotFound,
         _ => Code::BadRequest,
     };
-    match path.as_str() {
-        "." | "" => Problem::new(code, clean(&why)),
-        path => {
-            let path = clean(path);
-            Problem::new(code, format!("{path}: {}", clean(&why))).in_field(path)
-        }
+    let why = worded(&clean(&why), &path);
+    let message = if path.is_empty() { why.clone() } else { format!("{path}: {why}") };
+    let missing = why.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
+    match [path.as_str(), missing.unwrap_or("")].map(|part| (!part.is_empty()).then_some(part)) {
+        [None, None] => Problem::new(code, message),
+        [Some(field), None] | [None, Some(field)] => Problem::new(code, message).in_field(field),
+        [Some(path), Some(name)] => Problem::new(code, message).in_field(format!("{path}.{name}")),
+    }
+}
+
+/// What the parser says, in words of JSON instead of its own.
+fn worded(why: &str, path: &str) -> String {
+    let (what, place) = match why.rsplit_once(" at line ") {
+        Some((what, place)) => (what, format!(" (line {})", place.replacen(" column ", ", column ", 1))),
+        None => (why, String::new()),
+    };
+    if what.starts_with("EOF while parsing") {
+        return format!("the JSON ends early{place}");
+    }
+    if what.starts_with("invalid type: unit variant, expected ") {
+        let name = path.rsplit('.').next().unwrap_or(path);
+        return format!("takes an object: {{\"{name}\":{{}}}}{place}");
+    }
+    // What a caller wrote stands before it, if anywhere.
+    let (start, expected) = what.rsplit_once("expected ").unwrap_or((what, ""));
+    let expected = match expected {
+        "u64" | "u32" => "a whole number",
+        of if of.starts_with("struct ") => "an object",
+        of => of,
+    };
+    match what.contains("expected ") {
+        true => format!("{start}expected {expected}{place}"),
+        false => format!("{what}{place}"),
     }
 }
 
@@ -125,14 +155,22 @@ mod tests {
                 "call.claim.nme",
                 "unknown field `nme`, expected one of",
             ),
-            (r#"{"id":1,"call":{"claim":{"name":"a"}}}"#, "call.claim", "missing field `holder`"),
+            (r#"{"id":1,"call":{"claim":{"name":"a"}}}"#, "call.claim.holder", "missing field `holder`"),
             (
                 r#"{"id":1,"call":{"claim":{"name":7,"holder":"h"}}}"#,
                 "call.claim.name",
                 "invalid type: integer `7`",
             ),
-            (r#"{"id":-1,"call":{"hello":{}}}"#, "id", "invalid value: integer `-1`, expected u64"),
-            (r#"{"id":1.5,"call":{"hello":{}}}"#, "id", "invalid type: floating point `1.5`, expected u64"),
+            (
+                r#"{"id":-1,"call":{"hello":{}}}"#,
+                "id",
+                "invalid value: integer `-1`, expected a whole number",
+            ),
+            (
+                r#"{"id":1.5,"call":{"hello":{}}}"#,
+                "id",
+                "invalid type: floating point `1.5`, expected a whole number",
+            ),
             (r#"{"id":18446744073709551616,"call":{"hello":{}}}"#, "id", "invalid type: floating point"),
             (
                 r#"{"id":1,"call":{"extend":{"name":"a","token":4.0}}}"#,
@@ -151,10 +189,12 @@ mod tests {
             ),
             (
                 r#"{"id":1,"call":{"bulk":[{"release":{"name":"a"}}]}}"#,
-                "call.bulk[0].release",
+                "call.bulk[0].release.token",
                 "missing field `token`",
             ),
             (r#"{"id":1,"version":2,"call":{"count":{}}}"#, "version", "unknown field `version`"),
+            (r#"{"id":1,"call":"count"}"#, "call.count", "call.count: takes an object: {\"count\":{}}"),
+            (r#"{"id":1,"call":{"count":null}}"#, "call.count", "null, expected an object"),
         ];
         for (text, field, why) in cases {
             let problem = frame(text);
@@ -179,14 +219,14 @@ mod tests {
     fn text_behind_the_object_and_text_that_is_no_json_are_refused() {
         let problem = read_text::<Extend>(r#"{"name":"a","token":"1"} x"#).unwrap_err();
         assert!(
-            problem.message.starts_with("trailing characters at line 1 column 26"),
+            problem.message.starts_with("trailing characters (line 1, column 26): send one JSON object"),
             "{}",
             problem.message
         );
-        assert!(frame("{").message.contains("EOF while parsing"));
+        assert!(frame("{").message == "the JSON ends early (line 1, column 1)");
         assert!(frame("[1,{\"count\":{}}]").message.contains("no JSON object"));
         assert_eq!(call_id("[1]"), None);
-        assert!(frame("").message.contains("EOF while parsing"));
+        assert!(frame("").message.starts_with("the JSON ends early"));
         assert_eq!(
             read::<Claim>(b"{\"name\":\"\xff\"}").unwrap_err().message.split(':').next(),
             Some("the text is not UTF-8 at byte 9")
