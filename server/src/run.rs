@@ -241,7 +241,7 @@ fn reload(config: &mut Config, set_level: &SetLevel) {
             }
             set_level(newer.log_level);
             config.log_level = newer.log_level;
-            tracing::info!(log.level = ?newer.log_level, "SIGHUP: the configuration was read anew");
+            tracing::info!(log.level = %newer.log_level, "SIGHUP: the configuration was read anew");
         }
         Err(error) => tracing::error!(%error, "SIGHUP: the configuration is wrong; the old one stays"),
     }

@@ -189,7 +189,8 @@ impl<E: Engine> Driver<E> {
         }
         let leadership = self.engine.leadership();
         if leadership != self.leadership {
-            tracing::info!(term = leadership.term, leader = ?leadership.leader, leads = leadership.leads, "leadership");
+            let leader = leadership.leader.map_or("none".to_owned(), |leader| leader.to_string());
+            tracing::info!(term = leadership.term, %leader, leads = leadership.leads, "leadership");
             self.leadership = leadership;
         }
         let anchored = self.clock.as_ref().map(LeaseClock::term);

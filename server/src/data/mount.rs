@@ -14,7 +14,7 @@ pub(super) fn check(folder: &Path, allowed: bool) -> Result<(), DataError> {
     if !allowed {
         return Err(DataError::Volatile { path: folder.to_owned(), kind, why });
     }
-    tracing::warn!(folder = %folder.display(), kind, "the data folder's file system: {why}");
+    tracing::warn!(folder = %folder.display(), "the data folder is on {kind}, {why}");
     Ok(())
 }
 
