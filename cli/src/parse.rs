@@ -66,7 +66,10 @@ pub(crate) fn holder() -> impl TypedValueParser<Value = String> {
 
 /// What readers of a lease shall see.
 pub(crate) fn value() -> impl TypedValueParser<Value = String> {
-    text(|value| checked(value, Value::parse(value).map(drop), "give at most 1024 bytes"))
+    text(|value| {
+        let too_large = |bad: BadValue| BadValue { code: "too_large", ..bad };
+        checked(value, Value::parse(value).map(drop), "give at most 1024 bytes").map_err(too_large)
+    })
 }
 
 /// Any text, such as the start of names.
@@ -77,6 +80,9 @@ pub(crate) fn prefix() -> impl TypedValueParser<Value = String> {
 fn checked(value: &str, result: Result<(), InvalidName>, remedy: &str) -> Result<String, BadValue> {
     match result {
         Ok(()) => Ok(value.to_owned()),
+        Err(error @ InvalidName::Forbidden { .. }) => {
+            Err(bad("bad_name", format!("{error}; control and invisible characters are not allowed")))
+        }
         Err(error) => Err(bad("bad_name", format!("{error}; {remedy}"))),
     }
 }

@@ -6,7 +6,7 @@
 use std::error::Error as _;
 use std::ffi::OsString;
 
-use api::rules::SHOWN_CHARS_MAX;
+use api::rules::{SHOWN_CHARS_MAX, Shown};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Error, Parser};
 
@@ -68,9 +68,13 @@ fn worded(error: &Error) -> Failure {
 fn claps_words(error: &Error) -> String {
     let mut text = error.to_string();
     for kind in [ContextKind::InvalidArg, ContextKind::InvalidSubcommand, ContextKind::InvalidValue] {
-        if let Some(value) = context(error, kind).filter(|value| value.chars().count() > SHOWN_CHARS_MAX) {
-            let start: String = value.chars().take(SHOWN_CHARS_MAX).collect();
-            text = text.replace(&value, &format!("{start}…"));
+        let Some(value) = context(error, kind) else { continue };
+        let mut shown = Shown(&value.chars().take(SHOWN_CHARS_MAX).collect::<String>()).to_string();
+        if value.chars().count() > SHOWN_CHARS_MAX {
+            shown.push('…');
+        }
+        if shown != value {
+            text = text.replace(&value, &shown);
         }
     }
     let text = text.strip_prefix("error: ").unwrap_or(&text);

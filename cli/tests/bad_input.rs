@@ -115,8 +115,15 @@ fn names_with_bytes_that_mislead_are_refused_at_their_offset() {
     ] {
         let said = fails(&["claim", name], 2);
         assert_says(&said, &["error[bad_name]: ", what]);
+        let invisible = "control and invisible characters are not allowed";
+        assert_eq!(said.contains(invisible), !name.contains('/'), "{said}");
+        assert_eq!(said.lines().count(), 1, "no line of its own: {said:?}");
         assert!(!said.contains('\u{202e}') && !said.contains('\u{7f}'), "escaped: {said:?}");
     }
+    let said = fails(&["claim", "a", "b\nc"], 2);
+    assert_says(&said, &["'b\\nc'"]);
+    let said = fails(&["claim", "a", "--value", &"v".repeat(5_000)], 2);
+    assert_says(&said, &["error[too_large]: --value is ", "5000 bytes, and the limit is 1024"]);
     let broken = [OsStr::new("claim"), OsStr::from_bytes(b"ab\xff")];
     assert_says(&fails(&broken, 2), &["error[bad_name]: ", "not UTF-8 from byte 2 on"]);
 }

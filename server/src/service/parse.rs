@@ -59,7 +59,7 @@ pub(super) fn value(text: &str) -> Result<Value, Problem> {
     Value::parse(text).map_err(|why| {
         let message = format!("value {}: {why}; keep it short and store the rest elsewhere", Echo(text));
         debug_assert!(text.len() > VALUE_BYTES_MAX, "only its length can be wrong");
-        Problem::new(Code::BadName, message).in_field("value")
+        Problem::new(Code::TooLarge, message).in_field("value")
     })
 }
 
@@ -67,6 +67,9 @@ fn bad_name(field: &str, text: &str, why: &InvalidName, limit: usize) -> Problem
     let message = match why {
         InvalidName::Empty => format!("{field} is empty: give 1 to {limit} bytes of UTF-8"),
         InvalidName::TooLong { .. } => format!("{field} {}: {why}; choose a shorter one", Echo(text)),
+        InvalidName::Forbidden { .. } => {
+            format!("{field} {}: {why}; control and invisible characters are not allowed", Echo(text))
+        }
         _ => format!("{field} {}: {why}; leave that out", Echo(text)),
     };
     Problem::new(Code::BadName, message).in_field(field)
@@ -162,21 +165,31 @@ mod tests {
             ("", "name is empty: give 1 to 256 bytes of UTF-8"),
             ("  ", "name is empty: give 1 to 256 bytes of UTF-8"),
             (long.as_str(), "it has 257 bytes, and the limit is 256; choose a shorter one"),
-            ("a\0b", r#"name "a\0b": it has the character \u{0} at byte 1; leave that out"#),
-            ("é\n", r#"name "é\n": it has the character \u{a} at byte 2; leave that out"#),
+            (
+                "a\0b",
+                r#"name "a\0b": it has the character \u{0} at byte 1; control and invisible characters are not allowed"#,
+            ),
+            (
+                "é\n",
+                r#"name "é\n": it has the character \u{a} at byte 2; control and invisible characters are not allowed"#,
+            ),
             ("a/../b", "it has the path segment \"..\" at byte 2; leave that out"),
-            ("ab\u{202e}", "it has the character \\u{202e} at byte 2; leave that out"),
+            (
+                "ab\u{202e}",
+                "it has the character \\u{202e} at byte 2; control and invisible characters are not allowed",
+            ),
             (" a", "it has white space around it, at byte 0; leave that out"),
         ];
         for (text, expected) in cases {
             let problem = name(text).unwrap_err();
             assert_eq!((problem.code, problem.field.as_deref()), (Code::BadName, Some("name")), "{text:?}");
             assert!(problem.message.ends_with(expected), "{}", problem.message);
-            assert!(problem.message.len() < 200, "the name is not echoed whole: {}", problem.message);
+            assert!(problem.message.len() < 220, "the name is not echoed whole: {}", problem.message);
         }
         let problem = namespace(&"n".repeat(65)).unwrap_err();
         assert!(problem.message.contains("65 bytes, and the limit is 64"), "{}", problem.message);
         let problem = value(&"v".repeat(1_025)).unwrap_err();
+        assert_eq!(problem.code, Code::TooLarge);
         assert!(problem.message.contains("1025 bytes, and the limit is 1024"), "{}", problem.message);
     }
 
