@@ -9,6 +9,7 @@ use nix::sys::signal::{Signal, raise};
 use server::{Config, ExitKind, Flags, LISTEN_DEFAULT, ServeError};
 
 use crate::exit::{Exit, Failure};
+use crate::output::write_out;
 
 /// Run a node. Prints "listening on ADDRESS:PORT" on stdout once it serves.
 ///
@@ -41,12 +42,19 @@ pub(crate) struct Serve {
     /// Let a single voter cut an end of its log that it cannot prove. May lose what was acknowledged.
     #[arg(long)]
     accept_torn_tail: bool,
+    /// Print every setting with what it means and its default, as a file for --config, and end.
+    #[arg(long)]
+    print_config: bool,
     /// Stop in order when stdin ends: for a node that must not outlive the program that started it.
     #[arg(long, hide = true)]
     until_stdin_ends: bool,
 }
 
 pub(crate) fn serve(args: &Serve) -> Result<Exit, Failure> {
+    if args.print_config {
+        write_out(server::print_config().as_bytes())?;
+        return Ok(Exit::Done);
+    }
     let flags = Flags {
         dev: args.dev,
         config: args.config.clone(),

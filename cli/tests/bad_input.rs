@@ -214,6 +214,13 @@ fn the_load_tool_refuses_what_cannot_be_run() {
 }
 
 #[test]
+fn a_node_prints_its_settings() {
+    let output = tenure(&["serve", "--print-config"]);
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && printed.contains("\nlog.level = \"info\"\n"), "{printed}");
+}
+
+#[test]
 fn a_node_that_cannot_start_says_why() {
     assert_says(&fails(&["serve"], 2), &["error[usage]: ", "--data"]);
     assert_says(&fails(&["serve", "--dev", "--listen", "0.0.0.0:0"], 2), &["error[usage]: ", "0.0.0.0:0"]);

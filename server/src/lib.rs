@@ -35,7 +35,10 @@ mod replica_thread;
 mod run;
 mod service;
 
-pub use config::{Config, ConfigError, Flags, KEYS, LISTEN_DEFAULT, LogFormat, LogLevel, Origin, Setting};
+pub use config::{
+    Config, ConfigError, Default, Flags, KEYS, LISTEN_DEFAULT, LogFormat, LogLevel, Origin, Setting,
+    print_config,
+};
 pub use data::DataError;
 pub use doors::openapi_json;
 pub use error::{ExitKind, ServeError};

@@ -116,7 +116,7 @@ impl fmt::Display for ConfigError {
                 write!(f, "{origin}: there is no setting {}", crate::service::Echo(key))?;
                 match nearest {
                     Some(nearest) => write!(f, "; did you mean \"{nearest}\"?"),
-                    None => f.write_str("; `tenure serve --help` lists them"),
+                    None => f.write_str("; `tenure serve --print-config` lists them"),
                 }
             }
             ConfigError::NotUtf8 { name } => write!(f, "{name} is not UTF-8: set it anew, or unset it"),

@@ -8,32 +8,43 @@ pub struct Setting {
     pub key: &'static str,
     /// What it means, its unit, its bounds and its default.
     pub doc: &'static str,
+    /// Its value where nobody sets it, as TOML.
+    pub default: Default,
+}
+
+/// A setting's value where nobody sets it, as it stands in the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Default {
+    /// Always this.
+    Fixed(&'static str),
+    /// There is none, or it varies, as with `--dev`: this is how one looks.
+    Varies(&'static str),
 }
 
 macro_rules! keys {
-    ($($key:literal: $doc:literal;)*) => {
+    ($($key:literal = $kind:ident($value:literal): $doc:literal;)*) => {
         /// Every setting, by key.
-        pub const KEYS: &[Setting] = &[$(Setting { key: $key, doc: $doc }),*];
+        pub const KEYS: &[Setting] = &[$(Setting { key: $key, doc: $doc, default: Default::$kind($value) }),*];
     };
 }
 
 keys! {
-    "data": "The data folder: identity, log and snapshots. Made with mode 0700 where it is missing. Default with --dev: tenure-data; without it, none: it must be given.";
-    "listen": "Where clients connect, as ADDRESS:PORT; port 0 takes a free one. Default 127.0.0.1:7400.";
-    "insecure_plain_listener": "Let clients connect from other machines, although there is no TLS and no identity: whoever reaches the port may take any lease. true or false, default false.";
-    "allow_volatile_data": "Let the data folder be on tmpfs (gone at a reboot) or NFS (its syncs promise less). true or false, default false, with --dev true.";
-    "accept_torn_tail": "Let a single voter cut the end of its log where it cannot prove whether that was acknowledged. true or false, default false, with --dev true.";
-    "cluster": "The cluster that the data folder must belong to: its id, 32 hexadecimal digits. Default: whichever it belongs to.";
-    "member": "The member that the data folder must belong to, from 1. Default: whichever it belongs to, and 1 where it is new.";
-    "log.level": "How much is logged: error, warn, info, debug or trace. Default info. SIGHUP changes it in a running server.";
-    "log.format": "How it is logged: text, or json (one object a line). Default text.";
-    "limits.connections": "Client connections at a time, 1 to 18000. Default 18000, or what the limit on open files leaves.";
-    "session.ping_every": "A session whose client is silent for so long is pinged: a duration such as \"20s\". Default 20s.";
-    "session.dead_after": "A session whose client is silent for so long is closed: a duration, at least twice session.ping_every. Default 40s.";
-    "session.stall_after": "A session whose client reads nothing for so long, while something is written to it, is closed: a duration. Default 10s.";
-    "stop.within": "How long an orderly stop delivers answers before it closes what is left: a duration. Default 2s.";
-    "snapshot.log_bytes": "Bytes of log after which a snapshot is made: a size such as \"64MiB\", 1 MiB to 64 GiB. Default 64MiB.";
-    "watch.bytes": "About how much memory the events kept for watches may take: a size such as \"128MiB\", 1 MiB to 64 GiB. Default 128MiB, about 400,000 events.";
+    "data" = Varies(r#""tenure-data""#): "The data folder: identity, log and snapshots. Made with mode 0700 where it is missing. Default with --dev: tenure-data; without it, none: it must be given.";
+    "listen" = Fixed(r#""127.0.0.1:7400""#): "Where clients connect, as ADDRESS:PORT; port 0 takes a free one. Default 127.0.0.1:7400.";
+    "insecure_plain_listener" = Fixed(r#"false"#): "Let clients connect from other machines, although there is no TLS and no identity: whoever reaches the port may take any lease. true or false, default false.";
+    "allow_volatile_data" = Varies(r#"false"#): "Let the data folder be on tmpfs (gone at a reboot) or NFS (its syncs promise less). true or false, default false, with --dev true.";
+    "accept_torn_tail" = Varies(r#"false"#): "Let a single voter cut the end of its log where it cannot prove whether that was acknowledged. true or false, default false, with --dev true.";
+    "cluster" = Varies(r#""000102030405060708090a0b0c0d0e0f""#): "The cluster that the data folder must belong to: its id, 32 hexadecimal digits. Default: whichever it belongs to.";
+    "member" = Varies(r#"1"#): "The member that the data folder must belong to, from 1. Default: whichever it belongs to, and 1 where it is new.";
+    "log.level" = Fixed(r#""info""#): "How much is logged: error, warn, info, debug or trace. Default info. SIGHUP changes it in a running server.";
+    "log.format" = Fixed(r#""text""#): "How it is logged: text, or json (one object a line). Default text.";
+    "limits.connections" = Fixed(r#"18000"#): "Client connections at a time, 1 to 18000. Default 18000, or what the limit on open files leaves.";
+    "session.ping_every" = Fixed(r#""20s""#): "A session whose client is silent for so long is pinged: a duration such as \"20s\". Default 20s.";
+    "session.dead_after" = Fixed(r#""40s""#): "A session whose client is silent for so long is closed: a duration, at least twice session.ping_every. Default 40s.";
+    "session.stall_after" = Fixed(r#""10s""#): "A session whose client reads nothing for so long, while something is written to it, is closed: a duration. Default 10s.";
+    "stop.within" = Fixed(r#""2s""#): "How long an orderly stop delivers answers before it closes what is left: a duration. Default 2s.";
+    "snapshot.log_bytes" = Fixed(r#""64MiB""#): "Bytes of log after which a snapshot is made: a size such as \"64MiB\", 1 MiB to 64 GiB. Default 64MiB.";
+    "watch.bytes" = Fixed(r#""128MiB""#): "About how much memory the events kept for watches may take: a size such as \"128MiB\", 1 MiB to 64 GiB. Default 128MiB, about 400,000 events.";
 }
 
 impl Setting {
@@ -41,6 +52,21 @@ impl Setting {
     pub fn env(&self) -> String {
         format!("TENURE_{}", self.key.replace('.', "_").to_uppercase())
     }
+}
+
+/// Every setting with what it means and its default, as a file that [`Config::load`](crate::Config::load) reads.
+pub fn print_config() -> String {
+    let mut toml = String::from(
+        "# Every setting of `tenure serve` with its default. Those behind a # have none, or another one with --dev.\n",
+    );
+    for setting in KEYS {
+        let line = match setting.default {
+            Default::Fixed(value) => format!("{} = {value}", setting.key),
+            Default::Varies(value) => format!("# {} = {value}", setting.key),
+        };
+        toml += &format!("\n# {}\n# In the environment: {}.\n{line}\n", setting.doc, setting.env());
+    }
+    toml
 }
 
 /// The known word that `word` is most likely meant to be, if any is near.

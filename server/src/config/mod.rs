@@ -21,7 +21,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use error::{ConfigError, Origin};
-pub use keys::{KEYS, Setting};
+pub use keys::{Default, KEYS, Setting, print_config};
 use raw::Raws;
 pub use value::{LogFormat, LogLevel};
 
@@ -122,7 +122,6 @@ impl Config {
         let data = raws.get("data", value::path)?.or_else(|| dev.then(|| PathBuf::from(DEV_DATA)));
         Ok(Config {
             dev,
-            data: data.ok_or(ConfigError::NoData)?,
             listen: listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], api::PORT_DEFAULT))),
             insecure_plain_listener: raws.get("insecure_plain_listener", value::yes_or_no)?.unwrap_or(false),
             allow_volatile_data: raws.get("allow_volatile_data", value::yes_or_no)?.unwrap_or(dev),
@@ -140,6 +139,8 @@ impl Config {
             stop_within: raws.get("stop.within", value::duration)?.unwrap_or(Duration::from_secs(2)),
             snapshot_log_bytes: raws.get("snapshot.log_bytes", value::bytes)?.unwrap_or(64 << 20),
             watch_bytes: raws.get("watch.bytes", value::bytes)?.map_or(128 << 20, |bytes| bytes as usize),
+            // The last: what is there and wrong is said before what is missing.
+            data: data.ok_or(ConfigError::NoData)?,
             source: flags.clone(),
         })
     }

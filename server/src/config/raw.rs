@@ -96,23 +96,27 @@ impl Raws {
         self.0.entry(key).or_default().push((raw, origin));
     }
 
-    /// The value of `key` that wins, understood by `parse`, which says what is wanted where it does not understand.
+    /// The value of `key` that wins, understood by `parse`, which says what is wanted where it does not understand. Those
+    /// that it wins over must be understood too: a mistake that waits for a flag to go is found now.
     pub(super) fn get<T>(
         &self,
         key: &'static str,
-        parse: impl FnOnce(&Raw) -> Result<T, String>,
+        parse: impl Fn(&Raw) -> Result<T, String>,
     ) -> Result<Option<T>, ConfigError> {
         debug_assert!(KEYS.iter().any(|setting| setting.key == key), "{key} is no setting");
-        let Some(((raw, origin), beaten)) = self.0.get(key).and_then(|set| set.split_last()) else {
-            return Ok(None);
-        };
-        parse(raw).map(Some).map_err(|wanted| ConfigError::WrongValue {
-            key,
-            value: raw.to_string(),
-            wanted,
-            origin: origin.clone(),
-            beats: beaten.last().map(|(_, origin)| origin.clone()),
-        })
+        let mut winner = None;
+        let mut beats = None;
+        for (raw, origin) in self.0.get(key).into_iter().flatten() {
+            winner = Some(parse(raw).map_err(|wanted| ConfigError::WrongValue {
+                key,
+                value: raw.to_string(),
+                wanted,
+                origin: origin.clone(),
+                beats: beats.replace(origin.clone()),
+            })?);
+            beats = Some(origin.clone());
+        }
+        Ok(winner)
     }
 
     /// Where the value of `key` came from, in brackets.

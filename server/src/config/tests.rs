@@ -153,7 +153,7 @@ fn an_unknown_key_is_refused_and_the_nearest_is_named() {
             ":2:1: there is no setting \"session.ping_evry\"; did you mean \"session.ping_every\"?",
         ),
         ("[sesion]\nping_every = \"1s\"\n", ":1:2: there is no setting \"sesion\""),
-        ("quorum = 3\n", ":1:1: there is no setting \"quorum\"; `tenure serve --help` lists them"),
+        ("quorum = 3\n", ":1:1: there is no setting \"quorum\"; `tenure serve --print-config` lists them"),
     ];
     for (text, expected) in cases {
         let error = folder.load(text).unwrap_err().to_string();
@@ -259,4 +259,40 @@ fn every_setting_is_documented_with_its_default() {
         assert!(setting.env().starts_with("TENURE_"), "{}", setting.key);
     }
     assert_eq!(KEYS[KEYS.len() - 1].env(), "TENURE_WATCH_BYTES");
+}
+
+#[test]
+fn the_printed_configuration_is_the_one_that_nobody_sets() {
+    let folder = Folder::new();
+    let printed = print_config();
+    let config = Some(folder.file(&printed));
+    for flags in [dev(), Flags { data: Some("d".into()), ..Flags::default() }] {
+        let unset = load(flags.clone(), &[]).unwrap();
+        let found = load(Flags { config: config.clone(), ..flags }, &[]).unwrap();
+        assert_eq!(Config { source: unset.source.clone(), ..found }, unset);
+    }
+    // What stands behind a # may be set as it stands there.
+    let all: String = printed
+        .lines()
+        .map(|line| {
+            line.strip_prefix("# ").filter(|rest| rest.contains(" = ")).unwrap_or(line).to_owned() + "\n"
+        })
+        .collect();
+    let config = folder.load(&all).unwrap();
+    assert_eq!((config.data, config.member), (PathBuf::from("tenure-data"), Some(1)));
+    assert!(KEYS.iter().all(|setting| all.contains(&format!("\n{} = ", setting.key))));
+}
+
+#[test]
+fn a_wrong_type_is_refused_though_another_value_wins_and_before_what_is_missing() {
+    let folder = Folder::new();
+    let config = Some(folder.file("listen = 5\n"));
+    let error =
+        load(Flags { config, listen: Some("127.0.0.1:0".into()), ..dev() }, &[]).unwrap_err().to_string();
+    assert!(error.contains("tenure.toml:1:1: listen is 5; give an IP address"), "{error}");
+    let error = folder.load("stop.within = 5\n").unwrap_err().to_string();
+    assert!(
+        error.contains("stop.within is 5; give a duration"),
+        "before the data folder that is missing: {error}"
+    );
 }
