@@ -30,7 +30,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::exit::{Exit, Failure};
+use crate::exit::{Exit, Failure, quoted};
 use crate::output::{say, write_out};
 use crate::usage::Parsed;
 
@@ -74,7 +74,16 @@ fn main() -> ExitCode {
         Parsed::Wrong(failure) => return end(Err(failure), false),
     };
     let json = cli.verb.json();
+    warn_of_misspelt_variables(&cli.verb);
     end(cli.verb.run(), json)
+}
+
+/// A node refuses them, since it may run for months with what was not meant; the other verbs go on.
+fn warn_of_misspelt_variables(verb: &Verb) {
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    if let (Some((name, meant)), false) = (server::misspelt_env(names), matches!(verb, Verb::Serve(_))) {
+        say(format!("there is no variable {}, and it is ignored; did you mean {meant}?", quoted(&name)));
+    }
 }
 
 impl Verb {

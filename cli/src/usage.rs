@@ -40,7 +40,7 @@ pub(crate) fn read<T: Parser>(mut args: Vec<OsString>) -> Parsed<T> {
         match repeated(&error, &args) {
             Some(Repeated::Same(fewer)) => args = fewer,
             Some(Repeated::Different(failure)) => return Parsed::Wrong(failure),
-            None => return Parsed::Wrong(worded(&error)),
+            None => return Parsed::Wrong(worded(&error, &args)),
         }
     }
 }
@@ -51,16 +51,29 @@ pub(crate) fn is_given(flag: &str) -> bool {
 }
 
 /// A clap error in our form.
-fn worded(error: &Error) -> Failure {
+fn worded(error: &Error, args: &[OsString]) -> Failure {
     let invalid_arg = context(error, ContextKind::InvalidArg);
     let invalid_value = context(error, ContextKind::InvalidValue);
     match error.source().and_then(|source| source.downcast_ref::<BadValue>()) {
         Some(bad) => {
             let (arg, value) = (invalid_arg.unwrap_or_default(), quoted(&invalid_value.unwrap_or_default()));
-            let message = format!("{} is {value}: {}", plain(&arg), bad.message);
+            let message = format!("{} is {value}: {}", origin(plain(&arg), args), bad.message);
             Failure { code: bad.code.to_owned(), ..Failure::usage(message) }
         }
         None => Failure::usage(claps_words(error)),
+    }
+}
+
+/// Flags that the environment may set, and by which variable.
+const VARIABLES: [(&str, &str); 3] =
+    [("--endpoints", "TENURE_ENDPOINTS"), ("--namespace", "TENURE_NAMESPACE"), ("--holder", "TENURE_HOLDER")];
+
+/// Where a flag's value came from: the flag itself, or the variable where the flag is not on the command line.
+fn origin<'a>(flag: &'a str, args: &[OsString]) -> &'a str {
+    let variable = VARIABLES.iter().find(|(of, _)| *of == flag);
+    match variable {
+        Some((_, variable)) if occurrences(flag, true, args).is_empty() => variable,
+        _ => flag,
     }
 }
 

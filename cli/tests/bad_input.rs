@@ -143,6 +143,25 @@ fn malformed_endpoints_are_named_with_an_example() {
 }
 
 #[test]
+fn variables_are_named_where_they_are_wrong_or_misspelt() {
+    let run = |args: &[&str], name: &str, value: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tenure"));
+        command.env_remove("TENURE_ENDPOINTS").env(name, value).stdin(Stdio::null());
+        let output = command.args(args).output().expect("the binary runs");
+        (output.status.code(), String::from_utf8(output.stderr).expect("UTF-8"))
+    };
+    let (code, said) = run(&["get", "a"], "TENURE_ENDPOINTS", "bad:x");
+    assert_eq!(code, Some(2));
+    assert_says(&said, &["error[bad_endpoint]: TENURE_ENDPOINTS is \"bad:x\": "]);
+    let (code, said) = run(&["get", "a", "--endpoints", "127.0.0.1:1"], "TENURE_NAMESPCE", "x");
+    assert_eq!(code, Some(3));
+    assert_says(&said, &["\"TENURE_NAMESPCE\", and it is ignored; did you mean TENURE_NAMESPACE?"]);
+    let (code, said) = run(&["serve", "--dev"], "TENURE_LISTN", "127.0.0.1:0");
+    assert_eq!(code, Some(2));
+    assert_says(&said, &["error[usage]: there is no variable \"TENURE_LISTN\"; did you mean TENURE_LISTEN?"]);
+}
+
+#[test]
 fn tokens_are_decimal() {
     for wrong in ["x", "-1", "1.5", "0x10", "+1", "18446744073709551616", ""] {
         let said = fails(&["release", "a", "--token", wrong], 2);

@@ -37,7 +37,7 @@ mod service;
 
 pub use config::{
     Config, ConfigError, Default, Flags, KEYS, LISTEN_DEFAULT, LogFormat, LogLevel, Origin, Setting,
-    print_config,
+    misspelt_env, print_config,
 };
 pub use data::DataError;
 pub use doors::openapi_json;

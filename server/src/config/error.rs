@@ -62,6 +62,13 @@ pub enum ConfigError {
         /// What was most likely meant.
         nearest: Option<&'static str>,
     },
+    /// A variable of the environment is most likely misspelt: left out, it would change nothing and say nothing.
+    UnknownVariable {
+        /// Its name.
+        name: String,
+        /// What was most likely meant.
+        meant: String,
+    },
     /// A variable of the environment is not UTF-8.
     NotUtf8 {
         /// Its name.
@@ -119,6 +126,11 @@ impl fmt::Display for ConfigError {
                     None => f.write_str("; `tenure serve --print-config` lists them"),
                 }
             }
+            ConfigError::UnknownVariable { name, meant } => write!(
+                f,
+                "there is no variable {}; did you mean {meant}? Rename it, or unset it",
+                crate::service::Echo(name)
+            ),
             ConfigError::NotUtf8 { name } => write!(f, "{name} is not UTF-8: set it anew, or unset it"),
             ConfigError::WrongValue { key, value, wanted, origin, beats } => {
                 write!(f, "{origin}: {key} is {value}; give {wanted}")?;

@@ -54,6 +54,23 @@ impl Setting {
     }
 }
 
+/// What this program reads from the environment beside the settings.
+const ENV_ELSE: [&str; 4] = ["TENURE_CONFIG", "TENURE_ENDPOINTS", "TENURE_HOLDER", "TENURE_NAMESPACE"];
+
+/// The first of `names` that is most likely a misspelt variable of ours, and the one that was meant. Others that start with
+/// TENURE_ are not ours to judge: Kubernetes sets some for a service of that name.
+pub fn misspelt_env(names: impl Iterator<Item = String>) -> Option<(String, String)> {
+    let settings: Vec<String> = KEYS.iter().map(Setting::env).collect();
+    let known = || {
+        settings.iter().map(String::as_str).chain(ENV_ELSE).filter_map(|name| name.strip_prefix("TENURE_"))
+    };
+    names.filter(|name| !known().any(|known| name.strip_prefix("TENURE_") == Some(known))).find_map(|name| {
+        let meant = nearest(name.strip_prefix("TENURE_")?, known())?;
+        let meant = format!("TENURE_{meant}");
+        Some((name, meant))
+    })
+}
+
 /// Every setting with what it means and its default, as a file that [`Config::load`](crate::Config::load) reads.
 pub fn print_config() -> String {
     let mut toml = String::from(

@@ -21,7 +21,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use error::{ConfigError, Origin};
-pub use keys::{Default, KEYS, Setting, print_config};
+pub use keys::{Default, KEYS, Setting, misspelt_env, print_config};
 use raw::Raws;
 pub use value::{LogFormat, LogLevel};
 
@@ -101,6 +101,11 @@ impl Config {
     /// # Errors
     /// The first thing that is wrong, with where it came from and what to do.
     pub fn load(flags: &Flags) -> Result<Config, ConfigError> {
+        if let Some((name, meant)) =
+            misspelt_env(std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()))
+        {
+            return Err(ConfigError::UnknownVariable { name, meant });
+        }
         Config::load_with(flags, &|name| std::env::var_os(name))
     }
 

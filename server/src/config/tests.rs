@@ -262,6 +262,25 @@ fn every_setting_is_documented_with_its_default() {
 }
 
 #[test]
+fn a_misspelt_variable_is_found_and_a_strangers_is_not() {
+    let misspelt =
+        |name: &str| misspelt_env(["PATH".to_owned(), name.to_owned()].into_iter()).map(|(_, meant)| meant);
+    assert_eq!(misspelt("TENURE_LISTN").as_deref(), Some("TENURE_LISTEN"));
+    assert_eq!(misspelt("TENURE_LOGLEVEL").as_deref(), Some("TENURE_LOG_LEVEL"));
+    assert_eq!(misspelt("TENURE_ENDPOINT").as_deref(), Some("TENURE_ENDPOINTS"));
+    for name in [
+        "TENURE_LISTEN",
+        "TENURE_CONFIG",
+        "TENURE_SERVICE_HOST",
+        "TENURE_PORT",
+        "TENURE_PORT_7400_TCP_ADDR",
+        "LISTN",
+    ] {
+        assert_eq!(misspelt(name), None, "{name}");
+    }
+}
+
+#[test]
 fn the_printed_configuration_is_the_one_that_nobody_sets() {
     let folder = Folder::new();
     let printed = print_config();
