@@ -1,13 +1,16 @@
 //! How a verb reaches the cluster: where it is, as whom, and the one session that it opens.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use api::{Call, Reply};
 use clap::Args;
-use client::{Options, Session, Unavailable};
+use client::{LinkNews, OnLink, Options, Session, Unavailable};
 use tokio::runtime::Runtime;
 
-use crate::exit::{Exit, Failure};
+use crate::exit::{Exit, Failure, escaped};
+use crate::output::say;
 use crate::parse::{self, Endpoints};
 
 /// Where a cluster is sought where nobody says: the node of `tenure serve --dev`.
@@ -25,10 +28,16 @@ pub(crate) struct Reach {
     /// The lease's namespace.
     #[arg(long, env = "TENURE_NAMESPACE", default_value = api::NAMESPACE_DEFAULT, value_parser = parse::namespace())]
     pub(crate) namespace: String,
-    /// How long to try before giving up.
+    /// How long to try before giving up; of wait, how long to try to connect at first: after that it goes on trying until its
+    /// --timeout.
     #[arg(long, value_name = "TIME", default_value = PATIENCE_DEFAULT, value_parser = parse::patience())]
     patience: Duration,
 }
+
+/// A session's connection, as far as it was told.
+const NEW: u8 = 0;
+const LINKED: u8 = 1;
+const LOST: u8 = 2;
 
 impl Reach {
     /// Makes one call on a session of its own.
@@ -41,10 +50,34 @@ impl Reach {
 
     /// Opens a session.
     pub(crate) async fn connect(&self) -> Result<Session, Failure> {
+        self.connect_telling(None).await
+    }
+
+    /// Opens a session that says on stderr when it has lost its members, and when it has one again: once each.
+    pub(crate) async fn connect_aloud(&self) -> Result<Session, Failure> {
+        let state = AtomicU8::new(NEW);
+        self.connect_telling(Some(Arc::new(move |news| match news {
+            LinkNews::Reached { endpoint } => {
+                if state.swap(LINKED, Ordering::Relaxed) == LOST {
+                    say(format!("reached {endpoint} again"));
+                }
+            }
+            LinkNews::Lost { endpoint, cause } => {
+                // What is not reached at first is said by the error.
+                if state.compare_exchange(LINKED, LOST, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+                    say(format!("lost {endpoint} ({}): trying again", escaped(cause)));
+                }
+            }
+        })))
+        .await
+    }
+
+    async fn connect_telling(&self, on_link: Option<OnLink>) -> Result<Session, Failure> {
         let options = Options {
             agent: Some(concat!("tenure/", env!("CARGO_PKG_VERSION")).to_owned()),
             deadline: self.patience,
             connect_timeout: self.patience.min(Duration::from_secs(2)),
+            on_link,
             ..Options::new(self.endpoints.0.clone())
         };
         Ok(Session::connect(options).await?)

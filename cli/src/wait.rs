@@ -18,7 +18,7 @@ pub(crate) struct Wait {
     /// The lease's name.
     #[arg(value_parser = parse::name())]
     name: String,
-    /// How long to wait [default: for ever]; then it is refused as still held.
+    /// How long to wait [default: for ever], outages included; then it is refused as still held.
     #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = parse::timeout())]
     timeout: Option<Duration>,
     /// Answer from no state older than this revision: the one that a refused claim carried.
@@ -44,7 +44,7 @@ pub(crate) fn wait(args: &Wait) -> Result<Exit, Failure> {
 }
 
 async fn until_free(args: &Wait) -> Result<Free, Failure> {
-    let session = args.reach.connect().await?;
+    let session = args.reach.connect_aloud().await?;
     say(format!("waiting until {} is free", quoted(&args.name)));
     let free = session.wait(&args.reach.namespace, &args.name, args.after, args.timeout).await;
     Ok(free.into_result()?)

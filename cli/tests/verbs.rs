@@ -172,6 +172,44 @@ fn an_interrupted_wait_says_what_it_leaves_behind() {
 }
 
 #[test]
+fn a_wait_tells_of_an_outage_once_and_why_it_came_to_nothing() {
+    let mut node = Node::start();
+    node.done(&["claim", "a", "--holder", "h", "--ttl", "1h"]);
+    let mut waiting = node.command(&["wait", "a", "--timeout", "30s"]);
+    let mut waiting = waiting.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().expect("it starts");
+    let mut stderr = BufReader::new(waiting.stderr.take().expect("a pipe"));
+    let mut line = || {
+        let mut line = String::new();
+        stderr.read_line(&mut line).expect("UTF-8");
+        line
+    };
+    assert!(line().starts_with("waiting until"));
+    node.kill();
+    let said = line();
+    assert!(
+        said.starts_with(&format!("lost {} (", node.address)) && said.ends_with("): trying again\n"),
+        "{said}"
+    );
+    node.start_again();
+    assert_eq!(line(), format!("reached {} again\n", node.address), "once each");
+    waiting.kill().expect("it runs");
+    waiting.wait().expect("it ends");
+
+    let mut short = node.command(&["wait", "a", "--timeout", "1s"]);
+    let mut short = short.stderr(Stdio::piped()).spawn().expect("it starts");
+    let mut stderr = BufReader::new(short.stderr.take().expect("a pipe"));
+    let mut said = String::new();
+    stderr.read_line(&mut said).expect("UTF-8");
+    node.kill();
+    assert_eq!(short.wait().expect("it ends").code(), Some(3));
+    stderr.read_to_string(&mut said).expect("UTF-8");
+    assert!(
+        said.contains(&format!("no endpoint could be reached: {} (connection refused)", node.address)),
+        "{said}"
+    );
+}
+
+#[test]
 fn a_killed_node_comes_back_with_every_grant() {
     let mut node = Node::start();
     for name in ["a", "b", "c"] {

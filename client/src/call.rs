@@ -18,6 +18,9 @@ pub struct Options {
     pub deadline: Duration,
     /// How long one endpoint may take to connect. Default 2 s.
     pub connect_timeout: Duration,
+    /// Told when the session has lost its last connection, and when it has one again; none is told nothing. It is called on the
+    /// session's task: it must be quick.
+    pub on_link: Option<OnLink>,
     /// Holder time; by default a [`crate::HolderClock`] of the session's own. Give all sessions of a process the same one to
     /// compare their instants.
     pub clock: Option<Arc<dyn Clock>>,
@@ -31,6 +34,7 @@ impl Options {
             agent: Some(concat!("tenure-client/", env!("CARGO_PKG_VERSION")).to_owned()),
             deadline: Duration::from_secs(5),
             connect_timeout: Duration::from_secs(2),
+            on_link: None,
             clock: None,
         }
     }
@@ -40,6 +44,26 @@ impl std::fmt::Debug for Options {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Options({})", crate::handle::listed(&self.endpoints))
     }
+}
+
+/// Who is told of a session's connections.
+pub type OnLink = Arc<dyn Fn(LinkNews<'_>) + Send + Sync>;
+
+/// What became of a session's connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkNews<'a> {
+    /// A member is reached.
+    Reached {
+        /// Which.
+        endpoint: &'a str,
+    },
+    /// The last connection is lost, or one could not be made while there is none: the session tries again.
+    Lost {
+        /// To which member.
+        endpoint: &'a str,
+        /// Why, in a few words.
+        cause: &'a str,
+    },
 }
 
 /// Which lease to take, for whom and for how long. What is allowed is checked by the server.

@@ -15,7 +15,7 @@ use crate::machine::{Ask, Config, Done, Effect, End, Input, LinkId, Machine, OpI
 use crate::mailbox::{Letter, Mailbox};
 use crate::transport::{Event, Wire};
 use crate::watcher::Feed;
-use crate::{Clock, Endpoint, Failure, Instant, Options, Unavailable};
+use crate::{Clock, Endpoint, Failure, Instant, LinkNews, OnLink, Options, Unavailable};
 
 /// How long a session that ends may take to say goodbye.
 const GOODBYE: Duration = Duration::from_millis(500);
@@ -26,6 +26,7 @@ pub(crate) struct Task {
     mailbox: Arc<Mailbox>,
     endpoints: Vec<Endpoint>,
     connect_timeout: Duration,
+    on_link: Option<OnLink>,
     wires: Vec<Wire>,
     answers: BTreeMap<OpId, oneshot::Sender<Result<Done, Failure>>>,
     feeds: BTreeMap<OpId, Arc<Feed>>,
@@ -55,6 +56,7 @@ impl Task {
             mailbox,
             endpoints: options.endpoints,
             connect_timeout: options.connect_timeout,
+            on_link: options.on_link,
             wires: Vec::new(),
             answers: BTreeMap::new(),
             feeds: BTreeMap::new(),
@@ -145,9 +147,16 @@ impl Task {
         match &input {
             Input::Lost { link, cause } => {
                 tracing::debug!(link = link.0, cause, "link lost");
-                self.wires.retain(|wire| wire.id != *link);
+                self.drop_wire(*link, cause);
             }
-            Input::Opened { link } => tracing::debug!(link = link.0, "link open"),
+            Input::Opened { link } => {
+                tracing::debug!(link = link.0, "link open");
+                if let (Some(tell), Some(wire)) =
+                    (&self.on_link, self.wires.iter().find(|wire| wire.id == *link))
+                {
+                    tell(LinkNews::Reached { endpoint: &wire.endpoint.to_string() });
+                }
+            }
             _ => {}
         }
         // One reading for all frames of this step: none of them can have left before it.
@@ -175,7 +184,7 @@ impl Task {
                     // One try: a peer that does not take our goodbye is not waited for.
                     let _ = wire.poll_close(cx);
                 }
-                self.wires.retain(|wire| wire.id != link);
+                self.drop_wire(link, "no sign of life");
             }
             Effect::Done { op, result } => {
                 if let Some(answer) = self.answers.remove(&op)
@@ -201,6 +210,14 @@ impl Task {
             Effect::Over { token, why: End::Expired } => self.mailbox.lapse(token),
             Effect::Over { token, why } => self.mailbox.end(token, why.into()),
             Effect::Wake(_) => {}
+        }
+    }
+
+    fn drop_wire(&mut self, link: LinkId, cause: &str) {
+        let Some(at) = self.wires.iter().position(|wire| wire.id == link) else { return };
+        let wire = self.wires.remove(at);
+        if let Some(tell) = self.on_link.as_ref().filter(|_| !self.wires.iter().any(Wire::is_open)) {
+            tell(LinkNews::Lost { endpoint: &wire.endpoint.to_string(), cause });
         }
     }
 

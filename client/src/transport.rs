@@ -30,6 +30,7 @@ type Connecting = Pin<Box<dyn Future<Output = Result<Socket, String>> + Send>>;
 /// One connection, from its first packet to its last.
 pub(crate) struct Wire {
     pub(crate) id: LinkId,
+    pub(crate) endpoint: Endpoint,
     state: State,
 }
 
@@ -51,7 +52,13 @@ pub(crate) enum Event {
 
 impl Wire {
     pub(crate) fn open(id: LinkId, endpoint: Endpoint, within: Duration) -> Wire {
-        Wire { id, state: State::Connecting(Box::pin(connect(endpoint, within))) }
+        let state = State::Connecting(Box::pin(connect(endpoint.clone(), within)));
+        Wire { id, endpoint, state }
+    }
+
+    /// Whether it is connected.
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(self.state, State::Open { .. })
     }
 
     /// Sends a text frame, now or when the socket takes it.

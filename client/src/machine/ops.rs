@@ -377,7 +377,8 @@ impl Machine {
         match (op.let_go, &op.last) {
             (Some(token), _) => Unavailable::LetGo { token },
             (None, Some(problem)) => Unavailable::Answered(problem.clone()),
-            (None, None) if op.attempts.is_empty() && self.links.current().is_none() => {
+            // What only reads has left no attempt behind that matters: why there is no link says more.
+            (None, None) if self.links.current().is_none() && in_doubt(op).is_none() => {
                 Unavailable::Unreachable(self.tries())
             }
             (None, None) => {
