@@ -24,7 +24,7 @@ pub struct Claim {
     #[serde(default, with = "decimal::option", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>, example = "1")]
     pub seq: Option<u64>,
-    /// How long, in milliseconds: 200 to 86,400,000, within the namespace's range. Default 15,000.
+    /// How long, in milliseconds: 1,000 to 86,400,000 unless the namespace says otherwise; 200 is the least that any may allow. Default 15,000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl_ms: Option<u64>,
     /// What readers of the lease shall see: up to 1 KiB.

@@ -17,7 +17,8 @@ pub(crate) struct Claim {
     /// The lease's name.
     #[arg(value_parser = parse::name())]
     name: String,
-    /// How long the grant lasts, from now and from each extend: 15s, 1m30s, 200ms.
+    /// How long the grant lasts, from now and from each extend: 15s, 1m30s, 1500ms. At least 1s unless the namespace says
+    /// otherwise; 200ms is the least that any namespace may allow.
     #[arg(long, default_value = "15s", allow_hyphen_values = true, value_parser = parse::ttl())]
     ttl: Duration,
     /// What readers of the lease shall see, such as where to reach its holder.

@@ -5,7 +5,9 @@ use std::ffi::OsString;
 use std::fmt;
 use std::time::Duration;
 
-use api::rules::{DEADLINE_MAX, Holder, InvalidName, Name, Namespace, TTL_MAX, TTL_MIN, Value, WAIT_MAX};
+use api::rules::{
+    DEADLINE_MAX, Holder, InvalidName, Name, Namespace, TTL_MAX, TTL_MIN, TTL_MIN_DEFAULT, Value, WAIT_MAX,
+};
 use claimer::duration::GoDuration;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use client::Endpoint;
@@ -113,7 +115,13 @@ fn between(code: &'static str, min: Duration, max: Duration) -> impl TypedValueP
 
 fn duration(value: &str, code: &'static str, min: Duration, max: Duration) -> Result<Duration, BadValue> {
     let (least, most) = (GoDuration::from(min), GoDuration::from(max));
-    let forms = format!("write it as 15s, 1m30s or 200ms, from {least} to {most}");
+    let mut forms = format!("write it as 15s, 1m30s or 1500ms, from {least} to {most}");
+    if code == "bad_ttl" {
+        forms += &format!(
+            " ({least} is the least that any namespace may allow, {} unless the namespace says otherwise)",
+            GoDuration::from(Duration::from_nanos(TTL_MIN_DEFAULT.as_nanos()))
+        );
+    }
     let parsed = GoDuration::parse(value).map_err(|error| bad(code, format!("{error}; {forms}")))?;
     match parsed.unsigned() {
         None => Err(bad(code, format!("it is negative; {forms}"))),
@@ -196,7 +204,7 @@ mod tests {
             "99999999999999999999h",
         ] {
             let error = ttl(text).expect_err(text);
-            assert!(error.contains("15s, 1m30s or 200ms, from 200ms to 24h0m0s"), "{text}: {error}");
+            assert!(error.contains("15s, 1m30s or 1500ms, from 200ms to 24h0m0s"), "{text}: {error}");
         }
     }
 }

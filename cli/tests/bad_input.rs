@@ -85,7 +85,16 @@ fn all_namespaces_and_one_of_them_do_not_go_together() {
 fn durations_are_refused_with_the_forms_and_both_limits() {
     for wrong in ["5", "-5s", "0s", "0", "1e9h", "NaN", "", "25h", "100ms", "99999999999999999h"] {
         let said = fails(&["claim", "a", "--ttl", wrong], 2);
-        assert_says(&said, &["error[bad_ttl]: --ttl is ", wrong, "15s, 1m30s or 200ms", "200ms to 24h0m0s"]);
+        assert_says(
+            &said,
+            &[
+                "error[bad_ttl]: --ttl is ",
+                wrong,
+                "15s, 1m30s or 1500ms",
+                "200ms to 24h0m0s",
+                "1s unless the namespace",
+            ],
+        );
     }
     assert_says(
         &fails(&["wait", "a", "--timeout", "5"], 2),

@@ -5,8 +5,8 @@ use std::time::Duration;
 use api::{Code, Problem};
 use lease::{
     DEADLINE_DEFAULT, DEADLINE_MAX, Entity, Holder, Instance, InvalidName, Key, NAME_BYTES_MAX,
-    NAMESPACE_BYTES_MAX, Name, Namespace, Reason, Seq, TTL_DEFAULT, TTL_MAX, TTL_MIN, Token, Ttl,
-    VALUE_BYTES_MAX, Value, WAIT_MAX,
+    NAMESPACE_BYTES_MAX, Name, Namespace, Reason, Seq, TTL_DEFAULT, TTL_MAX, TTL_MIN, TTL_MIN_DEFAULT, Token,
+    Ttl, VALUE_BYTES_MAX, Value, WAIT_MAX,
 };
 
 use super::echo::Echo;
@@ -85,7 +85,11 @@ pub(super) fn ttl(ttl_ms: u64) -> Result<Ttl, Problem> {
     match (least..=most).contains(&ttl_ms) {
         true => Ok(Ttl::from_millis(ttl_ms)),
         false => {
-            let message = format!("ttl_ms {ttl_ms} is out of bounds: give {least} to {most} milliseconds");
+            let usual = TTL_MIN_DEFAULT.as_millis();
+            let message = format!(
+                "ttl_ms {ttl_ms} is out of bounds: give {least} to {most} milliseconds ({least} is the least that any \
+                 namespace may allow, {usual} unless the namespace says otherwise)"
+            );
             Err(Problem::new(Code::BadTtl, message).in_field("ttl_ms"))
         }
     }
@@ -197,8 +201,10 @@ mod tests {
     fn a_ttl_out_of_bounds_names_both_limits() {
         for ttl_ms in [0, 199, 86_400_001, u64::MAX] {
             let problem = ttl(ttl_ms).unwrap_err();
-            let expected = format!("ttl_ms {ttl_ms} is out of bounds: give 200 to 86400000 milliseconds");
-            assert_eq!((problem.code, problem.message), (Code::BadTtl, expected));
+            let expected =
+                format!("ttl_ms {ttl_ms} is out of bounds: give 200 to 86400000 milliseconds (200 is");
+            assert!(problem.code == Code::BadTtl && problem.message.starts_with(&expected), "{problem}");
+            assert!(problem.message.contains("1000 unless the namespace says otherwise"), "{problem}");
         }
         assert_eq!(ttl(200), Ok(TTL_MIN));
         assert_eq!(ttl(86_400_000), Ok(TTL_MAX));
