@@ -81,6 +81,8 @@ pub(crate) struct Asked {
     pub(crate) name: String,
     /// What to do.
     pub(crate) verb: Verb,
+    /// Whether the call names the instance that asks: an operator's does not.
+    pub(crate) names_instance: bool,
 }
 
 /// What to do to a lease.

@@ -214,7 +214,12 @@ impl Service {
             Ok(key) => self.read(sink, move |table, at| {
                 let token = Token::from_u64(check.token);
                 let found = checked(table, &key, token).map(Box::new);
-                let asked = Asked { namespace: check.namespace, name: check.name, verb: Verb::Check(token) };
+                let asked = Asked {
+                    namespace: check.namespace,
+                    name: check.name,
+                    verb: Verb::Check(token),
+                    names_instance: false,
+                };
                 Done::Checked { asked, found, at }
             }),
             Err(problem) => sink(Done::refused(problem)),

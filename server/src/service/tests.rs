@@ -135,6 +135,10 @@ fn a_release_of_anothers_lease_is_refused() {
     let problem = bench.problem(Call::Release(release(&grant, 2)));
     assert_eq!(problem.code, Code::NotYours);
     assert!(problem.message.contains(&format!("the grant of token {}", grant.token)), "{}", problem.message);
+    bench.fake.answer_next(Answer::NotYours { at: Reading::default() });
+    let problem = bench.problem(Call::Release(Release { instance: None, ..release(&grant, 2) }));
+    let said = format!("token {} belongs to another lease, and not to lease \"a\"", grant.token);
+    assert!(problem.message.starts_with(&said), "an operator's act names no instance: {problem}");
 }
 
 #[test]

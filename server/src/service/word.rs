@@ -211,6 +211,14 @@ fn never_given(asked: &Asked, newest: Option<Token>) -> Problem {
 }
 
 fn not_yours(asked: &Asked) -> Problem {
+    // Without an instance, only the name can be wrong.
+    if let (Verb::Extend(token) | Verb::Release(token), false) = (asked.verb, asked.names_instance) {
+        let message = format!(
+            "token {token} belongs to another lease, and not to {}: give that one's name",
+            Named(asked)
+        );
+        return Problem::new(Code::NotYours, message);
+    }
     let message = format!(
         "{} is not a grant of {} to the instance that the call names: use the token and the instance of your own claim",
         Of(asked),
