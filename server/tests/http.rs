@@ -254,6 +254,13 @@ fn paths_methods_and_queries_that_are_wrong_are_answered_as_json() {
     assert_eq!(node.get("/v1/leases/default/%ff").problem().0, 400);
     let answer = node.get("/v1/leases?colour=red");
     assert!(answer.problem().2.contains("unknown field `colour`"), "{answer:?}");
+    for path in ["/v1/leases/default/a", "/healthz", "/readyz", "/v1/openapi.json", "/v1/session"] {
+        let answer = node.get(&format!("{path}?namespace=x"));
+        assert_eq!((answer.problem().0, answer.field().as_deref()), (400, Some("namespace")), "{path}");
+    }
+    assert!(node.post("/v1/claim?ttl_ms=9", "{}").problem().2.contains("unknown parameter `ttl_ms`"));
+    let lease = node.get("/v1/leases/x%2Fy/q/a").json();
+    assert_eq!((&lease["namespace"], &lease["name"]), (&json!("x/y"), &json!("q/a")));
     let answer = node.get("/v1/leases?limit=many");
     assert_eq!(answer.field().as_deref(), Some("limit"));
     assert!(node.get("/v1/leases?limit=1001").problem().2.contains("1 to 1000"));

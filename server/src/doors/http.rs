@@ -8,8 +8,9 @@ use api::{
     Grant, History, Lease, List, Page, Pin, Problem, Release, Released, Reply, Revoke, Transfer, Unpin, Wait,
 };
 use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, Query, Request, State};
 use axum::http::{Method, StatusCode, Uri};
+use axum::middleware::Next;
 use axum::response::Response;
 use lease::WAIT_DEFAULT;
 use serde::de::DeserializeOwned;
@@ -295,6 +296,27 @@ pub(super) async fn check(State(service): State<Arc<Service>>, uri: Uri) -> Resp
     }
 }
 
+/// A query on a path that takes none is refused, as an unknown field is: what it was to change would silently stay as it is.
+pub(super) async fn no_query(request: Request, next: Next) -> Response {
+    let uri = request.uri();
+    let takes_one = matches!(
+        uri.path(),
+        "/v1/leases" | "/v1/count" | "/v1/wait" | "/v1/history" | "/v1/check" | "/v1/watch"
+    );
+    match uri.query().filter(|query| !takes_one && !query.is_empty()) {
+        None => next.run(request).await,
+        Some(query) => {
+            let field = query.split(['=', '&']).next().unwrap_or_default();
+            let message = format!(
+                "the query is wrong: unknown parameter `{}`; {} takes none",
+                clean(field),
+                clean(uri.path())
+            );
+            problem(Problem::new(Code::BadRequest, message).in_field(clean(field)))
+        }
+    }
+}
+
 /// No such path.
 pub(super) async fn not_found(uri: Uri) -> Response {
     let message = format!("there is no path {}: GET /v1/openapi.json lists them", clean(uri.path()));
@@ -304,7 +326,8 @@ pub(super) async fn not_found(uri: Uri) -> Response {
 /// The path is right, and the method is not.
 pub(super) async fn method_not_allowed(method: Method, uri: Uri) -> Response {
     let takes = match uri.path() {
-        "/v1/claim" | "/v1/extend" | "/v1/release" => Method::POST,
+        "/v1/claim" | "/v1/extend" | "/v1/release" | "/v1/acquire" | "/v1/transfer" | "/v1/revoke"
+        | "/v1/pin" | "/v1/unpin" => Method::POST,
         _ => Method::GET,
     };
     let message = format!("{} does not take {method}: use {takes}", clean(uri.path()));
