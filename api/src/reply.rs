@@ -136,7 +136,7 @@ pub struct End {
     /// The operator's reason, where it was revoked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// How long ago on the lease clock, in milliseconds.
+    /// How long ago on the lease clock, which stands still while nothing is held, in milliseconds.
     pub ago_ms: u64,
     /// How much of it remained when it was last extended, in milliseconds: how close it ran.
     pub remained_ms: u64,

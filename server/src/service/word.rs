@@ -185,8 +185,8 @@ fn lost(asked: &Asked, end: Option<lease::End>, at: Reading) -> Problem {
     let end = end.map(|end| end_of(end, at));
     let message = match &end {
         Some(end) => format!(
-            "{grant} of {lease} has ended: {} {} ms ago, when {} ms remained at its last extend; claim it again",
-            end.why, end.ago_ms, end.remained_ms
+            "{grant} of {lease} has ended: {}, when {} ms remained at its last extend; claim it again",
+            end.why, end.remained_ms
         ),
         None => format!("{grant} of {lease} has ended, and history has rolled past how; claim it again"),
     };
