@@ -158,6 +158,17 @@ fn a_folder_in_use_names_the_process() {
 }
 
 #[test]
+fn a_port_that_is_taken_leaves_no_folder_behind() {
+    let parent = tempfile::tempdir().unwrap();
+    let process = Process::start(&mut command(&parent.path().join("data")));
+    let other = parent.path().join("other");
+    let (code, said) = refused(command(&other).env("TENURE_LISTEN", process.address.to_string()));
+    assert_eq!(code, Some(3), "{said}");
+    assert!(said.contains("another process has it") && !other.exists(), "{said}");
+    process.kill();
+}
+
+#[test]
 fn a_bad_file_at_sighup_changes_nothing_and_is_logged() {
     let parent = tempfile::tempdir().unwrap();
     let file = parent.path().join("tenure.toml");

@@ -54,7 +54,10 @@ impl ServeError {
         match self {
             ServeError::Config(_) => ExitKind::Usage,
             ServeError::Data(
-                DataError::NoFolder { .. } | DataError::Loose { .. } | DataError::Volatile { .. },
+                DataError::NoFolder { .. }
+                | DataError::Strange { .. }
+                | DataError::Loose { .. }
+                | DataError::Volatile { .. },
             ) => ExitKind::Usage,
             ServeError::Data(DataError::Io { error, .. })
                 if error.kind() == io::ErrorKind::PermissionDenied =>

@@ -1,7 +1,7 @@
 //! The process from start to end: what is opened in which order, what a signal does, and how it stops.
 //!
 //! ```text
-//! config ─▶ data folder ─▶ port ─▶ replica (own thread) ─▶ doors (runtime of their own) ─▶ "listening on …"
+//! config ─▶ port ─▶ data folder ─▶ replica (own thread) ─▶ doors (runtime of their own) ─▶ "listening on …"
 //!                                                             │ SIGTERM, SIGINT
 //!   replica stops ◀─ sessions and requests end, bounded ◀─ nothing new is let in
 //! ```
@@ -72,7 +72,6 @@ impl Server {
     /// Why it did not start. What it had opened is closed.
     pub fn start(config: &Config) -> Result<Server, ServeError> {
         let system = |what| move |error| ServeError::System { what, error };
-        let mut data = Data::open(config)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .thread_name("doors")
             .enable_all()
@@ -84,6 +83,8 @@ impl Server {
             doors::listen::bind(config.listen).map_err(unbound)?
         };
         let address = listener.local_addr().map_err(system("asking for the port"))?;
+        // After the port: where that is taken, no folder is made.
+        let mut data = Data::open(config)?;
         let replica = ReplicaThread::start(config, &data)?;
         // Before anything is acknowledged: from now on a folder without a log is a loss, and not a beginning.
         data.begin()?;

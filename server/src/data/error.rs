@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::service::Echo;
+
 /// Why a data folder was not opened. It is as it was, but for the pid in `lock`.
 #[derive(Debug)]
 pub enum DataError {
@@ -20,6 +22,13 @@ pub enum DataError {
     NoFolder {
         /// Where.
         path: PathBuf,
+    },
+    /// It has no identity, and files that are no member's.
+    Strange {
+        /// Which folder.
+        path: PathBuf,
+        /// Those files.
+        names: Vec<String>,
     },
     /// Others may read it.
     Loose {
@@ -91,6 +100,17 @@ impl fmt::Display for DataError {
             }
             DataError::NoFolder { path } => {
                 write!(f, "{} is no folder: name another, or move it away", path.display())
+            }
+            DataError::Strange { path, names } => {
+                let shown: Vec<String> = names.iter().take(3).map(|name| Echo(name).to_string()).collect();
+                let more = if names.len() > shown.len() { ", …" } else { "" };
+                write!(
+                    f,
+                    "{} has no identity.toml, and files that are no member's: {}{more}; name an empty folder, or one that is yet \
+                     to be made",
+                    path.display(),
+                    shown.join(", ")
+                )
             }
             DataError::Loose { path, mode } => write!(
                 f,

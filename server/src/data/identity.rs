@@ -64,6 +64,29 @@ pub(super) fn open(root: &Path, config: &Config) -> Result<Identity, DataError> 
     }
 }
 
+/// What may stand in a folder that is not yet anyone's: what a start that was cut short has left, and a new disk's own.
+const OURS: [&str; 5] = ["lock", "log", "snapshots", "identity.toml.tmp", "lost+found"];
+
+/// Refuses a folder that has no identity, but files that are not a member's: it is most likely a mistake.
+pub(super) fn check_nobody_elses(root: &Path) -> Result<(), DataError> {
+    let unreadable = |error| DataError::io("reading", root, error);
+    if root.join(FILE).exists() {
+        return Ok(());
+    }
+    let mut names = Vec::new();
+    for entry in fs::read_dir(root).map_err(unreadable)? {
+        let name = entry.map_err(unreadable)?.file_name().to_string_lossy().into_owned();
+        if !OURS.contains(&name.as_str()) {
+            names.push(name);
+        }
+    }
+    names.sort();
+    match names.is_empty() {
+        true => Ok(()),
+        false => Err(DataError::Strange { path: root.to_owned(), names }),
+    }
+}
+
 /// Writes it aside and puts it in its place, so that a crash leaves the old or the new, and never half of one.
 pub(super) fn write(root: &Path, identity: &Identity) -> Result<(), DataError> {
     let (path, aside) = (root.join(FILE), root.join("identity.toml.tmp"));

@@ -46,6 +46,7 @@ impl Data {
         let root = config.data.clone();
         mount::check(&root, config.allow_volatile_data)?;
         make_private(&root)?;
+        identity::check_nobody_elses(&root)?;
         let lock = lock(&root)?;
         let identity = identity::open(&root, config)?;
         for inner in ["log", "snapshots"] {

@@ -52,6 +52,27 @@ fn a_folder_that_others_may_read_is_refused_with_the_mode_wanted() {
 }
 
 #[test]
+fn a_folder_with_files_of_others_is_not_taken_over() {
+    let parent = tempfile::tempdir().unwrap();
+    let root = parent.path().join("home");
+    DirBuilder::new().mode(0o700).create(&root).unwrap();
+    for name in ["d", "a", "c", "b"] {
+        fs::write(root.join(name), "x").unwrap();
+    }
+    let before = contents(&root);
+    let error = Data::open(&config(&root)).unwrap_err().to_string();
+    assert!(
+        error.contains("files that are no member's: \"a\", \"b\", \"c\", …; name an empty folder"),
+        "{error}"
+    );
+    assert_eq!(contents(&root), before, "nothing was made in it");
+    let disk = parent.path().join("disk");
+    DirBuilder::new().mode(0o700).create(&disk).unwrap();
+    fs::create_dir(disk.join("lost+found")).unwrap();
+    Data::open(&config(&disk)).unwrap();
+}
+
+#[test]
 fn what_is_no_folder_or_cannot_be_made_is_named() {
     let parent = tempfile::tempdir().unwrap();
     let file = parent.path().join("file");
