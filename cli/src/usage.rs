@@ -28,10 +28,11 @@ pub(crate) enum Parsed<T> {
 /// Reads the command line.
 pub(crate) fn read<T: Parser>(mut args: Vec<OsString>) -> Parsed<T> {
     loop {
-        let error = match T::try_parse_from(&args) {
+        let mut error = match T::try_parse_from(&args) {
             Ok(parsed) => return Parsed::Run(parsed),
             Err(error) => error,
         };
+        nearest_first(&mut error);
         match error.kind() {
             ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => return Parsed::Show(error.to_string()),
             ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => return Parsed::Help(error.to_string()),
@@ -50,6 +51,14 @@ pub(crate) fn is_given(flag: &str) -> bool {
     !occurrences(flag, true, &std::env::args_os().collect::<Vec<_>>()).is_empty()
 }
 
+/// clap lists the nearest of several suggestions last.
+fn nearest_first(error: &mut Error) {
+    if let Some(ContextValue::Strings(near)) = error.get(ContextKind::SuggestedSubcommand) {
+        let near = near.iter().rev().cloned().collect();
+        error.insert(ContextKind::SuggestedSubcommand, ContextValue::Strings(near));
+    }
+}
+
 /// A clap error in our form.
 fn worded(error: &Error, args: &[OsString]) -> Failure {
     let invalid_arg = context(error, ContextKind::InvalidArg);
@@ -60,7 +69,7 @@ fn worded(error: &Error, args: &[OsString]) -> Failure {
             let message = format!("{} is {value}: {}", origin(plain(&arg), args), bad.message);
             Failure { code: bad.code.to_owned(), ..Failure::usage(message) }
         }
-        None => Failure::usage(claps_words(error)),
+        None => Failure::usage(claps_words(error, args)),
     }
 }
 
@@ -78,8 +87,13 @@ fn origin<'a>(flag: &'a str, args: &[OsString]) -> &'a str {
 }
 
 /// The words of clap, without its `error: ` and with every value of the user's escaped and cut.
-fn claps_words(error: &Error) -> String {
+fn claps_words(error: &Error, args: &[OsString]) -> String {
     let mut text = error.to_string();
+    // What the environment sets stands there as if it were required.
+    for (flag, _) in VARIABLES.iter().filter(|(flag, _)| occurrences(flag, true, args).is_empty()) {
+        let value = flag.trim_start_matches('-').to_uppercase();
+        text = text.replace(&format!(" {flag} <{value}>"), "");
+    }
     for kind in [ContextKind::InvalidArg, ContextKind::InvalidSubcommand, ContextKind::InvalidValue] {
         let Some(value) = context(error, kind) else { continue };
         let mut shown = Shown(&value.chars().take(SHOWN_CHARS_MAX).collect::<String>()).to_string();

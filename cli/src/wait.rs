@@ -47,7 +47,12 @@ async fn until_free(args: &Wait) -> Result<Free, Failure> {
     let session = args.reach.connect_aloud().await?;
     say(format!("waiting until {} is free", quoted(&args.name)));
     let free = session.wait(&args.reach.namespace, &args.name, args.after, args.timeout).await;
-    Ok(free.into_result()?)
+    free.into_result().map_err(|failure| {
+        let mut failure = Failure::from(failure);
+        // The server names the field of its own call.
+        failure.message = failure.message.replace("the wait's timeout_ms", "--timeout");
+        failure
+    })
 }
 
 fn interrupted(name: &str, signal: Signal) -> Failure {

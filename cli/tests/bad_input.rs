@@ -39,6 +39,11 @@ fn no_verb_lists_the_verbs() {
 #[test]
 fn an_unknown_verb_gets_the_nearest_one() {
     assert_says(&fails(&["exten"], 2), &["error[usage]: ", "'exten'", "'extend'"]);
+    let said = fails(&["clam"], 2);
+    assert!(
+        said.find("'claim'") < said.find("'claimer'") && said.contains("'claim'"),
+        "the nearest first: {said}"
+    );
     let long = "x".repeat(500);
     assert!(fails(&[long.as_str()], 2).len() < 400, "a long verb is not echoed whole");
 }
@@ -168,6 +173,17 @@ fn variables_are_named_where_they_are_wrong_or_misspelt() {
     let (code, said) = run(&["serve", "--dev"], "TENURE_LISTN", "127.0.0.1:0");
     assert_eq!(code, Some(2));
     assert_says(&said, &["error[usage]: there is no variable \"TENURE_LISTN\"; did you mean TENURE_LISTEN?"]);
+}
+
+#[test]
+fn a_usage_line_shows_what_is_required_and_not_what_the_environment_sets() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tenure"));
+    command.env("TENURE_ENDPOINTS", "127.0.0.1:1").env("TENURE_NAMESPACE", "n");
+    let output = command.args(["release", "a"]).output().expect("the binary runs");
+    assert_says(
+        &String::from_utf8_lossy(&output.stderr),
+        &["Usage: tenure release --token <TOKEN> <NAME>\n"],
+    );
 }
 
 #[test]

@@ -116,7 +116,8 @@ fn a_wait_ends_when_the_lease_is_free_or_its_time_is_over() {
     assert!(node.done(&["wait", "a"]).starts_with("a\tfree\t"));
     let token = node.done(&["claim", "a", "--holder", "h", "--ttl", "1h"]);
     let said = node.fails(&["wait", "a", "--timeout", "200ms"], 1);
-    assert!(said.contains("error[still_held]: "), "{said}");
+    let named = "error[still_held]: lease \"a\" in namespace \"default\" was not free within --timeout;";
+    assert!(said.contains(named), "{said}");
 
     let waiting = node.command(&["wait", "a"]).stdout(Stdio::piped()).spawn().expect("it starts");
     node.done(&["release", "a", "--token", columns(&token)[0]]);

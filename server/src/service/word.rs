@@ -332,8 +332,8 @@ pub(super) fn not_its_turn(key: &Key, view: Option<LeaseView>, at: Reading) -> P
 pub(super) fn still_held(key: &Key, view: Option<LeaseView>, at: Reading) -> Problem {
     let grant = view.and_then(|view| view.grant);
     let by = grant.as_ref().map(|grant| format!(" by {}", Echo(grant.holder.as_str()))).unwrap_or_default();
-    let message =
-        format!("lease {key} was not free within the wait's timeout_ms; it is held{by}: wait again");
+    let lease = lease_named(key.name.as_str(), key.namespace.as_str());
+    let message = format!("{lease} was not free within the wait's timeout_ms; it is held{by}: wait again");
     Problem {
         holder: grant.as_ref().map(|grant| grant.holder.as_str().to_owned()),
         token: grant.as_ref().map(|grant| grant.token.as_u64()),
@@ -473,8 +473,12 @@ struct Named<'a>(&'a Asked);
 
 impl std::fmt::Display for Named<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "lease {} in namespace {}", Echo(&self.0.name), Echo(&self.0.namespace))
+        f.write_str(&lease_named(&self.0.name, &self.0.namespace))
     }
+}
+
+fn lease_named(name: &str, namespace: &str) -> String {
+    format!("lease {} in namespace {}", Echo(name), Echo(namespace))
 }
 
 /// A grant as messages name it.
