@@ -16,3 +16,4 @@ deny:
 bench:
     cargo bench -p lease
     cargo bench -p replica
+    cargo bench -p server
