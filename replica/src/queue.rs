@@ -166,14 +166,16 @@ impl Queue {
         }
     }
 
-    /// `token` was granted on `key`: whoever waits there in its name is answered.
+    /// `token` was granted on `key`: whoever waits there in its name is answered, and told to confirm. Also where it is
+    /// confirmed, by a claim of the same life of the holder: that may have been stamped before this acquire was even sent, and
+    /// who counts from then would believe too long.
     pub(crate) fn granted(&mut self, key: &Key, token: Token, table: &Table, at: Reading) -> Option<Due> {
         let line = self.lines.get(key)?;
-        let (_, GrantView { holder, instance, ttl, deadline, confirmed, .. }) = table.grant(token)?;
+        let (_, GrantView { holder, instance, ttl, deadline, .. }) = table.grant(token)?;
         let place = *line.places.get(&(holder, instance))?;
         let id = line.waiters.get(&place)?.ask()?;
         let ask = self.remove(id)?;
-        let outcome = lease::Outcome::Granted(Granted { token, ttl, deadline, confirmed });
+        let outcome = lease::Outcome::Granted(Granted { token, ttl, deadline, confirmed: false });
         Some((ask.reply, Answer::Decided { outcome, at }))
     }
 

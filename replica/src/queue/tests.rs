@@ -198,6 +198,20 @@ fn a_grant_that_came_another_way_is_the_waiters_too() {
     assert!(rig.queue.is_empty());
 }
 
+// The claim may have been stamped long before the acquire was sent: told that the grant is confirmed, its holder would count
+// from that.
+#[test]
+fn a_grant_by_an_older_claim_of_the_waiter_is_to_be_confirmed() {
+    let (mut rig, token) = Rig::held();
+    rig.join(1, claim("h1", 1, 2));
+    rig.apply(vec![Command::Release { token }, Command::Claim(claim("h1", 1, 1))]);
+    let told = std::mem::take(&mut *rig.told.lock().unwrap());
+    let [(1, Answer::Decided { outcome: Outcome::Granted(granted), .. })] = &told[..] else {
+        panic!("{told:?}")
+    };
+    assert!(!granted.confirmed);
+}
+
 #[test]
 fn what_is_given_up_is_answered_no_more_and_says_how_far_it_was() {
     let (mut rig, _) = Rig::held();
