@@ -14,6 +14,8 @@ use std::time::Duration;
 use api::rules::{Ttl, surely_within};
 
 use crate::Instant;
+#[cfg(planted)]
+use api::rules;
 
 /// One grant, as its holder's session sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +39,11 @@ impl Belief {
     pub(crate) fn extended(&mut self, sent_at: Instant, now: Instant, grant: &api::Grant) {
         debug_assert_eq!(grant.token, self.token, "an extend keeps its token");
         self.ttl = Duration::from_millis(grant.ttl_ms);
+        #[cfg(planted)]
+        let sent_at = match rules::planted::is(rules::planted::Bug::DeadlineFromReceipt) {
+            true => now,
+            false => sent_at,
+        };
         self.safe_until = self.safe_until.max(safe_until(sent_at, grant));
         self.extend_at = if grant.confirmed { now.after(extend_after(grant)) } else { now };
     }

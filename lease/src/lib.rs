@@ -19,6 +19,8 @@ mod history;
 mod keep;
 mod limits;
 mod outcome;
+#[cfg(planted)]
+pub mod planted;
 mod record;
 mod recover;
 mod rules;

@@ -108,8 +108,11 @@ impl Lease {
     /// When the grant or cooldown ends if nothing is done: never for a confirmed grant that is pinned
     /// and not ending.
     pub(crate) fn due(&self) -> Option<Due> {
+        let confirmed = self.confirmed;
+        #[cfg(planted)]
+        let confirmed = confirmed || crate::planted::is(crate::planted::Bug::PinKeepsUnconfirmed);
         match (&self.grant, self.cooldown()) {
-            (Some(_), _) if self.confirmed && !self.pins().is_empty() && self.revoked().is_none() => None,
+            (Some(_), _) if confirmed && !self.pins().is_empty() && self.revoked().is_none() => None,
             (Some(grant), _) => Some(Due { at: grant.deadline, token: grant.token }),
             (None, Some(cooldown)) => Some(Due { at: cooldown.until, token: cooldown.token }),
             (None, None) => None,

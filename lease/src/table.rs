@@ -70,7 +70,10 @@ impl Table {
 
     /// Applies one committed batch of an entry of `term`.
     pub fn apply(&mut self, term: u64, batch: &Batch) -> Applied {
-        if batch.term != term {
+        let foreign = batch.term != term;
+        #[cfg(planted)]
+        let foreign = foreign && !planted::is(planted::Bug::BatchOfAnotherTerm);
+        if foreign {
             return Applied {
                 outcomes: vec![Outcome::Refused(Refusal::Retry); batch.requests.len()],
                 ..Applied::default()
@@ -116,7 +119,12 @@ impl Table {
     }
 
     fn perform(&mut self, request: &Request, step: &mut Step) -> Outcome {
-        if request.not_after.is_some_and(|not_after| not_after < self.now) {
+        let late = request.not_after.is_some_and(|not_after| not_after < self.now);
+        #[cfg(planted)]
+        let late = late
+            && !(planted::is(planted::Bug::LateRelease)
+                && matches!(request.command, Command::Release { .. }));
+        if late {
             return Outcome::Refused(Refusal::Late);
         }
         let slot = self.locate(&request.command);

@@ -92,6 +92,11 @@ impl LeaseClock {
     pub fn stamp(&mut self, applied: Time, mono: Mono) -> Time {
         let raw = self.raw(mono);
         let highest = applied.after(CLAMP);
+        #[cfg(planted)]
+        let highest = match lease::planted::is(lease::planted::Bug::StampNotClamped) {
+            true => raw,
+            false => highest,
+        };
         if raw <= highest {
             return raw;
         }
@@ -125,6 +130,11 @@ impl LeaseClock {
 
     fn raw(&self, mono: Mono) -> Time {
         let counted = mono.since(self.mono0).as_nanos().saturating_sub(self.grace.as_nanos());
+        #[cfg(planted)]
+        let counted = match lease::planted::is(lease::planted::Bug::GraceJumps) && counted > 0 {
+            true => mono.since(self.mono0).as_nanos(),
+            false => counted,
+        };
         self.now0.after(Ttl::from_nanos(counted))
     }
 }

@@ -270,6 +270,11 @@ impl Shared {
             reply(Waited::Unavailable(Unavailable::Overloaded { retry_after: RETRY_AFTER }));
             return WaitId(id);
         }
+        #[cfg(planted)]
+        if lease::planted::is(lease::planted::Bug::WaitAfterRead) && state.table.is_free(&key) {
+            reply(Waited::Free(state.reading()));
+            return WaitId(id);
+        }
         state.waits.register(id, key, after.unwrap_or(Revision(u64::MAX)), reply);
         match after {
             Some(_) => {

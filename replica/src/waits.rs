@@ -139,7 +139,10 @@ impl Waits {
 
     fn watch_or_answer(&mut self, id: u64, is_free: impl Fn(&Key) -> bool) -> Option<ReplyFn<Waited>> {
         let wait = self.waits.get(&id)?;
-        if is_free(&wait.key) {
+        let free = is_free(&wait.key);
+        #[cfg(planted)]
+        let free = free && !lease::planted::is(lease::planted::Bug::WaitAfterRead);
+        if free {
             return self.waits.remove(&id).map(|wait| wait.reply);
         }
         self.by_key.entry(wait.key.clone()).or_default().insert(id);

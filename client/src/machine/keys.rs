@@ -5,6 +5,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(planted)]
+use api::rules::planted;
 use api::{Call, Code, Problem};
 
 use super::answers::call_of;
@@ -20,6 +22,10 @@ pub(super) struct KeyName(Arc<(String, String)>);
 impl KeyName {
     pub(super) fn new(namespace: String, name: String) -> KeyName {
         KeyName(Arc::new((namespace, name)))
+    }
+
+    pub(super) fn parts(&self) -> (&str, &str) {
+        (&self.0.0, &self.0.1)
     }
 
     pub(super) fn namespace(&self) -> String {
@@ -152,6 +158,8 @@ impl Machine {
                     entry.claiming = Some(id);
                     entry.holder = Some(holder.clone());
                 }
+                #[cfg(planted)]
+                Call::Transfer(_) if planted::is(planted::Bug::BeliefAfterTransfer) => {}
                 Call::Release(api::Release { token, .. }) | Call::Transfer(api::Transfer { token, .. }) => {
                     self.let_go(now, &key, *token);
                 }

@@ -119,6 +119,16 @@ impl Machine {
         self.keys.get(&key).and_then(|key| key.held()).is_some_and(|belief| belief.is_held(now))
     }
 
+    /// The grants that the session's caller may act by, each with its lease's namespace and name, its token, and until when:
+    /// what [`Machine::is_held`] goes by.
+    pub fn beliefs(&self) -> impl Iterator<Item = (&str, &str, u64, Instant)> {
+        self.keys.iter().filter_map(|(name, key)| {
+            let belief = key.held()?;
+            let (namespace, name) = name.parts();
+            Some((namespace, name, belief.token(), belief.safe_until()?))
+        })
+    }
+
     fn run_due(&mut self, now: Instant) {
         while let Some(timer) = self.timers.pop_due(now) {
             match timer {

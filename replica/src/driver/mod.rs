@@ -68,6 +68,9 @@ pub(crate) struct Driver<E: Engine> {
     next_scan: Mono,
     stop_by: Option<Mono>,
     ended: bool,
+    /// When the first of the commands that wait for a batch came.
+    #[cfg(planted)]
+    opened: Mono,
 }
 
 struct InFlight<P> {
@@ -124,6 +127,8 @@ impl<E: Engine> Driver<E> {
             next_scan: Mono(0),
             stop_by: None,
             ended: false,
+            #[cfg(planted)]
+            opened: Mono(0),
         }
     }
 
@@ -142,6 +147,10 @@ impl<E: Engine> Driver<E> {
     /// Moves everything as far as it goes; answers when to look again.
     pub(crate) async fn step(&mut self) -> Mono {
         let now = self.shared.clock.now();
+        #[cfg(planted)]
+        if self.batcher.len() == 0 {
+            self.opened = now;
+        }
         self.take_inbox(now);
         self.follow_leadership();
         self.settle_completed(now);

@@ -57,7 +57,13 @@ impl<E: Engine> Driver<E> {
         if !table.needs_ticks() && self.in_flight.is_empty() {
             clock.rest(table.now(), mono);
         }
-        let stamp = clock.stamp(table.now(), mono);
+        let read = mono;
+        #[cfg(planted)]
+        let read = match lease::planted::is(lease::planted::Bug::StampBeforeLastCommand) {
+            true => self.opened,
+            false => read,
+        };
+        let stamp = clock.stamp(table.now(), read);
         self.last_stamp = stamp;
         self.last_sealed = mono;
         let mut sweep = SWEEP_MAX;
