@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Each crate, and which of ours it may use.
-const IMPORTS: [(&str, &[&str]); 7] = [
+const IMPORTS: [(&str, &[&str]); 8] = [
     ("lease", &[]),
     ("replica", &["lease"]),
     ("api", &["lease"]),
@@ -17,6 +17,7 @@ const IMPORTS: [(&str, &[&str]); 7] = [
     ("server", &["api", "lease", "replica"]),
     ("claimer", &["api", "client"]),
     ("cli", &["api", "claimer", "client", "lease", "server"]),
+    ("sim", &["api", "client", "lease", "replica"]),
 ];
 
 /// Folders and files, and words that may not stand in their code.

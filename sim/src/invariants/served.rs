@@ -1,0 +1,42 @@
+//! No claimable key with a live waiter stays free, and no wait on a free key goes without its answer, while the leader is past
+//! its grace and the log moves.
+
+use std::collections::BTreeMap;
+
+use super::Kept;
+use crate::chance::MILLI;
+
+/// How long it may take: some batches and barriers.
+const BOUND: u64 = 250 * MILLI;
+
+#[derive(Default)]
+pub(crate) struct Served {
+    waiting: BTreeMap<(usize, bool), u64>,
+}
+
+/// Whom a free key keeps waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Who {
+    InLine,
+    Waiting,
+}
+
+impl Served {
+    /// Whether somebody waits for a key that is free, at a leader that has not been in trouble since `calm_since`.
+    pub(crate) fn look(&mut self, key: usize, who: Who, waits: bool, now: u64, calm_since: u64) -> Kept {
+        let place = (key, who == Who::InLine);
+        if !waits {
+            self.waiting.remove(&place);
+            return Ok(());
+        }
+        let since = (*self.waiting.entry(place).or_insert(now)).max(calm_since);
+        match since + BOUND < now {
+            true => Err(format!(
+                "lease {} has been free for {} ms, and {who:?} there is one who is not told",
+                crate::door::NAMES[key],
+                (now - since) / MILLI
+            )),
+            false => Ok(()),
+        }
+    }
+}

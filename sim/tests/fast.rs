@@ -1,0 +1,37 @@
+//! The fast simulation itself: some seeds are clean, those that once failed among them, and a seed is always the same.
+
+use sim::{Trace, run};
+
+#[test]
+fn a_few_hundred_seeds_are_clean() {
+    for seed in 1_000_000..1_000_300 {
+        if let (_, Err(violation)) = run(seed, Trace::Off) {
+            panic!("{violation}");
+        }
+    }
+}
+
+#[test]
+fn seeds_that_once_failed_are_clean() {
+    let seeds = include_str!("../regressions/fast.txt").lines().filter(|line| !line.starts_with('#'));
+    for line in seeds {
+        let seed = line.split_whitespace().next().and_then(|seed| seed.parse().ok());
+        let seed = seed.unwrap_or_else(|| panic!("{line:?} begins with no seed"));
+        if let (_, Err(violation)) = run(seed, Trace::Off) {
+            panic!("{violation}");
+        }
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_trace() {
+    let mut other = String::new();
+    for seed in 0..20 {
+        let (first, _) = run(seed, Trace::Kept);
+        let (again, _) = run(seed, Trace::Kept);
+        assert!(!first.trace.is_empty() && first == again, "seed {seed} differs");
+        assert_ne!(first.trace, other);
+        other = first.trace;
+        assert_eq!(run(seed, Trace::Off).0.events, first.events, "to look on changes nothing");
+    }
+}
