@@ -175,6 +175,7 @@ impl World {
                 }
             }
             Effect::Held { .. } | Effect::Doomed { .. } | Effect::Wake(_) => {}
+            Effect::Events { .. } | Effect::WatchOver { .. } => unreachable!("nobody watches here"),
         }
     }
 

@@ -187,6 +187,7 @@ fn refused(refusal: Refusal, at: Reading) -> Reply {
         Refusal::Full { .. } => Code::Full,
         Refusal::Version { .. } => Code::Version,
         Refusal::Settings(_) => Code::BadRequest,
+        Refusal::NeverGiven { .. } => Code::Lost,
     };
     let mut problem = Problem::new(code, "");
     problem.revision = Some(at.revision.0);
