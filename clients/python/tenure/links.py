@@ -1,0 +1,116 @@
+"""Which member to talk to: one link at a time, and after it one to the next endpoint.
+
+    seek ──▶ opening ──▶ current
+     ▲          │ failed    │ lost, or left because an answer was overdue
+     └──pause───┴───────────┘
+"""
+
+import asyncio
+import random
+from collections.abc import Callable
+
+from .link import Link
+from .outcome import Unavailable
+
+CONNECT_SECONDS_MAX = 2.0
+#: Sessions that lose one member together come back spread over this, in seconds.
+SPREAD_SECONDS = 0.25
+PORT_DEFAULT = 7400
+
+
+def endpoint(text: str) -> str:
+    """`HOST:PORT` of what a user wrote: a scheme `http` or `ws`, and the port, may be left out."""
+    scheme, found, rest = text.strip().rpartition("://")
+    host, colon, port = rest.removesuffix("/").rpartition(":")
+    if not colon or port.endswith("]"):
+        host, port = rest.removesuffix("/"), str(PORT_DEFAULT)
+    well = host and (not found or scheme in ("http", "ws")) and port.isdecimal() and 0 < int(port) < 65_536
+    if not well or any(letter in host for letter in "/@ ?#") or (":" in host and not host.startswith("[")):
+        raise ValueError(f"{text!r} is no endpoint: write HOST:PORT, as localhost:{PORT_DEFAULT}")
+    return f"{host}:{port}"
+
+
+def pause(tries: int, ttl: float | None) -> float:
+    """How long to wait before try number `tries` (from 1), in seconds: 250 ms, doubled each time up to 10 s, at most an
+    eighth of `ttl` where a grant of that ttl is at stake; of which the second half is left to chance."""
+    most = min(0.25 * 2.0 ** min(tries - 1, 10), 10.0)
+    # Half of a grant's life must hold several tries, whatever the back-off has grown to.
+    most = most if ttl is None else min(most, ttl / 8)
+    return most * random.uniform(0.5, 1.0)
+
+
+class Links:
+    """The links of one session. `at_stake` gives the shortest ttl of the grants that may stand, in seconds."""
+
+    def __init__(self, endpoints: list[str], at_stake: Callable[[], float | None]) -> None:
+        self.endpoints = endpoints
+        #: Why each endpoint failed last, since one was reached.
+        self.causes: dict[str, str] = {}
+        self._at_stake = at_stake
+        self._next = 0
+        self._current: Link | None = None
+        self._left: list[Link] = []
+        self._seeking: asyncio.Task[None] | None = None
+        self.closed = False
+
+    async def first(self) -> bool:
+        """Opens the first link; false where no endpoint can be reached."""
+        return await self._round()
+
+    async def get(self) -> Link:
+        """The current link; waits for one as long as it takes."""
+        while self._current is None:
+            if self.closed:
+                raise Unavailable("the session is closed; open another")
+            # A caller that has enough leaves the seeking to the others.
+            await asyncio.wait([self._seek_soon()])
+        return self._current
+
+    def unreachable(self) -> str:
+        """Every endpoint that failed since one was reached, with its cause."""
+        causes = ", ".join(f"{endpoint} ({cause})" for endpoint, cause in self.causes.items())
+        return f"no endpoint could be reached: {causes}; start a member, or correct the endpoints"
+
+    async def close(self) -> None:
+        """Closes all of them."""
+        self.closed = True
+        if self._seeking is not None:
+            self._seeking.cancel()
+            await asyncio.wait([self._seeking])
+        links = self._left + ([self._current] if self._current else [])
+        await asyncio.gather(*(link.close() for link in links))
+
+    def _seek_soon(self) -> asyncio.Task[None]:
+        if self._seeking is None or self._seeking.done():
+            self._seeking = asyncio.create_task(self._seek())
+        return self._seeking
+
+    async def _seek(self) -> None:
+        # Not at once: thousands of sessions may have lost the same member at this very moment.
+        stake = self._at_stake()
+        await asyncio.sleep(random.uniform(0.0, SPREAD_SECONDS if stake is None else min(SPREAD_SECONDS, stake / 8)))
+        tries = 0
+        while not await self._round():
+            tries += 1
+            await asyncio.sleep(pause(tries, self._at_stake()))
+
+    # Each endpoint once, from the one after the last.
+    async def _round(self) -> bool:
+        for _ in self.endpoints:
+            address, self._next = self.endpoints[self._next], (self._next + 1) % len(self.endpoints)
+            stake = self._at_stake()
+            within = CONNECT_SECONDS_MAX if stake is None else min(CONNECT_SECONDS_MAX, max(stake / 6, 0.1))
+            try:
+                self._current = await Link.open(address, within, self._lost)
+            except Exception as error:  # Whatever keeps this link from opening, the next endpoint may do better.
+                self.causes[address] = str(error) or type(error).__name__
+                continue
+            self.causes.clear()
+            return True
+        return False
+
+    def _lost(self, link: Link) -> None:
+        if link is self._current and not self.closed:
+            self._current = None
+            self._left = [one for one in self._left if one.is_open()] + [link]
+            self._seek_soon()
