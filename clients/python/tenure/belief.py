@@ -21,10 +21,11 @@ class Lost:
 
     token: int
     #: `released` or `transferred`: by this session. `unheard`: nothing was heard from the cluster before belief ended by our
-    #: own clock; the grant may stand for a little longer. `revoked`: an operator took it away. `expired`, `unconfirmed`,
+    #: own clock; the grant may stand for a little longer. `revoked`: an operator took it away. `refused`: it could not be
+    #: extended, for the reason given. `expired`, `unconfirmed`,
     #: `restored`, and `released` or `transferred` by another's hand: so the cluster says. `lost`: the cluster says no more.
     why: str
-    #: The operator's reason, where it was revoked and the reason is known.
+    #: The operator's reason, where it was revoked and the reason is known; or why extends were refused.
     reason: str | None = None
     #: How the grant ended, where the cluster said so: `token`, `holder`, `why`, `reason`, `ago_ms`, `remained_ms`.
     end: dict[str, Any] | None = None

@@ -28,6 +28,7 @@ class Guard:
         self.token = belief.token
         self._session, self._key, self._belief = session, key, belief
         self._over = asyncio.Event()
+        self._left = False
         self._keeper = asyncio.create_task(self._keep())
 
     def is_held(self) -> bool:
@@ -60,6 +61,7 @@ class Guard:
                 # The loop's clock may run slower or stop in a suspend: whoever waits looks again.
                 async with asyncio.timeout(min(self.remaining(), 1.0)):
                     await self._over.wait()
+        self.settle()
         return lost
 
     async def release(self) -> None:
@@ -72,6 +74,14 @@ class Guard:
         where it is refused, the session releases the lease. `force` hands it on though nobody of that name waits: the first
         claim of that holder takes it, within 2 s."""
         await self._let_go("transferred", "transfer", {"to": to, "force": force})
+
+    def settle(self) -> None:
+        """Where it is lost, lets the session have the lease again: the first to see it does this."""
+        lost = self._belief.lost(self._session.clock.now())
+        if lost is not None and not self._left:
+            self._end(lost)
+            # Unless the cluster said that it is gone, it may stand, and nobody wants it any more.
+            self._leave(None if lost.end or lost.why == "lost" else self.token)
 
     async def __aenter__(self) -> Self:
         return self
@@ -88,6 +98,7 @@ class Guard:
         if self._belief.lost(self._session.clock.now()) is not None:
             return
         self._end(Lost(self.token, why))
+        self._left = True
         self._keeper.cancel()
         standing: int | None = self.token
         try:
@@ -99,20 +110,18 @@ class Guard:
                 standing = None
             raise
         finally:
-            self._session.leave(self._key, standing)
+            self._leave(standing)
 
     # Extends while there is something to extend, and is there when it is over.
     async def _keep(self) -> None:
         belief, clock = self._belief, self._session.clock
-        while (lost := belief.lost(now := clock.now())) is None:
+        while belief.lost(now := clock.now()) is None:
             if belief.doom is None and belief.extend_at <= now:
                 await self._extend()
                 continue
             due = self.safe_until if belief.doom is not None else min(belief.extend_at, self.safe_until)
             await asyncio.sleep(min((due - now) / SECOND, 1.0))
-        self._end(lost)
-        # What nothing was heard of may stand, and nobody wants it any more.
-        self._session.leave(self._key, None if lost.end or lost.why in ("lost", "revoked") else self.token)
+        self.settle()
 
     async def _extend(self) -> None:
         # Later than belief ends, an extend would only bring back what its holder was told is over.
@@ -139,7 +148,7 @@ class Guard:
             return
         # It lives, as when it was revoked and ends at its deadline: belief goes on to its time, and then it is said why.
         revoked = problem["code"] == "ending"
-        self._belief.doom = Lost(self.token, "revoked") if revoked else Lost(self.token, "lost", problem["message"])
+        self._belief.doom = Lost(self.token, "revoked") if revoked else Lost(self.token, "refused", problem["message"])
         with contextlib.suppress(TenureError, KeyError):
             body = {"namespace": self.namespace, "name": self.name}
             lease, _ = await self._session.call("get", body, ends=self.safe_until).run()
@@ -153,6 +162,10 @@ class Guard:
         self._key.stood_until = min(self.safe_until, self._session.clock.now())
         self._belief.end(lost)
         self._over.set()
+
+    def _leave(self, token: int | None) -> None:
+        self._left = True
+        self._session.leave(self._key, token)
 
     def _body(self) -> dict[str, Any]:
         token, instance = str(self.token), str(self._session.instance)

@@ -182,6 +182,8 @@ class Session:
     async def _take(self, verb: str, body: Fields, ends: int | None) -> Guard:
         names = (body["namespace"], body["name"])
         key = self._keys.setdefault(names, Key(*names))
+        if key in self._guards:
+            self._guards[key].settle()
         if key.busy:
             message = f"this session claims or holds {names[0]}:{names[1]} already: release that, or use another session"
             raise Refused({"code": "held", "message": message, "holder": key.holder, "by_you": True})

@@ -29,6 +29,10 @@ class Asked:
     async def refuse(self, code, **details):
         await self.reply({"error": {"code": code, "message": "…", **details}})
 
+    async def push_event(self, revision):
+        event = {"revision": str(revision), "namespace": "default", "name": "a", "pinned": {"entity": "e"}}
+        await self.connection.send(json.dumps({"push": {"events": {"id": self.id, "events": [event]}}}))
+
     def cut(self):
         """The connection is gone, and nobody says goodbye."""
         self.connection.transport.abort()
@@ -40,7 +44,7 @@ class Member:
     async def __aenter__(self):
         self.calls = asyncio.Queue()
         self.server = await serve(self._serve, "127.0.0.1", 0, close_timeout=0.1)
-        self.address = "127.0.0.1:{}".format(self.server.sockets[0].getsockname()[1])
+        self.address = f"127.0.0.1:{self.server.sockets[0].getsockname()[1]}"
         return self
 
     async def __aexit__(self, *_):

@@ -221,16 +221,15 @@ class Rules(unittest.IsolatedAsyncioTestCase):
             asked = await member.asked("watch")
             await asked.reply({"watching": {"revision": "4"}})
             watcher = await watch
-            event = '{{"push":{{"events":{{"id":{},"events":[{{"revision":"{}","namespace":"default","name":"a","pinned":{{"entity":"e"}}}}]}}}}}}'
-            await asked.connection.send(event.format(asked.id, 5))
+            await asked.push_event(5)
             self.assertEqual((await anext(watcher)).revision, 5)
             asked.cut()
             following = asyncio.create_task(anext(watcher))
             again = await member.asked("watch")
             self.assertEqual(again.body["after"], "5")
             await again.reply({"watching": {"revision": "5"}})
-            await again.connection.send(event.format(again.id, 5))
-            await again.connection.send(event.format(again.id, 6))
+            await again.push_event(5)
+            await again.push_event(6)
             self.assertEqual((await following).revision, 6)
             await again.refuse("compacted")
             with self.assertRaises(tenure.Refused):
