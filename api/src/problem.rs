@@ -129,7 +129,7 @@ codes! {
     Cooldown = "cooldown", Refused, 409;
     /// Others wait in line for the lease.
     Queued = "queued", Refused, 409;
-    /// The grant ended, and its holder has a newer one.
+    /// The grant ended, and there is a newer one: its own holder's, or of `check` anyone's.
     StaleToken = "stale_token", Refused, 409;
     /// The grant ended.
     Lost = "lost", Refused, 409;

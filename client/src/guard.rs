@@ -26,6 +26,8 @@ use crate::{Acquire, Grant, Instant, Lost, LostWhy, Outcome, Session};
 pub struct Guard {
     session: Session,
     grant: Grant,
+    /// It was given back.
+    left: bool,
 }
 
 impl Session {
@@ -45,7 +47,7 @@ impl Session {
     /// Keeps a grant of this session. One guard a grant: the first that is released or dropped ends it for all.
     pub fn guard(&self, grant: Grant) -> Guard {
         self.keep(&grant);
-        Guard { session: self.clone(), grant }
+        Guard { session: self.clone(), grant, left: false }
     }
 }
 
@@ -87,6 +89,13 @@ impl Guard {
         lost(self.session.shared.clone(), self.grant.clone())
     }
 
+    /// Gives the grant back, which is then released no more when it is dropped. The session goes on extending it for as
+    /// long as it is open; then the grant ends at its ttl.
+    pub fn into_grant(mut self) -> Grant {
+        self.left = true;
+        self.grant.clone()
+    }
+
     /// Ends the grant and waits for the answer. Belief in it ends at this call, for good, whatever is answered.
     pub async fn release(self) -> Outcome<()> {
         self.session.release(&self.grant).await
@@ -95,6 +104,9 @@ impl Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
+        if self.left {
+            return;
+        }
         let gone = matches!(self.grant.cell.over(), Some(LostWhy::Released | LostWhy::Ended(_)));
         self.grant.cell.end(LostWhy::Released);
         if !gone {
@@ -284,6 +296,16 @@ mod tests {
         cell.hold(Some(Instant::from_millis(101_000)));
         assert!(lost.await.is_ok_and(|lost| lost.why == LostWhy::Expired));
         assert!(guard.session.now() >= Instant::from_millis(101_000));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_grant_that_is_given_back_is_not_released() {
+        let (mailbox, _cell, guard) = held(9_000);
+        letters(&mailbox);
+        let grant = guard.into_grant();
+        assert!(grant.is_held());
+        drop(grant);
+        assert_eq!(letters(&mailbox), (vec![], vec![]));
     }
 
     #[tokio::test(start_paused = true)]

@@ -69,7 +69,7 @@ impl Machine {
         let call = confirming(acquire, grant);
         op.stage = Stage::Confirming { by, token: grant.token };
         self.arm_op(id);
-        let window = Duration::from_millis(grant.hold_ms).clamp(WINDOW_MIN, WINDOW_MAX);
+        let window = Duration::from_millis(grant.ttl_ms).clamp(WINDOW_MIN, WINDOW_MAX);
         self.begin(now, by, Ask::Call(call), None, Purpose::Confirm { acquire: id, window });
     }
 

@@ -90,13 +90,13 @@ fn a_confirmation_is_sent_through_another_endpoint_while_there_is_time() {
     rig.opens();
     rig.at(1_000).answer(link, frame, unconfirmed(5));
     rig.sent_one();
-    assert!(rig.at(1_653).opens().is_empty(), "a third of the 1,960 ms that it has");
-    let (link, _) = rig.at(1_654).opens()[0];
+    assert!(rig.at(1_666).opens().is_empty(), "a third of the 2 s that it has");
+    let (link, _) = rig.at(1_667).opens()[0];
     rig.input(Input::Opened { link });
     let (link, frame, call) = rig.sent_one();
     assert!(matches!(call, Call::Extend(_)));
     rig.at(1_700).answer(link, frame, granted(5, 12_000));
-    assert_eq!(rig.granted_until(op), Some(1_654 + 11_762));
+    assert_eq!(rig.granted_until(op), Some(1_667 + 11_762));
 }
 
 #[test]
