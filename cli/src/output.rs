@@ -53,7 +53,32 @@ pub(crate) fn print(
     write_out(text(format, titles, rows, json)?.as_bytes())
 }
 
-/// Prints rows as [`print`] does, of something that was done: `deed` says what, such as `lease a was claimed, token 43`.
+/// Whether to go on printing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// Somebody reads.
+    More,
+    /// The reader has seen enough.
+    Enough,
+}
+
+/// Prints one row of a stream: as text with tabs, or `json` on a line. Columns cannot line up with what is yet to come.
+///
+/// # Errors
+/// Where stdout cannot be written; a closed pipe is no error.
+pub(crate) fn print_line(format: Format, row: &[String], json: &impl Serialize) -> io::Result<Next> {
+    let line = match format {
+        Format::Json => json_line(json)?,
+        Format::Table | Format::Plain => plain(&[row.to_vec()]),
+    };
+    match try_write_out(line.as_bytes()) {
+        Ok(()) => Ok(Next::More),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Next::Enough),
+        Err(error) => Err(error),
+    }
+}
+
+/// Prints rows as [`print()`] does, of something that was done: `deed` says what, such as `lease a was claimed, token 43`.
 ///
 /// # Errors
 /// Where stdout cannot be written: unknown, for whoever reads only stdout does not know of it.

@@ -1,6 +1,6 @@
 //! Consensus, as the driver sees it: what is proposed, what came of it, who leads, and how the log fares.
 //!
-//! openraft's is in [`crate::raft`]; a simulation drives the same driver over a log of its own. Promises that the driver
+//! openraft's is in `raft`; a simulation drives the same driver over a log of its own. Promises that the driver
 //! builds on, of whoever implements it:
 //! * A batch is appended to an entry of its own term, or not at all.
 //! * [`Proposed::Applied`] comes after the entry was applied here; [`Proposed::NotAppended`] only where it never will be.
