@@ -101,10 +101,14 @@ impl From<client::Failure> for Failure {
 
 /// A holder that nobody else has: host, process and chance. A name fixed by the user would make two runs one holder.
 pub(crate) fn holder_default() -> String {
+    format!("{}:{}:{:08x}", host(), std::process::id(), rand::random::<u32>())
+}
+
+/// This machine's name, as far as a name may hold it.
+pub(crate) fn host() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let host: String = host.trim().chars().filter(|c| c.is_ascii_graphic()).take(64).collect();
-    let host = if host.is_empty() { "localhost" } else { &host };
-    format!("{host}:{}:{:08x}", std::process::id(), rand::random::<u32>())
+    if host.is_empty() { "localhost".to_owned() } else { host }
 }
 
 /// The runtime of a verb: one thread, for one session.

@@ -145,7 +145,7 @@ fn with_present_holder(mut failure: Failure, args: &Release) -> Failure {
     failure
 }
 
-fn show_grant(reply: Reply, json: JsonFlag, done: &str) -> Result<Exit, Failure> {
+pub(crate) fn show_grant(reply: Reply, json: JsonFlag, done: &str) -> Result<Exit, Failure> {
     let Reply::Granted(grant) = reply else { return Err(misfit()) };
     if !grant.confirmed {
         say("the grant is not confirmed yet: extend it before you act on it");

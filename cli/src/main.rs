@@ -3,7 +3,9 @@
 //! ```text
 //!   hold     claim extend release          parse    words on the command line to values
 //!   wait     wait                          usage    clap's errors in our form
+//!   acquire  acquire                       operate  transfer revoke pin unpin
 //!   read     get list count                connect  where the cluster is, and as whom
+//!   follow   watch history check
 //!   serve    serve                         output   tables, plain text, JSON
 //!   claimer  claimer                       exit     five codes, and what is said of a failure
 //!   docs     completions man              signals  an end that the shell sees as its signal's
@@ -13,11 +15,14 @@
 //! exceptions end the process where it stands: a node's failed log, broken invariant or second signal (in `server`), and a
 //! measurement's second signal (in `claimer`); `signals` ends it as a signal does.
 
+mod acquire;
 mod claimer;
 mod connect;
 mod docs;
 mod exit;
+mod follow;
 mod hold;
+mod operate;
 mod output;
 mod parse;
 mod read;
@@ -51,10 +56,18 @@ enum Verb {
     Claim(hold::Claim),
     Extend(hold::Extend),
     Release(hold::Release),
+    Acquire(acquire::Acquire),
     Wait(wait::Wait),
+    Transfer(operate::Transfer),
+    Revoke(operate::Revoke),
+    Pin(operate::Pin),
+    Unpin(operate::Unpin),
     Get(read::Get),
     List(read::List),
     Count(read::Count),
+    Watch(follow::Watch),
+    History(follow::History),
+    Check(follow::Check),
     Claimer(Box<claimer::Claimer>),
     Completions(docs::Completions),
     Man(docs::Man),
@@ -93,10 +106,18 @@ impl Verb {
             Verb::Claim(args) => hold::claim(args),
             Verb::Extend(args) => hold::extend(args),
             Verb::Release(args) => hold::release(args),
+            Verb::Acquire(args) => acquire::acquire(args),
             Verb::Wait(args) => wait::wait(args),
+            Verb::Transfer(args) => operate::transfer(args),
+            Verb::Revoke(args) => operate::revoke(args),
+            Verb::Pin(args) => operate::pin(args),
+            Verb::Unpin(args) => operate::unpin(args),
             Verb::Get(args) => read::get(args),
             Verb::List(args) => read::list(args),
             Verb::Count(args) => read::count(args),
+            Verb::Watch(args) => follow::watch(args),
+            Verb::History(args) => follow::history(args),
+            Verb::Check(args) => follow::check(args),
             Verb::Claimer(args) => claimer::run(args),
             Verb::Completions(args) => docs::completions(args),
             Verb::Man(args) => docs::man(args),
@@ -109,10 +130,18 @@ impl Verb {
             Verb::Claim(args) => args.json.json,
             Verb::Extend(args) => args.json.json,
             Verb::Release(args) => args.json.json,
+            Verb::Acquire(args) => args.json.json,
             Verb::Wait(args) => args.json.json,
+            Verb::Transfer(args) => args.json.json,
+            Verb::Revoke(args) => args.json.json,
+            Verb::Pin(args) => args.json.json,
+            Verb::Unpin(args) => args.json.json,
             Verb::Get(args) => args.json.json,
             Verb::List(args) => args.json.json,
             Verb::Count(args) => args.json.json,
+            Verb::Watch(args) => args.json.json,
+            Verb::History(args) => args.json.json,
+            Verb::Check(args) => args.json.json,
             Verb::Serve(_) | Verb::Claimer(_) | Verb::Completions(_) | Verb::Man(_) => false,
         }
     }

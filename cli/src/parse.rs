@@ -6,7 +6,8 @@ use std::fmt;
 use std::time::Duration;
 
 use api::rules::{
-    DEADLINE_MAX, Holder, InvalidName, Name, Namespace, TTL_MAX, TTL_MIN, TTL_MIN_DEFAULT, Value, WAIT_MAX,
+    DEADLINE_MAX, Holder, InvalidName, Name, Namespace, Reason, TTL_MAX, TTL_MIN, TTL_MIN_DEFAULT, Value,
+    WAIT_MAX,
 };
 use claimer::duration::GoDuration;
 use clap::builder::{OsStringValueParser, TypedValueParser};
@@ -71,6 +72,14 @@ pub(crate) fn value() -> impl TypedValueParser<Value = String> {
     text(|value| {
         let too_large = |bad: BadValue| BadValue { code: "too_large", ..bad };
         checked(value, Value::parse(value).map(drop), "give at most 1024 bytes").map_err(too_large)
+    })
+}
+
+/// Why an operator does something.
+pub(crate) fn reason() -> impl TypedValueParser<Value = String> {
+    text(|value| {
+        let too_large = |bad: BadValue| BadValue { code: "too_large", ..bad };
+        checked(value, Reason::parse(value).map(drop), "give at most 256 bytes").map_err(too_large)
     })
 }
 

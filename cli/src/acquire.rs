@@ -1,0 +1,96 @@
+//! `acquire`: take a lease, or wait in line for it.
+
+use std::time::Duration;
+
+use clap::Args;
+use client::Grant;
+use nix::sys::signal::Signal;
+
+use crate::connect::{Reach, holder_default, runtime};
+use crate::exit::{Exit, Failure, quoted};
+use crate::hold::show_grant;
+use crate::output::{JsonFlag, say};
+use crate::parse;
+use crate::signals::Held;
+
+/// Take a lease as claim does, or wait in line for it: first come, first served. Nobody extends it once this command has ended.
+#[derive(Debug, Args)]
+pub(crate) struct Acquire {
+    /// The lease's name.
+    #[arg(value_parser = parse::name())]
+    name: String,
+    /// How long to wait in line [default: for ever], outages included; then it is refused as still held.
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = parse::timeout())]
+    timeout: Option<Duration>,
+    /// How long the grant lasts, from now and from each extend: 15s, 1m30s. At least 1s unless the namespace says otherwise.
+    #[arg(long, default_value = "15s", allow_hyphen_values = true, value_parser = parse::ttl())]
+    ttl: Duration,
+    /// What readers of the lease shall see, such as where to reach its holder.
+    #[arg(long, value_parser = parse::value())]
+    value: Option<String>,
+    /// Who holds it [default: unique, host:process:chance].
+    #[arg(long, env = "TENURE_HOLDER", value_parser = parse::holder())]
+    holder: Option<String>,
+    #[command(flatten)]
+    reach: Reach,
+    #[command(flatten)]
+    pub(crate) json: JsonFlag,
+}
+
+pub(crate) fn acquire(args: &Acquire) -> Result<Exit, Failure> {
+    let signal = Held::hold().next();
+    let grant = runtime()?.block_on(async {
+        tokio::select! {
+            grant = in_line(args) => grant,
+            Ok(signal) = signal => Err(interrupted(&args.name, signal)),
+        }
+    })?;
+    let hold = grant.remaining();
+    let grant = api::Grant {
+        namespace: grant.namespace().to_owned(),
+        name: grant.name().to_owned(),
+        token: grant.token(),
+        ttl_ms: crate::hold::millis(grant.ttl()),
+        hold_ms: crate::hold::millis(hold),
+        extend_after_ms: crate::hold::millis(grant.extend_after()),
+        confirmed: true,
+    };
+    show_grant(api::Reply::Granted(grant), args.json, "acquired")
+}
+
+async fn in_line(args: &Acquire) -> Result<Grant, Failure> {
+    let holder = args.holder.clone().unwrap_or_else(|| {
+        let holder = holder_default();
+        say(format!("holder {holder} (choose one with --holder or TENURE_HOLDER)"));
+        holder
+    });
+    let session = args.reach.connect_aloud().await?;
+    say(format!("in line for {}", quoted(&args.name)));
+    let acquire = client::Acquire {
+        namespace: args.reach.namespace.clone(),
+        ttl: args.ttl,
+        value: args.value.clone(),
+        timeout: args.timeout,
+        ..client::Acquire::new(&args.name, holder)
+    };
+    let grant = session.acquire(acquire).await.into_result().map_err(|failure| {
+        let mut failure = Failure::from(failure);
+        // The server names the field of its own call.
+        failure.message = failure.message.replace("its timeout_ms", "its --timeout");
+        failure
+    })?;
+    // Dropped, the grant stands; a guard would release it.
+    Ok(grant)
+}
+
+fn interrupted(name: &str, signal: Signal) -> Failure {
+    Failure {
+        exit: Exit::Signal(signal),
+        code: "interrupted".to_owned(),
+        message: format!(
+            "the wait in line for {} was ended by a signal: its place is given up, and what it may be granted in this moment ends by itself",
+            quoted(name)
+        ),
+        problem: None,
+    }
+}

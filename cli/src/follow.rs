@@ -1,0 +1,162 @@
+//! `watch`, `history`, `check`: what has happened to leases, and whether a token still stands.
+
+use std::time::Duration;
+
+use api::{Call, Event, Reply, What};
+use claimer::duration::GoDuration;
+use clap::Args;
+
+use crate::connect::{Reach, misfit, runtime};
+use crate::exit::{Exit, Failure};
+use crate::output::{Format, JsonFlag, Next, print, print_line};
+use crate::parse;
+use crate::signals::Held;
+
+const TITLES: &[&str] = &["REVISION", "NAME", "EVENT", "TOKEN", "DETAIL"];
+
+/// See every change of a lease, or of all whose names start so, as it happens: a line an event. Extends are no changes.
+#[derive(Debug, Args)]
+pub(crate) struct Watch {
+    /// Only the lease of this name [default: every lease of the namespace].
+    #[arg(value_parser = parse::name(), conflicts_with = "prefix")]
+    name: Option<String>,
+    /// Only leases whose names start so.
+    #[arg(long, value_parser = parse::prefix())]
+    prefix: Option<String>,
+    /// Every change after this revision [default: from now on].
+    #[arg(long, value_name = "REVISION", value_parser = parse::number("a revision"))]
+    after: Option<u64>,
+    #[command(flatten)]
+    reach: Reach,
+    #[command(flatten)]
+    pub(crate) json: JsonFlag,
+}
+
+/// See how grants ended, the newest first.
+#[derive(Debug, Args)]
+pub(crate) struct History {
+    /// Only of the lease of this name.
+    #[arg(value_parser = parse::name())]
+    name: Option<String>,
+    /// At most so many, 1 to 1000.
+    #[arg(long, value_name = "NUMBER", default_value = "100", value_parser = clap::value_parser!(u64).range(1..=1_000))]
+    limit: u64,
+    #[command(flatten)]
+    reach: Reach,
+    #[command(flatten)]
+    pub(crate) json: JsonFlag,
+}
+
+/// Ask whether a token is that of a lease's living grant: done where it is, refused where it is not.
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// The lease's name.
+    #[arg(value_parser = parse::name())]
+    name: String,
+    /// The token that somebody showed.
+    #[arg(allow_hyphen_values = true, value_parser = parse::token())]
+    token: u64,
+    #[command(flatten)]
+    reach: Reach,
+    #[command(flatten)]
+    pub(crate) json: JsonFlag,
+}
+
+pub(crate) fn watch(args: &Watch) -> Result<Exit, Failure> {
+    let signal = Held::hold().next();
+    runtime()?.block_on(async {
+        tokio::select! {
+            end = follow(args) => end,
+            // Whoever watches ends it so: nothing is left behind, and nothing is to be said.
+            Ok(signal) = signal => Ok(Exit::Signal(signal)),
+        }
+    })
+}
+
+async fn follow(args: &Watch) -> Result<Exit, Failure> {
+    let session = args.reach.connect_aloud().await?;
+    let watch = api::Watch {
+        namespace: args.reach.namespace.clone(),
+        name: args.name.clone(),
+        prefix: args.prefix.clone(),
+        after: args.after,
+    };
+    let mut watcher = session.watch(watch).await.into_result()?;
+    let format = args.json.format();
+    if format == Format::Table {
+        print_line(Format::Plain, &TITLES.iter().map(|title| (*title).to_owned()).collect::<Vec<_>>(), &())?;
+    }
+    while let Some(event) = watcher.next().await {
+        let event = event?;
+        // A reader that has seen enough ends the watch.
+        if print_line(format, &row(&event), &event)? == Next::Enough {
+            break;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+fn row(event: &Event) -> Vec<String> {
+    let (what, token, detail) = match &event.what {
+        What::Granted(grant) => {
+            let unconfirmed = if grant.confirmed { "" } else { ", unconfirmed" };
+            ("granted", grant.token.to_string(), format!("{}{unconfirmed}", grant.holder))
+        }
+        What::Confirmed(grant) => ("confirmed", grant.token.to_string(), "-".to_owned()),
+        What::Valued(valued) => ("valued", valued.token.to_string(), valued.value.clone()),
+        What::Ended(end) => ("ended", end.token.to_string(), how(end)),
+        What::Ending(ending) => ("ending", ending.token.to_string(), ending.reason.clone()),
+        What::Pinned(pin) => ("pinned", "-".to_owned(), pin.entity.clone()),
+        What::Unpinned(pin) => ("unpinned", "-".to_owned(), pin.entity.clone()),
+    };
+    vec![event.revision.to_string(), event.name.clone(), what.to_owned(), token, detail]
+}
+
+/// How a grant ended, and whose it was.
+fn how(end: &api::End) -> String {
+    match end.reason.as_deref().filter(|reason| !reason.is_empty()) {
+        Some(reason) => format!("{}: {reason} ({})", end.why, end.holder),
+        None => format!("{} ({})", end.why, end.holder),
+    }
+}
+
+pub(crate) fn history(args: &History) -> Result<Exit, Failure> {
+    let call = api::History {
+        namespace: args.reach.namespace.clone(),
+        name: args.name.clone(),
+        limit: Some(args.limit),
+    };
+    let Reply::Ends(ends) = args.reach.call(Call::History(call))? else { return Err(misfit()) };
+    let span = |millis| GoDuration::from(Duration::from_millis(millis)).to_string();
+    let rows: Vec<Vec<String>> = ends
+        .ends
+        .iter()
+        .map(|of| {
+            let end = &of.end;
+            let reason = end.reason.clone().filter(|reason| !reason.is_empty());
+            vec![
+                of.name.clone(),
+                end.token.to_string(),
+                end.holder.clone(),
+                end.why.clone(),
+                reason.unwrap_or_else(|| "-".to_owned()),
+                span(end.ago_ms),
+                span(end.remained_ms),
+            ]
+        })
+        .collect();
+    // AGO is on the lease clock, which stands still while nothing is held.
+    let titles = ["NAME", "TOKEN", "HOLDER", "WHY", "REASON", "AGO", "REMAINED"];
+    print(args.json.format(), &titles, &rows, &ends)?;
+    Ok(Exit::Done)
+}
+
+pub(crate) fn check(args: &Check) -> Result<Exit, Failure> {
+    let call =
+        api::Check { namespace: args.reach.namespace.clone(), name: args.name.clone(), token: args.token };
+    let Reply::Checked(checked) = args.reach.call(Call::Check(call))? else { return Err(misfit()) };
+    let remaining = GoDuration::from(Duration::from_millis(checked.remaining_ms)).to_string();
+    let row = vec![checked.token.to_string(), args.name.clone(), checked.holder.clone(), remaining];
+    print(args.json.format(), &["TOKEN", "NAME", "HOLDER", "REMAINING"], &[row], &checked)?;
+    Ok(Exit::Done)
+}
