@@ -8,6 +8,8 @@
 //! | 3 | unavailable | surely not done; worth another try |
 //! | 4 | unknown | it may have happened |
 //!
+//! `tenure run` ends as its command did, with any code; what it says itself on stderr tells the two apart.
+//!
 //! A sixth end is by a signal, and then the shell says so: 130 is Ctrl-C, 143 SIGTERM.
 
 use std::fmt;
@@ -33,6 +35,8 @@ pub(crate) enum Exit {
     Unavailable,
     /// It may have happened. Never to be rounded to no.
     Unknown,
+    /// As the command that was run: a code of its own.
+    Command(u8),
     /// A signal wants the process to end, and it has said what it leaves behind.
     Signal(Signal),
 }
@@ -46,6 +50,7 @@ impl Exit {
             Exit::Usage => 2,
             Exit::Unavailable => 3,
             Exit::Unknown => 4,
+            Exit::Command(code) => code,
             Exit::Signal(signal) => crate::signals::end_of(signal),
         }
     }

@@ -5,7 +5,7 @@
 //!   wait     wait                          usage    clap's errors in our form
 //!   acquire  acquire                       operate  transfer revoke pin unpin
 //!   read     get list count                connect  where the cluster is, and as whom
-//!   follow   watch history check
+//!   follow   watch history check           run      run, its guardian and its command
 //!   serve    serve                         output   tables, plain text, JSON
 //!   claimer  claimer                       exit     five codes, and what is said of a failure
 //!   docs     completions man              signals  an end that the shell sees as its signal's
@@ -26,11 +26,13 @@ mod operate;
 mod output;
 mod parse;
 mod read;
+mod run;
 mod serve;
 mod signals;
 mod usage;
 mod wait;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -65,6 +67,7 @@ enum Verb {
     Get(read::Get),
     List(read::List),
     Count(read::Count),
+    Run(Box<run::Run>),
     Watch(follow::Watch),
     History(follow::History),
     Check(follow::Check),
@@ -74,8 +77,12 @@ enum Verb {
 }
 
 fn main() -> ExitCode {
+    let args: Vec<OsString> = std::env::args_os().collect();
+    if let Some(code) = run::part(&args) {
+        return code;
+    }
     signals::let_through();
-    let cli: Cli = match usage::read(std::env::args_os().collect()) {
+    let cli: Cli = match usage::read(args) {
         Parsed::Run(cli) => cli,
         Parsed::Show(text) => {
             return end(write_out(text.as_bytes()).map(|()| Exit::Done).map_err(Failure::from), false);
@@ -115,6 +122,7 @@ impl Verb {
             Verb::Get(args) => read::get(args),
             Verb::List(args) => read::list(args),
             Verb::Count(args) => read::count(args),
+            Verb::Run(args) => run::run(args),
             Verb::Watch(args) => follow::watch(args),
             Verb::History(args) => follow::history(args),
             Verb::Check(args) => follow::check(args),
@@ -142,7 +150,7 @@ impl Verb {
             Verb::Watch(args) => args.json.json,
             Verb::History(args) => args.json.json,
             Verb::Check(args) => args.json.json,
-            Verb::Serve(_) | Verb::Claimer(_) | Verb::Completions(_) | Verb::Man(_) => false,
+            Verb::Serve(_) | Verb::Run(_) | Verb::Claimer(_) | Verb::Completions(_) | Verb::Man(_) => false,
         }
     }
 }
