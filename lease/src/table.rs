@@ -161,8 +161,9 @@ impl Table {
         if self.lease(slot).grant.is_some() {
             return self.claim_again(slot, claim, step);
         }
-        if self.lease(slot).cooldown().is_some() {
-            // It was not everyone's to claim, and may be by the batch's end.
+        // It was not everyone's to claim, and may be by the batch's end; unless what it cools down from ended in this very batch,
+        // which has noted it.
+        if self.lease(slot).cooldown().is_some() && !step.applied.freed.contains(&claim.key) {
             step.applied.freed.push(claim.key.clone());
         }
         let (now, token) = (self.now, self.mint(slot));
