@@ -1,172 +1,282 @@
-//! `tenure run` with real processes: one runs at a time, and what it started is gone before another begins.
+//! `tenure run`: real processes on a real node. The command and all that came from it are gone before another's starts,
+//! whatever becomes of `tenure`.
 
 #![allow(clippy::expect_used, reason = "a test that cannot go on should stop, and say where")]
 
 mod node;
+mod runs;
 
-use std::fs;
-use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
-
+use nix::sys::signal::{Signal, kill};
 use node::Node;
+use runs::{Diary, Running, is_alive, until};
 
-/// The longest that a test waits for what must come.
-const PATIENCE: Duration = Duration::from_secs(20);
-
-/// A command that appends its name to a file as long as it lives, ten times a second.
-fn beat(name: &str, file: &Path) -> String {
-    format!("while :; do echo {name} >> {}; sleep 0.1; done", file.display())
+fn sh(script: &str) -> Vec<&str> {
+    vec!["sh", "-c", script]
 }
 
-/// `tenure run` of a shell script, killed with the test.
-struct Running(Child);
-
-impl Running {
-    fn start(node: &Node, ttl: &str, script: &str) -> Running {
-        let mut command = node.command(&["run", "job", "--ttl", ttl, "--", "sh", "-c", script]);
-        Running(command.stderr(Stdio::null()).stdout(Stdio::null()).spawn().expect("it starts"))
-    }
-
-    fn signal(&self, signal: &str) {
-        let pid = self.0.id().to_string();
-        assert!(Command::new("kill").args([signal, &pid]).status().expect("kill").success());
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // SIGTERM and not SIGKILL: it ends what it started, whatever the test left it in.
-        let pid = self.0.id().to_string();
-        let _ = Command::new("kill").args(["-CONT", &pid]).stderr(Stdio::null()).status();
-        let _ = Command::new("kill").args(["-TERM", &pid]).stderr(Stdio::null()).status();
-        let _ = self.0.wait();
-    }
-}
-
-fn beats(file: &Path) -> Vec<String> {
-    fs::read_to_string(file).unwrap_or_default().lines().map(str::to_owned).collect()
-}
-
-fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !is_so() {
-        assert!(began.elapsed() < PATIENCE, "never: {what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
-
-fn until_beats(file: &Path, name: &str) {
-    until("it runs", || beats(file).iter().any(|beat| beat == name));
-}
-
-/// All of one, and then all of the other: nobody's beat comes after its successor's first.
-fn assert_no_overlap(file: &Path) {
-    let beats = beats(file);
-    let first_b = beats.iter().position(|beat| beat == "b").expect("b ran");
-    assert!(beats[first_b..].iter().all(|beat| beat == "b"), "a beat after b had begun: {beats:?}");
+/// Two runs of a script; the first has begun, the other waits in line.
+fn two(node: &Node, diary: &Diary, script: &str) -> (Running, Running) {
+    let first = Running::start(node, &[], &sh(script));
+    until("the first runs", || !diary.tokens().is_empty());
+    let other = Running::start(node, &[], &sh(script));
+    until("the other waits", || other.said().contains("waiting in line for \"job\""));
+    (first, other)
 }
 
 #[test]
-fn a_command_has_its_token_and_its_code_is_ours() {
+fn the_command_has_its_token_its_stdin_and_its_exit_code() {
     let node = Node::start();
-    let ended = node.tenure(&[
-        "run",
-        "job",
-        "--holder",
-        "h1",
-        "--",
-        "sh",
-        "-c",
-        "echo $TENURE_TOKEN $TENURE_LEASE $TENURE_HOLDER; exit 7",
-    ]);
-    assert_eq!(ended.status.code(), Some(7), "{}", String::from_utf8_lossy(&ended.stderr));
-    assert_eq!(String::from_utf8_lossy(&ended.stdout), "1 job h1\n");
-    assert!(node.done(&["get", "job"]).contains("\tfree\t"), "it is released at its end");
+    let script = "echo $TENURE_LEASE $TENURE_NAMESPACE $TENURE_HOLDER $TENURE_TOKEN; exit 7";
+    let ended = Running::start(&node, &["--holder", "mysql/0"], &sh(script)).end();
+    assert_eq!(ended.code, Some(7), "{}", ended.said);
+    assert_eq!(ended.printed, "job default mysql/0 1\n");
+    assert!(node.done(&["get", "job"]).contains("\tfree\t"), "it is released at once");
+
+    let ended = Running::start(&node, &[], &sh("kill -KILL $$")).end();
+    assert_eq!(ended.code, Some(128 + 9), "{}", ended.said);
+    let ended = Running::start(&node, &[], &["cat"]).end();
+    assert_eq!(ended.code, Some(0), "its stdin is that of tenure, which has none: {}", ended.said);
 }
 
 #[test]
-fn a_command_that_does_not_exist_claims_nothing() {
+fn signals_are_passed_on() {
     let node = Node::start();
-    let said = node.fails(&["run", "job", "--", "/no/such/program"], 2);
-    assert!(said.contains("/no/such/program"), "{said}");
-    assert_eq!(node.done(&["history", "job"]), "", "the lease was never held");
-    assert!(node.fails(&["run", "job"], 2).contains("COMMAND"), "the command is missing");
+    for (signal, name) in [
+        (Signal::SIGTERM, "TERM"),
+        (Signal::SIGINT, "INT"),
+        (Signal::SIGHUP, "HUP"),
+        (Signal::SIGQUIT, "QUIT"),
+        (Signal::SIGUSR1, "USR1"),
+        (Signal::SIGUSR2, "USR2"),
+    ] {
+        let diary = Diary::new();
+        let script = format!("trap 'exit 40' {name}; {}", diary.script());
+        let run = Running::start(&node, &[], &sh(&script));
+        until("it runs", || !diary.tokens().is_empty());
+        run.signal(signal);
+        let ended = run.end();
+        assert_eq!(ended.code, Some(40), "{name}: {}", ended.said);
+    }
 }
 
 #[test]
-fn a_killed_tenure_takes_its_command_along_and_the_next_one_runs() {
-    let (node, folder) = (Node::start(), tempfile::tempdir().expect("a folder"));
-    let file = folder.path().join("beats");
-    let first = Running::start(&node, "2s", &beat("a", &file));
-    until_beats(&file, "a");
-    let _second = Running::start(&node, "2s", &beat("b", &file));
-    first.signal("-KILL");
-    until_beats(&file, "b");
-    assert_no_overlap(&file);
+fn what_a_command_leaves_behind_is_ended_before_the_release() {
+    let node = Node::start();
+    let diary = Diary::new();
+    let left = format!("trap '' TERM; setsid sh -c 'trap \"\" TERM; {}' & sleep 0.3", diary.script());
+    let ended = Running::start(&node, &[], &sh(&left)).end();
+    assert_eq!(ended.code, Some(0), "{}", ended.said);
+    let (before, free) = (diary.entries().len(), node.done(&["get", "job"]));
+    assert!(before > 0 && free.contains("\tfree\t"), "{free}");
+    let ended = Running::start(&node, &[], &sh("sleep 0.3")).end();
+    assert_eq!(ended.code, Some(0), "{}", ended.said);
+    assert_eq!(diary.entries().len(), before, "nobody writes any more");
 }
 
 #[test]
-fn a_stopped_tenures_command_is_ended_in_time_all_the_same() {
-    let (node, folder) = (Node::start(), tempfile::tempdir().expect("a folder"));
-    let file = folder.path().join("beats");
-    let first = Running::start(&node, "2s", &beat("a", &file));
-    until_beats(&file, "a");
-    let _second = Running::start(&node, "2s", &beat("b", &file));
-    first.signal("-STOP");
-    until_beats(&file, "b");
-    assert_no_overlap(&file);
-    first.signal("-CONT");
+fn of_two_one_runs_and_the_other_takes_over_when_the_firsts_tenure_is_killed() {
+    let node = Node::start();
+    let diary = Diary::new();
+    let (first, other) = two(&node, &diary, &diary.script());
+    let (command, guardian) = (first.command(), first.guardian());
+    assert_eq!(diary.tokens().len(), 1);
+    first.signal(Signal::SIGKILL);
+    until("its command is gone", || !is_alive(command));
+    until("its guardian is gone", || !is_alive(guardian));
+    until("the other runs", || diary.tokens().len() == 2);
+    diary.assert_no_overlap();
+    assert!(other.said().contains("holding \"job\" under token "), "{}", other.said());
 }
 
 #[test]
-fn what_ignores_a_polite_end_and_hides_in_a_session_of_its_own_is_gone_too() {
-    let (node, folder) = (Node::start(), tempfile::tempdir().expect("a folder"));
-    let file = folder.path().join("beats");
-    let hidden = format!("trap '' TERM; setsid sh -c \"trap '' TERM; {}\" & wait", beat("a", &file));
-    let first = Running::start(&node, "2s", &hidden);
-    until_beats(&file, "a");
-    let _second = Running::start(&node, "2s", &beat("b", &file));
-    first.signal("-KILL");
-    until_beats(&file, "b");
-    assert_no_overlap(&file);
+fn a_command_whose_tenure_is_stopped_is_gone_before_the_others_starts() {
+    let node = Node::start();
+    let diary = Diary::new();
+    let (first, other) = two(&node, &diary, &diary.script());
+    let command = first.command();
+    first.signal(Signal::SIGSTOP);
+    until("its command is gone", || !is_alive(command));
+    assert_eq!(diary.tokens().len(), 1, "the other has not begun before that");
+    until("the other runs", || diary.tokens().len() == 2);
+    diary.assert_no_overlap();
+    first.signal(Signal::SIGCONT);
+    let ended = first.end();
+    assert_eq!(ended.code, Some(3), "{}", ended.said);
+    assert!(
+        ended.said.contains("error[lost]: ") && ended.said.contains("the command was ended"),
+        "{}",
+        ended.said
+    );
+    drop(other);
+}
+
+/// Nothing of ours runs then, so that nothing of ours can end it: between the two, only the token protects.
+#[test]
+fn a_run_that_was_stopped_whole_is_ended_first_thing_when_it_goes_on() {
+    let node = Node::start();
+    let diary = Diary::new();
+    let (first, other) = two(&node, &diary, &diary.script());
+    let (command, guardian) = (first.command(), first.guardian());
+    first.signal(Signal::SIGSTOP);
+    for pid in [guardian, command] {
+        kill(pid, Signal::SIGSTOP).expect("it runs");
+    }
+    until("the other runs", || diary.tokens().len() == 2);
+    assert!(is_alive(command));
+    kill(guardian, Signal::SIGCONT).expect("it is there");
+    until("the command is gone", || !is_alive(command));
+    diary.assert_no_overlap();
+    first.signal(Signal::SIGCONT);
+    assert_eq!(first.end().code, Some(3));
+    drop(other);
 }
 
 #[test]
-fn a_signal_is_passed_on_and_told_by_the_code() {
-    let (node, folder) = (Node::start(), tempfile::tempdir().expect("a folder"));
-    let file = folder.path().join("beats");
-    let mut running = Running::start(&node, "5s", &format!("trap 'exit 9' TERM; {}", beat("a", &file)));
-    until_beats(&file, "a");
-    running.signal("-TERM");
-    let status = running.0.wait().expect("it ends");
-    assert_eq!((status.code(), status.signal()), (Some(9), None));
+fn a_command_that_ignores_term_and_its_grandchild_in_another_session_are_gone_too() {
+    let node = Node::start();
+    let diary = Diary::new();
+    let beat = diary.script();
+    let script = format!("trap '' TERM; setsid sh -c 'trap \"\" TERM HUP; {beat}' & {beat}");
+    let (first, other) = two(&node, &diary, &script);
+    first.signal(Signal::SIGSTOP);
+    until("the other runs", || diary.tokens().len() > 1);
+    until("it has written for a while", || {
+        diary.entries().iter().filter(|(token, _)| *token == 2).count() > 100
+    });
+    diary.assert_no_overlap();
+    assert_eq!(diary.tokens(), [1, 2]);
+    drop((first, other));
+}
+
+#[test]
+fn a_command_whose_node_is_gone_is_ended_in_time_and_the_reason_is_told() {
+    let mut node = Node::start();
+    let diary = Diary::new();
+    let script = format!("trap 'echo asked; exit 0' TERM; {}", diary.script());
+    let run = Running::start(&node, &[], &sh(&script));
+    until("it runs", || !diary.tokens().is_empty());
+    node.kill();
+    let ended = run.end();
+    assert_eq!(ended.code, Some(3), "{}", ended.said);
+    assert_eq!(ended.printed, "asked\n", "SIGTERM comes first");
+    assert!(ended.said.contains("error[lost]: "), "{}", ended.said);
+}
+
+#[test]
+fn a_guardian_that_dies_takes_the_command_along_and_the_lease_is_released() {
+    let node = Node::start();
+    let diary = Diary::new();
+    let script = format!("setsid sh -c '{}' & sleep 1000", diary.script());
+    let run = Running::start(&node, &[], &sh(&script));
+    until("it runs", || !diary.tokens().is_empty());
+    kill(run.guardian(), Signal::SIGKILL).expect("it runs");
+    let ended = run.end();
+    assert_eq!(ended.code, Some(3), "{}", ended.said);
+    assert!(ended.said.contains("error[unguarded]: "), "{}", ended.said);
     assert!(node.done(&["get", "job"]).contains("\tfree\t"));
+    let next = Running::start(&node, &[], &sh(&diary.script()));
+    until("the next one writes", || diary.tokens().len() == 2);
+    diary.assert_no_overlap();
+    drop(next);
 }
 
 #[test]
-fn a_command_whose_health_fails_is_ended_and_its_lease_is_free() {
-    let (node, folder) = (Node::start(), tempfile::tempdir().expect("a folder"));
-    let file = folder.path().join("beats");
-    let args =
-        ["run", "job", "--ttl", "2s", "--health", "exit 1", "--health-every", "300ms", "--", "sh", "-c"];
-    let ended = node.tenure(&[&args[..], &[&beat("a", &file)]].concat());
-    assert_eq!(ended.status.code(), Some(3), "{}", String::from_utf8_lossy(&ended.stderr));
-    assert!(String::from_utf8_lossy(&ended.stderr).contains("health"));
-    until("it is free", || node.done(&["get", "job"]).contains("\tfree\t"));
+fn a_guardian_that_is_stopped_is_replaced_in_time() {
+    let node = Node::start();
+    let diary = Diary::new();
+    let (first, other) = two(&node, &diary, &diary.script());
+    let guardian = first.guardian();
+    kill(guardian, Signal::SIGSTOP).expect("it runs");
+    let ended = first.end();
+    assert_eq!(ended.code, Some(3), "{}", ended.said);
+    assert!(ended.said.contains("error[unguarded]: ") && !is_alive(guardian), "{}", ended.said);
+    until("the other runs", || diary.tokens().len() == 2);
+    diary.assert_no_overlap();
+    drop(other);
 }
 
 #[test]
 fn a_revoked_lease_ends_its_command_before_its_time_with_the_reason() {
-    let (node, folder) = (Node::start(), tempfile::tempdir().expect("a folder"));
-    let file = folder.path().join("beats");
-    let script = beat("a", &file);
-    let mut command = node.command(&["run", "job", "--ttl", "2s", "--", "sh", "-c", &script]);
-    let child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().expect("it starts");
-    until_beats(&file, "a");
+    let node = Node::start();
+    let diary = Diary::new();
+    let (first, other) = two(&node, &diary, &diary.script());
     node.done(&["revoke", "job", "--why", "maintenance"]);
-    let ended = child.wait_with_output().expect("it ends");
-    assert_eq!(ended.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&ended.stderr).contains("maintenance"));
+    let ended = first.end();
+    assert_eq!(ended.code, Some(1), "{}", ended.said);
+    assert!(ended.said.contains("error[lost]: \"job\" is lost: revoked: maintenance"), "{}", ended.said);
+    until("the other runs", || diary.tokens().len() == 2);
+    diary.assert_no_overlap();
+    drop(other);
+}
+
+#[test]
+fn a_lease_revoked_at_once_ends_its_command_at_once() {
+    let node = Node::start();
+    let diary = Diary::new();
+    let script = format!("trap '' TERM; {}", diary.script());
+    // So long that nothing but the revoke can be the cause.
+    let run = Running::start(&node, &["--ttl=1h"], &sh(&script));
+    until("it runs", || !diary.tokens().is_empty());
+    node.done(&["revoke", "job", "--now", "--why", "drill"]);
+    let ended = run.end();
+    assert_eq!(ended.code, Some(1), "{}", ended.said);
+    assert!(ended.said.contains("error[lost]: ") && ended.said.contains("drill"), "{}", ended.said);
+}
+
+#[test]
+fn a_command_that_is_not_well_is_ended_and_the_lease_given_up() {
+    let node = Node::start();
+    for (script, how) in [("exit 9", "failed"), ("sleep 1000", "took longer than its period")] {
+        let run = Running::start(&node, &["--health", script, "--health-every", "300ms"], &sh("sleep 1000"));
+        let ended = run.end();
+        assert_eq!(ended.code, Some(3), "{}", ended.said);
+        let said = format!("error[unwell]: \"job\" is given up: the health command \"{script}\" {how}");
+        assert!(ended.said.contains(&said), "{}", ended.said);
+        assert!(node.done(&["get", "job"]).contains("\tfree\t"));
+    }
+    let healthy = ["--health", "test -n \"$TENURE_TOKEN\"", "--health-every", "50ms"];
+    let ended = Running::start(&node, &healthy, &sh("sleep 1.5; exit 6")).end();
+    assert_eq!(ended.code, Some(6), "{}", ended.said);
+}
+
+#[test]
+fn a_command_that_is_not_there_is_refused_before_anything_is_claimed() {
+    let node = Node::start();
+    let ended = Running::start(&node, &[], &["/no/such/command"]).end();
+    assert_eq!(ended.code, Some(2));
+    assert!(
+        ended.said.contains("error[usage]: ") && ended.said.contains("/no/such/command"),
+        "{}",
+        ended.said
+    );
+    assert!(ended.said.contains("nothing was claimed"), "{}", ended.said);
+    let lease = node.done(&["get", "job", "--json"]);
+    assert!(!lease.contains("last_end"), "nobody ever held it: {lease}");
+    assert!(node.fails(&["run", "job"], 2).contains("COMMAND"));
+    assert!(node.fails(&["run", "job", "--ttl", "500ms", "--", "true"], 2).contains("error[bad_ttl]: "));
+}
+
+#[test]
+fn a_signal_in_line_gives_the_place_up_and_says_so() {
+    let node = Node::start();
+    let held = node.done(&["claim", "job", "--holder", "h", "--ttl", "1h"]);
+    let token = held.split('\t').next().expect("a token").to_owned();
+    let run = Running::start(&node, &[], &sh("echo ran"));
+    until("it waits", || run.said().contains("waiting in line"));
+    run.signal(Signal::SIGINT);
+    let ended = run.end();
+    assert_eq!((ended.signal, ended.printed.as_str()), (Some(Signal::SIGINT as i32), ""), "{}", ended.said);
+    assert!(
+        ended.said.contains("error[interrupted]: ") && ended.said.contains("place in line"),
+        "{}",
+        ended.said
+    );
+
+    let ended = Running::start(&node, &["--wait", "300ms"], &sh("echo ran")).end();
+    assert_eq!((ended.code, ended.printed.as_str()), (Some(1), ""));
+    assert!(ended.said.contains("error[still_held]: "), "{}", ended.said);
+
+    node.done(&["release", "job", "--token", &token]);
+    let ended = Running::start(&node, &[], &sh("echo ran")).end();
+    assert_eq!((ended.code, ended.printed.as_str()), (Some(0), "ran\n"), "nobody who left is in the way");
 }

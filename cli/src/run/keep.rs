@@ -10,7 +10,7 @@ use super::guarded::{Guarded, kill_all};
 use super::schedule::Belief;
 use super::signals::Signals;
 use super::wire::{News, Order, Remaining};
-use super::{Held, Run};
+use super::{Held, Run, told};
 use crate::exit::{Exit, Failure, quoted};
 use crate::output::say;
 
@@ -71,7 +71,8 @@ impl<'a> Keep<'a> {
         let mut look = tokio::time::interval((self.hold / 40).clamp(LOOK_MIN, LOOK_MAX));
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let lost = self.guard.lost();
-        tokio::pin!(lost);
+        let ended = told::ended(self.session.clone(), self.guard.grant().clone());
+        tokio::pin!(lost, ended);
         let mut is_lost = false;
         loop {
             tokio::select! {
@@ -82,6 +83,10 @@ impl<'a> Keep<'a> {
                     None => return self.take_over().await,
                 },
                 Lost { why, .. } = &mut lost, if !is_lost => {
+                    is_lost = true;
+                    self.lost(why);
+                }
+                why = &mut ended, if !is_lost => {
                     is_lost = true;
                     self.lost(why);
                 }
@@ -221,6 +226,7 @@ impl<'a> Keep<'a> {
         let grant = self.guard.grant();
         let released = match &why {
             Some(Why::Unwell(_)) => release_anew(self.args, &self.session, &self.guard).await,
+            Some(Why::Lost(LostWhy::Ended(_))) => Ok(()),
             _ if grant.is_over() => Ok(()),
             // Later than that there is nothing to release.
             _ => {

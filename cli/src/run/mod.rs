@@ -9,6 +9,7 @@
 //!     the command ──▶ what it starts, wherever that goes
 //!
 //!     keep       the holder's side: belief to the guardian, signals, health, how it ends      (in `tenure`)
+//!     told       that the lease has ended, at once                                         (in `tenure`)
 //!     guarded    the guardian as `tenure` sees it, and its work where it fails                (in `tenure`)
 //!     guardian   orders, time, the end of the tree                                            (a process of its own)
 //!     child      ties the command to the guardian and becomes it                              (a process of its own)
@@ -32,6 +33,7 @@ mod keep;
 mod program;
 mod schedule;
 mod signals;
+mod told;
 mod tree;
 mod wire;
 
@@ -120,9 +122,17 @@ pub(crate) fn run(args: &Run) -> Result<Exit, Failure> {
     let socket = Guarded::start(&args.command).map_err(cannot)?;
     runtime()?.block_on(async {
         let guarded = Guarded::read(socket).map_err(cannot)?;
-        let held = tokio::select! {
-            held = hold(args) => held?,
+        let session = tokio::select! {
+            session = args.reach.connect() => session?,
             came = stop(&mut signals) => return Err(left_line(args, came)),
+        };
+        let held = tokio::select! {
+            held = hold(args, &session) => held?,
+            came = stop(&mut signals) => {
+                // The place is given up now, and not when the cluster misses this process.
+                session.close().await;
+                return Err(left_line(args, came));
+            }
         };
         Keep::new(args, held, guarded, signals).run().await
     })
@@ -147,8 +157,7 @@ struct Held {
 }
 
 /// Gets the lease, in line where it is another's.
-async fn hold(args: &Run) -> Result<Held, Failure> {
-    let session = args.reach.connect().await?;
+async fn hold(args: &Run, session: &Session) -> Result<Held, Failure> {
     let holder = args.holder.clone().unwrap_or_else(holder_default);
     let acquire = Acquire {
         namespace: args.reach.namespace.clone(),
@@ -171,7 +180,7 @@ async fn hold(args: &Run) -> Result<Held, Failure> {
             }
         }
     };
-    Ok(Held { holder, session, guard })
+    Ok(Held { holder, session: session.clone(), guard })
 }
 
 async fn stop(signals: &mut Signals) -> Came {
@@ -185,7 +194,7 @@ async fn stop(signals: &mut Signals) -> Came {
 
 fn left_line(args: &Run, came: Came) -> Failure {
     Failure {
-        exit: Exit::Unavailable,
+        exit: Exit::Signal(came.signal),
         code: "interrupted".to_owned(),
         message: format!(
             "{} came before {} was held: the place in line is given up, nothing was run, and nothing is left behind",
