@@ -32,6 +32,11 @@ fn the_command_has_its_token_its_stdin_and_its_exit_code() {
     assert_eq!(ended.printed, "job default mysql/0 1\n");
     assert!(node.done(&["get", "job"]).contains("\tfree\t"), "it is released at once");
 
+    let check = format!("{} check $TENURE_LEASE $TENURE_TOKEN", env!("CARGO_BIN_EXE_tenure"));
+    let ended = Running::start(&node, &["--holder", "mysql/0"], &sh(&check)).end();
+    assert!(ended.printed.contains("mysql/0"), "{}", ended.said);
+    assert!(!ended.said.contains("there is no variable"), "{}", ended.said);
+
     let ended = Running::start(&node, &[], &sh("kill -KILL $$")).end();
     assert_eq!(ended.code, Some(128 + 9), "{}", ended.said);
     let ended = Running::start(&node, &[], &["cat"]).end();

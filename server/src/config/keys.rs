@@ -54,8 +54,15 @@ impl Setting {
     }
 }
 
-/// What this program reads from the environment beside the settings.
-const ENV_ELSE: [&str; 4] = ["TENURE_CONFIG", "TENURE_ENDPOINTS", "TENURE_HOLDER", "TENURE_NAMESPACE"];
+/// What this program reads from the environment beside the settings, or gives to a command that runs under a lease.
+const ENV_ELSE: [&str; 6] = [
+    "TENURE_CONFIG",
+    "TENURE_ENDPOINTS",
+    "TENURE_HOLDER",
+    "TENURE_LEASE",
+    "TENURE_NAMESPACE",
+    "TENURE_TOKEN",
+];
 
 /// The first of `names` that is most likely a misspelt variable of ours, and the one that was meant. Others that start with
 /// TENURE_ are not ours to judge: Kubernetes sets some for a service of that name.
