@@ -11,6 +11,8 @@
 //! follows: the same flags, the same lines, one connection a holder. Unlike that tool it retries what can be retried, and it verifies its result before it prints a
 //! number: see [`verdict`].
 //!
+//! The module `bench` has measurements of one property each, with the same node of their own.
+//!
 //! What decides is pure (`workload`, `lines`, `verdict`, `report`, and `holder` but for sleeping); what touches
 //! processes, clocks and sockets stands apart (`crew`, `worker`, `embedded`, `clock`, `process`, `targets`).
 
@@ -20,6 +22,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+pub mod bench;
 mod clock;
 mod crew;
 pub mod duration;

@@ -8,7 +8,8 @@
 //!   follow   watch history check           run      run, its guardian and its command
 //!   serve    serve                         output   tables, plain text, JSON
 //!   claimer  claimer                       exit     five codes, and what is said of a failure
-//!   docs     completions man              signals  an end that the shell sees as its signal's
+//!   bench    bench                         signals  an end that the shell sees as its signal's
+//!   docs     completions man
 //! ```
 //!
 //! stdout is data, stderr is talk. A verb returns how the program ends or why it failed, and this file exits. The
@@ -16,6 +17,7 @@
 //! measurement's second signal (in `claimer`); `signals` ends it as a signal does.
 
 mod acquire;
+mod bench;
 mod claimer;
 mod connect;
 mod docs;
@@ -72,6 +74,7 @@ enum Verb {
     History(follow::History),
     Check(follow::Check),
     Claimer(Box<claimer::Claimer>),
+    Bench(bench::Bench),
     Completions(docs::Completions),
     Man(docs::Man),
 }
@@ -127,6 +130,7 @@ impl Verb {
             Verb::History(args) => follow::history(args),
             Verb::Check(args) => follow::check(args),
             Verb::Claimer(args) => claimer::run(args),
+            Verb::Bench(args) => bench::bench(args),
             Verb::Completions(args) => docs::completions(args),
             Verb::Man(args) => docs::man(args),
         }
@@ -150,7 +154,12 @@ impl Verb {
             Verb::Watch(args) => args.json.json,
             Verb::History(args) => args.json.json,
             Verb::Check(args) => args.json.json,
-            Verb::Serve(_) | Verb::Run(_) | Verb::Claimer(_) | Verb::Completions(_) | Verb::Man(_) => false,
+            Verb::Serve(_)
+            | Verb::Run(_)
+            | Verb::Claimer(_)
+            | Verb::Bench(_)
+            | Verb::Completions(_)
+            | Verb::Man(_) => false,
         }
     }
 }

@@ -1,0 +1,114 @@
+//! `bench`: measurements of one property each. What they do is in the crate `claimer`.
+
+use std::fmt::Display;
+use std::fs::File;
+use std::io::Write;
+use std::path::PathBuf;
+
+use claimer::RunError;
+use claimer::bench::Report;
+use claimer::bench::handover::{self, Handover};
+use clap::{Args, Subcommand};
+use serde::Serialize;
+
+use crate::exit::{Exit, Failure};
+use crate::output::{json_line, say, write_out};
+use crate::parse::{self, Endpoints};
+
+/// Handovers where nobody says how many: fewer where forming the line is most of the work.
+const RUNS: u32 = 1_000;
+const RUNS_OF_MANY: u32 = 200;
+/// From so many waiters on, they are many.
+const MANY: usize = 1_000;
+
+/// Measure one property of the service; every result is checked before it is printed.
+#[derive(Debug, Args)]
+pub(crate) struct Bench {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    Handover(HandoverArgs),
+}
+
+/// Where to measure, and where to put the figures.
+#[derive(Debug, Args)]
+struct Common {
+    /// Where the servers are: HOST:PORT, with commas between [default: a node of its own, in a temporary folder].
+    #[arg(long, value_parser = parse::endpoints())]
+    endpoints: Option<Endpoints>,
+    /// Write the figures as JSON to FILE; "-" is stdout, and the text then goes to stderr.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+/// From a release to the grant of the next one in line, and until that one may believe.
+#[derive(Debug, Args)]
+struct HandoverArgs {
+    /// How many wait in line at each release.
+    #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    waiters: u32,
+    /// How many handovers to measure [default: 1000; 200 from 1000 waiters on].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    runs: Option<u32>,
+    #[command(flatten)]
+    common: Common,
+}
+
+pub(crate) fn bench(args: &Bench) -> Result<Exit, Failure> {
+    match &args.what {
+        What::Handover(args) => handover(args),
+    }
+}
+
+fn handover(args: &HandoverArgs) -> Result<Exit, Failure> {
+    let waiters = args.waiters as usize;
+    let runs = args.runs.unwrap_or(if waiters < MANY { RUNS } else { RUNS_OF_MANY });
+    args.common.run(|endpoints, program| handover::measure(Handover { waiters, runs }, endpoints, program))
+}
+
+impl Common {
+    fn run<P: Display + Serialize>(
+        &self,
+        measure: impl FnOnce(&[client::Endpoint], &std::path::Path) -> Result<Report<P>, RunError>,
+    ) -> Result<Exit, Failure> {
+        let on_stdout = self.json.as_deref().is_some_and(|path| path.as_os_str() == "-");
+        // Opened before the run: a long measurement must not end at a folder that is missing.
+        let file = match &self.json {
+            Some(path) if !on_stdout => Some(File::create(path).map_err(|error| {
+                Failure::usage(format!(
+                    "--json {} cannot be written: {error}; name another file",
+                    path.display()
+                ))
+            })?),
+            _ => None,
+        };
+        let program = std::env::current_exe().map_err(|error| {
+            Failure::unavailable(format!("this program's own file cannot be found: {error}"))
+        })?;
+        let endpoints = self.endpoints.as_ref().map_or(&[][..], |endpoints| &endpoints.0);
+        let report = measure(endpoints, &program).map_err(failed)?;
+        match (file, on_stdout) {
+            (Some(mut file), _) => {
+                file.write_all(json_line(&report)?.as_bytes())?;
+                write_out(format!("{report}\n").as_bytes())?;
+            }
+            (None, true) => {
+                say(&report);
+                write_out(json_line(&report)?.as_bytes())?;
+            }
+            (None, false) => write_out(format!("{report}\n").as_bytes())?,
+        }
+        Ok(Exit::Done)
+    }
+}
+
+fn failed(error: RunError) -> Failure {
+    match error {
+        RunError::Wrong(why) => Failure::usage(why),
+        RunError::Broken(why) => Failure::unavailable(why),
+        RunError::Unread => Failure::unavailable("nobody reads the figures"),
+    }
+}
