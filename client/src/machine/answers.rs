@@ -44,18 +44,18 @@ impl Machine {
                 self.done(now, id, &attempt, reply, others_since);
             }
             Verdict::Refused(problem) => {
-                op.attempts.remove(at);
-                self.refused(now, id, problem.clone(), Failure::Refused(problem));
+                let attempt = op.attempts.remove(at);
+                self.refused(now, id, &attempt, problem.clone(), Failure::Refused(problem));
             }
             Verdict::Unprovable(problem) if op.may_ask_again(now, &problem) => {
                 op.attempts.remove(at);
                 self.pump(now, id);
             }
             Verdict::Unprovable(problem) => {
-                op.attempts.remove(at);
+                let attempt = op.attempts.remove(at);
                 let unanswered = u32::try_from(op.attempts.len()).unwrap_or(u32::MAX);
                 let unknown = Unknown { unanswered, last: Some(problem.clone()) };
-                self.refused(now, id, problem, Failure::Unknown(unknown));
+                self.refused(now, id, &attempt, problem, Failure::Unknown(unknown));
             }
             Verdict::Again(problem) => {
                 op.attempts.remove(at);
@@ -125,11 +125,11 @@ impl Machine {
             }
             Verdict::Done(reply) => Ok(self.believe(now, attempt, call, reply)),
             Verdict::Refused(problem) => {
-                self.note_refusal(now, call, &problem);
+                self.note_refusal(now, attempt, call, &problem);
                 Err(Failure::Refused(problem))
             }
             Verdict::Unprovable(problem) => {
-                self.note_refusal(now, call, &problem);
+                self.note_refusal(now, attempt, call, &problem);
                 Err(unknown(Some(problem)))
             }
             Verdict::Again(problem) if others_since.is_none() => {
@@ -158,12 +158,12 @@ impl Machine {
         Done::Granted { grant, safe_until }
     }
 
-    fn refused(&mut self, now: Instant, id: OpId, problem: Problem, failure: Failure) {
+    fn refused(&mut self, now: Instant, id: OpId, attempt: &Attempt, problem: Problem, failure: Failure) {
         let Some(op) = self.ops.get_mut(&id) else { return };
         let call = op.call().cloned();
         op.last = Some(problem.clone());
         if let Some(call) = call {
-            self.note_refusal(now, &call, &problem);
+            self.note_refusal(now, attempt, &call, &problem);
         }
         self.finish(now, id, Err(failure));
     }

@@ -10,7 +10,7 @@ use api::rules::planted;
 use api::{Call, Code, Problem};
 
 use super::answers::call_of;
-use super::ops::Purpose;
+use super::ops::{Attempt, Purpose};
 use super::{Effect, End, Machine, OpId};
 use crate::Instant;
 use crate::belief::Belief;
@@ -59,6 +59,9 @@ pub(super) struct Key {
     pub(super) unresolved: bool,
     /// Until when an unanswered claim may still win.
     pub(super) loose: Option<Instant>,
+    /// Until when a release of `dead` may still take effect. It was refused as another's; but a forced transfer's grant
+    /// becomes its holder's, under the same token, by the holder's next claim.
+    pub(super) barred: Option<Instant>,
     /// The claim or acquire that is under way.
     pub(super) claiming: Option<OpId>,
     pub(super) keeping: Option<OpId>,
@@ -85,7 +88,8 @@ impl Key {
     }
 
     pub(super) fn is_done_with(&self) -> bool {
-        self.ops == 0 && self.held.is_none() && self.looking.is_none() && !self.needs_look()
+        let idle = self.ops == 0 && self.held.is_none() && self.looking.is_none();
+        idle && !self.needs_look() && self.barred.is_none()
     }
 
     /// Whether a look is called for and nothing under way would make it moot.
@@ -239,8 +243,8 @@ impl Machine {
         true
     }
 
-    /// Takes in that a part was refused: where the grant has ended, so does belief in it.
-    pub(super) fn note_refusal(&mut self, now: Instant, call: &Call, problem: &Problem) {
+    /// Takes in that an attempt at a part was refused: where the grant has ended, so does belief in it.
+    pub(super) fn note_refusal(&mut self, now: Instant, attempt: &Attempt, call: &Call, problem: &Problem) {
         let (Call::Extend(api::Extend { token, .. })
         | Call::Release(api::Release { token, .. })
         | Call::Transfer(api::Transfer { token, .. })) = *call
@@ -256,6 +260,9 @@ impl Machine {
             && key.dead == token
         {
             key.unresolved = false;
+            if problem.code == Code::NotYours {
+                key.barred = key.barred.max(Some(attempt.not_after));
+            }
         }
     }
 
@@ -267,12 +274,16 @@ impl Machine {
         }
     }
 
-    /// Takes in that an unanswered attempt may have won.
+    /// Takes in that an unanswered attempt may take effect until `not_after`.
     pub(super) fn note_loose(&mut self, call: &Call, not_after: Instant) {
-        let (Call::Claim(_) | Call::Acquire(_)) = call else { return };
         let Some(name) = key_of(call, self.config.instance) else { return };
-        if let Some(key) = self.keys.get_mut(&name) {
-            key.loose = key.loose.max(Some(not_after));
+        let Some(key) = self.keys.get_mut(&name) else { return };
+        match call {
+            Call::Claim(_) | Call::Acquire(_) => key.loose = key.loose.max(Some(not_after)),
+            Call::Release(_) | Call::Transfer(_) => {
+                key.barred = key.barred.map(|until| until.max(not_after));
+            }
+            _ => {}
         }
     }
 

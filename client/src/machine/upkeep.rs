@@ -48,7 +48,8 @@ impl Machine {
     }
 
     pub(super) fn key_due(&mut self, now: Instant, name: &KeyName) {
-        let Some(key) = self.keys.get(name) else { return };
+        let Some(key) = self.keys.get_mut(name) else { return };
+        key.barred = key.barred.filter(|until| *until > now);
         let over = key.ends_at().is_some_and(|end| end <= now);
         match key.held() {
             Some(belief) if over => {
@@ -72,7 +73,7 @@ impl Machine {
             }
             Some(_) => key.ends_at(),
             None if key.may_look() => Some(key.loose.unwrap_or(Instant::ZERO)),
-            None => None,
+            None => key.barred,
         };
         self.timers.set(Timer::Key(name.clone()), at);
     }

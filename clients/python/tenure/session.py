@@ -271,8 +271,7 @@ class Session:
             key.released.set()
             if not key.loose:
                 break
-            while self.clock.now() < key.loose:
-                await asyncio.sleep(min((key.loose - self.clock.now()) / SECOND, 1.0))
+            await self._until(key.loose)
             lease = await self._insist("get", body)
             key.loose = 0
             # It may be another life of the same holder: the release carries our instance, and is refused then.
@@ -282,14 +281,25 @@ class Session:
             self._keys.pop((key.namespace, key.name), None)
 
     async def _insist(self, verb: str, body: Fields) -> Fields | None:
+        loose = 0
         while not self._links.closed:
+            call = self.call(verb, body)
             try:
-                return (await self.call(verb, body).run())[0]
-            except Refused:
+                return (await call.run())[0]
+            except Refused as no:
+                if no.code == "not_yours":
+                    # A forced transfer's grant becomes ours by our next claim, under the same token: no release that is still
+                    # on its way may meet it.
+                    await self._until(loose)
                 return None
             except TenureError:
+                loose = max(loose, call.loose)
                 await asyncio.sleep(TIDY_AGAIN)
         return None
+
+    async def _until(self, instant: int) -> None:
+        while self.clock.now() < instant:
+            await asyncio.sleep(min((instant - self.clock.now()) / SECOND, 1.0))
 
     async def _ask(self, verb: str, **body: Any) -> Fields:
         return (await self.call(verb, body).run())[0]

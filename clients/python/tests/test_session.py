@@ -192,6 +192,23 @@ class Rules(unittest.IsolatedAsyncioTestCase):
             self.assertEqual((release.body["token"], int(release.body["instance"])), ("9", session.instance))
             await release.reply({"released": {"token": "9"}})
 
+    # A forced transfer to our holder: its grant is another's until we claim, under the same token.
+    async def test_no_claim_leaves_while_a_release_refused_as_anothers_may_yet_take_effect(self):
+        member = Member()
+        async with session_with(member) as session:
+            with self.assertRaises(tenure.Unknown):
+                await session.claim("a", holder="h", within=0.01)
+            await member.asked("claim")
+            held = {"holder": "h", "token": "9", "ttl_ms": 1, "remaining_ms": 1, "confirmed": False}
+            lease = {"namespace": "default", "name": "a", "held": held, "revision": "1"}
+            await (await member.asked("get")).reply({"lease": lease})
+            (await member.asked("release")).cut()
+            for _ in range(2):
+                await (await member.asked("release")).refuse("not_yours")
+            with self.assertRaises(tenure.Unavailable):
+                await session.claim("a", holder="h", within=0.5)
+            self.assertTrue(member.calls.empty())
+
     async def test_a_hold_that_nobody_waits_for_any_more_is_cancelled(self):
         member = Member()
         async with session_with(member) as session:

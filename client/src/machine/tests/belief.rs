@@ -52,6 +52,24 @@ fn asking_for_a_release_ends_belief_for_good_whatever_is_answered() {
     }
 }
 
+// A forced transfer to ourselves: its grant is another's until we claim, under the same token.
+#[test]
+fn a_release_that_may_yet_take_effect_bars_its_token_also_where_a_repeat_of_it_was_refused() {
+    for (now, believed) in [(2_020, false), (6_499, false), (6_501, true)] {
+        let mut rig = Rig::connected(2);
+        rig.ask(release(5), 5_000);
+        rig.sent_one();
+        let (link, _) = rig.at(2_000).opens()[0];
+        rig.input(Input::Opened { link });
+        let (link, frame, _) = rig.sent_one();
+        rig.at(2_010).answer(link, frame, no(Code::NotYours));
+        rig.at(now).ask(claim(12_000), 5_000);
+        let (link, frame, _) = rig.sent_one();
+        rig.answer(link, frame, granted(5, 12_000));
+        assert_eq!(rig.is_held(), believed, "claimed at {now} ms");
+    }
+}
+
 #[test]
 fn an_extend_that_is_answered_after_the_release_brings_nothing_back() {
     let mut rig = Rig::connected(1);
