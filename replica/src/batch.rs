@@ -53,6 +53,20 @@ pub(crate) struct Batcher {
 pub(crate) struct Sealed {
     pub(crate) batch: Batch,
     pub(crate) pending: Vec<Pending>,
+    /// What may not go into this batch, and is to be looked at anew.
+    pub(crate) later: Vec<Pending>,
+}
+
+/// What a command makes of the line for its lease.
+pub(crate) enum Turn {
+    /// Nothing.
+    None,
+    /// It frees the lease, and this one is next.
+    Behind(Succeed),
+    /// It claims the lease, and this one is next, should the lease be free by then.
+    Before(Succeed),
+    /// It claims the lease, whose next one has a succession on its way already: how that ends is to be seen first.
+    Later,
 }
 
 impl Batcher {
@@ -87,15 +101,16 @@ impl Batcher {
     }
 
     /// Seals the next batch; it may be empty, which is a tick. `stamp` was read after the last command joined. Behind the
-    /// extends come `turns`, and behind each command whatever `behind` makes of it: the succession to a lease that it frees.
+    /// extends come `turns`, and beside each command what `turn` makes of it.
     pub(crate) fn seal(
         &mut self,
         term: u64,
         stamp: Time,
         sweep: u32,
         turns: Vec<Succeed>,
-        mut behind: impl FnMut(&Command) -> Option<Succeed>,
+        mut turn: impl FnMut(&Command) -> Turn,
     ) -> Sealed {
+        let mut later = Vec::new();
         let mut filling = Filling::default();
         let room = BATCH_COMMANDS_MAX.saturating_sub(turns.len());
         while filling.has_room(room) {
@@ -106,13 +121,22 @@ impl Batcher {
         // A command and the succession behind it go in one entry, so one place is left for that.
         while filling.has_room(BATCH_COMMANDS_MAX - 1) {
             let Some(next) = self.classes.iter_mut().find_map(VecDeque::pop_front) else { break };
-            let succeed = behind(&next.request.command).map(succession);
-            filling.push(next);
-            succeed.into_iter().for_each(|succeed| filling.push(succeed));
+            match turn(&next.request.command) {
+                Turn::None => filling.push(next),
+                Turn::Behind(succeed) => {
+                    filling.push(next);
+                    filling.push(succession(succeed));
+                }
+                Turn::Before(succeed) => {
+                    filling.push(succession(succeed));
+                    filling.push(next);
+                }
+                Turn::Later => later.push(next),
+            }
         }
         let pending = filling.pending;
         let requests = pending.iter().map(|pending| pending.request.clone()).collect();
-        Sealed { batch: Batch { term, stamp, sweep, requests }, pending }
+        Sealed { batch: Batch { term, stamp, sweep, requests }, pending, later }
     }
 
     /// Takes out whoever stopped waiting before `now`.
@@ -239,7 +263,7 @@ mod tests {
     }
 
     fn seal(batcher: &mut Batcher, term: u64, stamp: u64) -> Sealed {
-        batcher.seal(term, Time::from_nanos(stamp), SWEEP_MAX, Vec::new(), |_| None)
+        batcher.seal(term, Time::from_nanos(stamp), SWEEP_MAX, Vec::new(), |_| Turn::None)
     }
 
     fn commands(sealed: &Sealed) -> Vec<Command> {
@@ -302,9 +326,9 @@ mod tests {
     }
 
     #[test]
-    fn a_succession_goes_right_behind_the_command_that_frees_its_lease() {
+    fn a_succession_goes_right_beside_the_command_that_makes_it() {
         let mut batcher = Batcher::default();
-        for command in [claim("b"), release(1), release(2), extend(7)] {
+        for command in [claim("b"), claim("c"), claim("d"), release(1), release(2), extend(7)] {
             push(&mut batcher, command);
         }
         let to = || Heir {
@@ -315,13 +339,20 @@ mod tests {
         };
         let Command::Claim(Claim { key, .. }) = claim("a") else { panic!("a claim is a claim") };
         let succeed = Succeed { key, to: to() };
-        let behind = |command: &Command| (*command == release(1)).then(|| succeed.clone());
-        let sealed = batcher.seal(1, Time::ZERO, SWEEP_MAX, vec![succeed.clone()], behind);
-        let succeeds = || Command::Succeed(succeed.clone());
+        let turn = |command: &Command| match command {
+            it if *it == release(1) => Turn::Behind(succeed.clone()),
+            it if *it == claim("b") => Turn::Before(succeed.clone()),
+            it if *it == claim("c") => Turn::Later,
+            _ => Turn::None,
+        };
+        let sealed = batcher.seal(1, Time::ZERO, SWEEP_MAX, vec![succeed.clone()], turn);
+        let next = || Command::Succeed(succeed.clone());
         assert_eq!(
             commands(&sealed),
-            [extend(7), succeeds(), release(1), succeeds(), release(2), claim("b")]
+            [extend(7), next(), release(1), next(), release(2), next(), claim("b"), claim("d")]
         );
+        let later = sealed.later.into_iter().map(|pending| pending.request.command);
+        assert_eq!(later.collect::<Vec<_>>(), [claim("c")]);
     }
 
     #[test]

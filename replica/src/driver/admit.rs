@@ -194,8 +194,6 @@ fn check(state: &State, lease_now: Time, in_grace: bool, pending: &mut Pending) 
         // A claim of the holder's own grant, or of one that a cooldown admits, passes nobody by.
         (Command::Claim(claim), asker) if state.table.is_open(lease_now, &claim.key) => match asker {
             Asker::Acquire(id) if in_grace || state.queue.bars(claim) => Check::Joins(*id),
-            #[cfg(planted)]
-            Asker::Caller(_) if lease::planted::is(lease::planted::Bug::ClaimPastQueue) => Check::Passes,
             Asker::Caller(_) if state.queue.bars(claim) => Check::Queued,
             _ => Check::Passes,
         },

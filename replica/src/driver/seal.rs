@@ -1,14 +1,15 @@
 //! What goes into the next batch: what was asked for, a tick that is due, and the successions of those whose turn it is.
 //!
 //! A lease that a batch frees is granted on in the same batch: behind the release, or, where the sweep frees it, in front of all
-//! that was asked for. It is the fast path of a rule by level, which the queue keeps.
+//! that was asked for. It is the fast path of a rule by level, which the queue keeps. And no claim passes the line by, whatever
+//! has become of its lease since the claim was looked at: the line's next one goes in front of it.
 
 use std::sync::Arc;
 
 use lease::{BATCH_COMMANDS_MAX, Command, Key, RevokeWhen, SWEEP_MAX, Succeed, Table};
 
 use super::{Driver, IN_FLIGHT_MAX, InFlight};
-use crate::batch::Sealed;
+use crate::batch::{Sealed, Turn};
 use crate::clock::{LeaseClock, Mono, TICK};
 use crate::engine::Engine;
 use crate::handle::Answer;
@@ -77,15 +78,24 @@ impl<E: Engine> Driver<E> {
                 turns.extend(freed.and_then(|key| queue.succeed(&key)));
             }
         }
-        let behind = |command: &Command| {
-            let freed = serves_queue.then(|| frees(table, command)).flatten()?;
-            queue.succeed(&freed)
+        let turn = |command: &Command| match command {
+            _ if !serves_queue => Turn::None,
+            // It was looked at in a table that may be older than what is in flight, and than this stamp: its holder's own grant
+            // then, and over since.
+            Command::Claim(claim) if queue.bars(claim) => {
+                queue.succeed(&claim.key).map_or(Turn::Later, Turn::Before)
+            }
+            command => {
+                let freed = frees(table, command).and_then(|key| queue.succeed(&key));
+                freed.map_or(Turn::None, Turn::Behind)
+            }
         };
-        Some(self.batcher.seal(clock.term(), stamp, sweep, turns, behind))
+        Some(self.batcher.seal(clock.term(), stamp, sweep, turns, turn))
     }
 
     async fn propose(&mut self, sealed: Sealed) {
-        let Sealed { batch, pending } = sealed;
+        let Sealed { batch, pending, later } = sealed;
+        self.unchecked.extend(later);
         match self.engine.propose(Arc::new(batch)).await {
             Some(outcome) => {
                 self.sealed += 1;
