@@ -117,23 +117,31 @@ fn a_command_whose_tenure_is_stopped_is_gone_before_the_others_starts() {
 
 /// Nothing of ours runs then, so that nothing of ours can end it: between the two, only the token protects.
 #[test]
-fn a_run_that_was_stopped_whole_is_ended_first_thing_when_it_goes_on() {
-    let node = Node::start();
-    let diary = Diary::new();
-    let (first, other) = two(&node, &diary, &diary.script());
-    let (command, guardian) = (first.command(), first.guardian());
-    first.signal(Signal::SIGSTOP);
-    for pid in [guardian, command] {
-        kill(pid, Signal::SIGSTOP).expect("it runs");
+fn a_run_that_was_stopped_whole_is_ended_first_thing_by_whichever_goes_on_first() {
+    for guardian_first in [true, false] {
+        let node = Node::start();
+        let diary = Diary::new();
+        let (first, other) = two(&node, &diary, &diary.script());
+        let (command, guardian) = (first.command(), first.guardian());
+        first.signal(Signal::SIGSTOP);
+        for pid in [guardian, command] {
+            kill(pid, Signal::SIGSTOP).expect("it runs");
+        }
+        until("the other runs", || diary.tokens().len() == 2);
+        assert!(is_alive(command));
+        if guardian_first {
+            kill(guardian, Signal::SIGCONT).expect("it is there");
+        } else {
+            first.signal(Signal::SIGCONT);
+        }
+        until("the command is gone", || !is_alive(command));
+        diary.assert_no_overlap();
+        first.signal(Signal::SIGCONT);
+        let ended = first.end();
+        assert_eq!(ended.code, Some(3));
+        assert!(ended.said.contains("error[lost]: \"job\" "), "{}", ended.said);
+        drop(other);
     }
-    until("the other runs", || diary.tokens().len() == 2);
-    assert!(is_alive(command));
-    kill(guardian, Signal::SIGCONT).expect("it is there");
-    until("the command is gone", || !is_alive(command));
-    diary.assert_no_overlap();
-    first.signal(Signal::SIGCONT);
-    assert_eq!(first.end().code, Some(3));
-    drop(other);
 }
 
 #[test]

@@ -18,6 +18,9 @@ use crate::output::say;
 const LOOK_MIN: Duration = Duration::from_millis(10);
 const LOOK_MAX: Duration = Duration::from_millis(250);
 
+/// How long to wait for what was killed to be gone, before it is said that it cannot be ended.
+const KILL_TAKES: Duration = Duration::from_secs(1);
+
 /// How long to wait for the answer to a release.
 const RELEASE_MAX: Duration = Duration::from_secs(5);
 
@@ -197,11 +200,14 @@ impl<'a> Keep<'a> {
     /// Does the guardian's work in its place.
     async fn take_over(mut self) -> Result<Exit, Failure> {
         let now = || self.session.now();
-        let until = self.noted.map_or(Instant::ZERO, |noted| noted.safe_until);
+        let safe_until = self.noted.map_or(Instant::ZERO, |noted| noted.safe_until);
+        // Too late already where everything was stopped, this process too: that is no fault of the guardian's.
+        let why = if now() >= safe_until { Why::NotExtended } else { Why::Unguarded };
+        let until = safe_until.max(now().after(KILL_TAKES));
         let left = kill_all(now, until);
         match left {
             Ok(left) if left.is_empty() => {
-                self.because(Why::Unguarded);
+                self.because(why);
                 self.end().await
             }
             Ok(left) => self.leave(&format!("these processes cannot be ended: {left:?}")).await,
