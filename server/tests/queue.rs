@@ -6,7 +6,7 @@ mod support;
 use std::io::{BufRead, BufReader, Write};
 
 use serde_json::{Value, json};
-use support::{Node, Session, connect, token, until};
+use support::{Node, Session, ask, call, connect, token, until};
 
 /// A node past its first 500 ms, in which nobody is granted anything by waiting.
 fn node() -> Node {
@@ -20,17 +20,6 @@ fn past_grace(node: &Node) {
         node.post("/v1/acquire", r#"{"name":"first","holder":"h","instance":"1","seq":"1"}"#).json();
     let release = json!({"name": "first", "token": granted["token"], "instance": "1"}).to_string();
     assert_eq!(node.post("/v1/release", &release).status, 200);
-}
-
-fn call(session: &mut Session, id: u64, verb: &str, body: Value) {
-    session.send(&json!({"id": id, "call": {verb: body}}).to_string());
-}
-
-fn ask(session: &mut Session, id: u64, verb: &str, body: Value) -> Value {
-    call(session, id, verb, body);
-    let frame = session.next();
-    assert_eq!(frame["id"], id, "{frame}");
-    frame["reply"].clone()
 }
 
 fn acquire(name: &str, holder: &str, instance: u64) -> Value {

@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use server::{Config, Flags, Server};
 use tokio_tungstenite::tungstenite::protocol::Role;
 use tokio_tungstenite::tungstenite::{self, Message, WebSocket};
@@ -185,6 +185,19 @@ impl Session {
     pub fn over(stream: TcpStream) -> Session {
         Session(WebSocket::from_raw_socket(stream, Role::Client, None))
     }
+}
+
+/// Sends a call.
+pub fn call(session: &mut Session, id: u64, verb: &str, body: Value) {
+    session.send(&json!({"id": id, "call": {verb: body}}).to_string());
+}
+
+/// Sends a call whose reply is the next frame.
+pub fn ask(session: &mut Session, id: u64, verb: &str, body: Value) -> Value {
+    call(session, id, verb, body);
+    let frame = session.next();
+    assert_eq!(frame["id"], id, "{frame}");
+    frame["reply"].clone()
 }
 
 /// Looks until it is so.
