@@ -22,7 +22,6 @@ fn is_caused(ledger: &mut Ledger, entry: &Committed<'_>, end: &End) -> bool {
     let is_over = || ledger.deadlines.get(&end.token).is_some_and(|deadline| *deadline < entry.table.now());
     match end.why {
         Why::Expired | Why::Unconfirmed => is_over(),
-        Why::Revoked(_) if ledger.ending.contains(&end.token) && is_over() => true,
         Why::Released => {
             commands(entry).any(|it| matches!(it, Command::Release { token } if *token == end.token))
         }
@@ -32,10 +31,11 @@ fn is_caused(ledger: &mut Ledger, entry: &Committed<'_>, end: &End) -> bool {
         Why::Revoked(_) => {
             let at_once = |it: &Command| matches!(it, Command::Revoke { token, when: RevokeWhen::Now, .. } if *token == end.token);
             let cut = commands(entry).any(at_once);
+            let over = ledger.ending.contains(&end.token) && is_over();
             if cut {
                 ledger.cut.insert(end.token);
             }
-            cut
+            cut || over
         }
         Why::Restored => false,
     }
