@@ -7,6 +7,7 @@ mod node;
 mod runs;
 
 use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use node::Node;
 use runs::{Diary, Running, is_alive, until};
 
@@ -292,4 +293,48 @@ fn a_signal_in_line_gives_the_place_up_and_says_so() {
     node.done(&["release", "job", "--token", &token]);
     let ended = Running::start(&node, &[], &sh("echo ran")).end();
     assert_eq!((ended.code, ended.printed.as_str()), (Some(0), "ran\n"), "nobody who left is in the way");
+}
+
+/// Each of these ends its parent and goes on, so that whoever looks may find a parent that has ended, and not yet its child.
+#[test]
+fn a_command_that_goes_into_the_background_twice_is_ended_before_the_release() {
+    let node = Node::start();
+    let diary = Diary::new();
+    let beat = diary.script();
+    let hop = format!("trap '' TERM; ( ( {beat} ) & ) & exit 0");
+    for _ in 0..20 {
+        let ended = Running::start(&node, &[], &["sh", "-c", &hop]).end();
+        assert_eq!(ended.code, Some(0), "{}", ended.said);
+        let entries = diary.entries().len();
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        assert_eq!(diary.entries().len(), entries, "it writes on after the release");
+    }
+}
+
+#[test]
+fn a_command_that_dies_of_a_signal_without_a_name_has_its_exit_code_all_the_same() {
+    let node = Node::start();
+    let ended = Running::start(&node, &[], &["sh", "-c", "kill -s 34 $$; sleep 5"]).end();
+    assert_eq!(ended.code, Some(128 + 34), "{}", ended.said);
+}
+
+#[test]
+fn what_was_tenures_child_before_is_left_alone_when_its_guardian_is_killed() {
+    let node = Node::start();
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let pid = folder.path().join("pid");
+    let script = format!(
+        "sleep 1000 & echo $! > {}; exec {} run job --ttl 1s -- sleep 1000",
+        pid.display(),
+        env!("CARGO_BIN_EXE_tenure")
+    );
+    let first = Running::of(node.program("sh").args(["-c", &script]));
+    let sidecar = || std::fs::read_to_string(&pid).ok()?.trim().parse().ok().map(Pid::from_raw);
+    until("the sidecar runs", || sidecar().is_some_and(is_alive));
+    let sidecar = sidecar().expect("it has a number");
+    until("it holds the lease", || first.said().contains("holding \"job\""));
+    kill(first.guardian_beside(&[sidecar]), Signal::SIGKILL).expect("it runs");
+    assert_eq!(first.end().code, Some(3));
+    assert!(is_alive(sidecar));
+    kill(sidecar, Signal::SIGKILL).expect("it runs");
 }

@@ -11,10 +11,10 @@ use std::time::Duration;
 use client::Instant;
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use rustix::process::{WaitOptions, wait};
 use tokio::io::AsyncReadExt;
 
-use super::tree;
+use super::tree::Tree;
 use super::wire::{Lines, News, Order, line, send_file};
 
 /// How long to wait between two looks at what was killed.
@@ -22,15 +22,23 @@ const KILL_AGAIN: Duration = Duration::from_millis(2);
 
 /// A guardian that waits for orders.
 pub(crate) struct Guarded {
+    tree: Tree,
     orders: UnixStream,
     news: tokio::net::UnixStream,
     lines: Lines,
 }
 
+/// A guardian that nobody listens to yet.
+pub(crate) struct Started {
+    tree: Tree,
+    socket: UnixStream,
+}
+
 impl Guarded {
     /// Starts a guardian of this command, which it does not start yet. What it leaves, if it dies, comes to this process.
-    pub(crate) fn start(program: &[OsString]) -> io::Result<UnixStream> {
+    pub(crate) fn start(program: &[OsString]) -> io::Result<Started> {
         prctl::set_child_subreaper(true)?;
+        let tree = Tree::of_this_process()?;
         let (ours, theirs) = UnixStream::pair()?;
         send_file(&ours, io::stdin())?;
         Command::new("/proc/self/exe")
@@ -41,13 +49,13 @@ impl Guarded {
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .spawn()?;
         ours.set_nonblocking(true)?;
-        Ok(ours)
+        Ok(Started { tree, socket: ours })
     }
 
     /// Listens to it on this runtime.
-    pub(crate) fn read(socket: UnixStream) -> io::Result<Guarded> {
+    pub(crate) fn read(Started { tree, socket }: Started) -> io::Result<Guarded> {
         let news = tokio::net::UnixStream::from_std(socket.try_clone()?)?;
-        Ok(Guarded { orders: socket, news, lines: Lines::default() })
+        Ok(Guarded { tree, orders: socket, news, lines: Lines::default() })
     }
 
     /// Tells it. Where it is gone, [`Guarded::next`] says so; where it is stopped, its silence does.
@@ -70,22 +78,20 @@ impl Guarded {
             }
         }
     }
-}
 
-/// Kills everything below this process, the guardian too, and tells what still lives at `until`.
-///
-/// # Errors
-/// `/proc` cannot be read, so that nothing is known to be gone.
-pub(crate) fn kill_all(now: impl Fn() -> Instant, until: Instant) -> io::Result<Vec<i32>> {
-    let me = i32::try_from(std::process::id()).unwrap_or(i32::MAX);
-    loop {
-        let living = tree::signal(me, Signal::SIGKILL)?;
-        while matches!(waitpid(None, Some(WaitPidFlag::WNOHANG)), Ok(status) if status != WaitStatus::StillAlive)
-        {
+    /// Kills everything that came from this run, the guardian too, and tells what is left at `until`. What was there before the run is left alone.
+    ///
+    /// # Errors
+    /// `/proc` cannot be read, so that nothing is known to be gone.
+    pub(crate) fn kill_all(&self, now: impl Fn() -> Instant, until: Instant) -> io::Result<Vec<i32>> {
+        loop {
+            self.tree.signal(Signal::SIGKILL)?;
+            while let Ok(Some(_)) = wait(WaitOptions::NOHANG) {}
+            let left = self.tree.children()?;
+            if left.is_empty() || now() >= until {
+                return Ok(left);
+            }
+            std::thread::sleep(KILL_AGAIN);
         }
-        if living.is_empty() || now() >= until {
-            return Ok(living);
-        }
-        std::thread::sleep(KILL_AGAIN);
     }
 }

@@ -29,12 +29,13 @@ use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::{Pid, getpid, getppid};
+use nix::unistd::{Pid, getppid};
+use rustix::process::{WaitOptions, wait};
 
+use super::child;
 use super::schedule::Belief;
+use super::tree::Tree;
 use super::wire::{Lines, News, Order, line, receive_file};
-use super::{child, tree};
 use crate::output::say;
 
 /// How often a tree that was killed is looked at, and killed again.
@@ -44,7 +45,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 struct Guardian {
     tenure: Pid,
-    me: Pid,
+    tree: Tree,
     clock: HolderClock,
     socket: UnixStream,
     lines: Lines,
@@ -99,7 +100,7 @@ impl Guardian {
         heard.add(Signal::SIGTERM);
         let guardian = Guardian {
             tenure,
-            me: getpid(),
+            tree: Tree::of_this_process()?,
             clock: HolderClock::start()?,
             socket,
             lines: Lines::default(),
@@ -130,11 +131,9 @@ impl Guardian {
         if getppid() != self.tenure || !self.take_orders()? {
             self.end()?;
         }
-        self.reap()?;
+        let alone = self.reap()?;
         self.keep_time()?;
-        let over = matches!(self.phase, Phase::Ending { .. } | Phase::Killing)
-            && self.command.is_none()
-            && tree::living(self.me.as_raw())?.is_empty();
+        let over = matches!(self.phase, Phase::Ending { .. } | Phase::Killing) && alone;
         if over {
             self.tell(&News::Gone);
         }
@@ -153,7 +152,7 @@ impl Guardian {
             self.phase = Phase::Killing;
         }
         if self.phase == Phase::Killing {
-            tree::signal(self.me.as_raw(), Signal::SIGKILL)?;
+            self.tree.signal(Signal::SIGKILL)?;
         }
         Ok(())
     }
@@ -244,9 +243,9 @@ impl Guardian {
     fn end(&mut self) -> io::Result<()> {
         match (self.phase, self.belief) {
             (Phase::Running, Some(belief)) => {
-                tree::signal(self.me.as_raw(), Signal::SIGTERM)?;
+                self.tree.signal(Signal::SIGTERM)?;
                 // Whoever is stopped must go on to hear it.
-                tree::signal(self.me.as_raw(), Signal::SIGCONT)?;
+                self.tree.signal(Signal::SIGCONT)?;
                 self.phase = Phase::Ending { kill_at: belief.kill_after_term(self.clock.now()) };
             }
             (Phase::Waiting | Phase::Running, _) => self.phase = Phase::Killing,
@@ -255,15 +254,21 @@ impl Guardian {
         Ok(())
     }
 
-    /// Takes in what has ended: the command, probes, and the orphans that came to us.
-    fn reap(&mut self) -> io::Result<()> {
-        while let Ok(status) = waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-            let (pid, code) = match status {
-                WaitStatus::Exited(pid, code) => (pid, u8::try_from(code).unwrap_or(u8::MAX)),
-                WaitStatus::Signaled(pid, signal, _) => (pid, 128 + signal as u8),
-                WaitStatus::StillAlive => break,
-                _ => continue,
+    /// Takes in what has ended: the command, probes, and the orphans that came to us. True where nothing is left: whatever lives
+    /// below a subreaper is its child, or a child of its is above that.
+    fn reap(&mut self) -> io::Result<bool> {
+        loop {
+            // The raw status: a command may also die of a signal that has no name.
+            let (pid, status) = match wait(WaitOptions::NOHANG) {
+                Ok(Some((pid, status))) => (Pid::from_raw(pid.as_raw_nonzero().get()), status),
+                Ok(None) => return Ok(false),
+                Err(rustix::io::Errno::CHILD) => return Ok(true),
+                Err(rustix::io::Errno::INTR) => continue,
+                Err(error) => return Err(error.into()),
             };
+            let signalled = status.terminating_signal().map(|signal| 128 + signal);
+            let Some(code) = status.exit_status().or(signalled) else { continue };
+            let code = u8::try_from(code).unwrap_or(u8::MAX);
             if self.probe == Some(pid) {
                 self.probe = None;
                 self.tell(&News::Probed(code == 0));
@@ -275,7 +280,6 @@ impl Guardian {
                 self.end()?;
             }
         }
-        Ok(())
     }
 
     /// Tells `tenure`. Where it is stopped or gone, the work goes on without.

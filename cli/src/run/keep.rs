@@ -6,7 +6,7 @@ use std::time::Duration;
 use client::{Guard, Instant, Lost, LostWhy, Session};
 use tokio::time::MissedTickBehavior;
 
-use super::guarded::{Guarded, kill_all};
+use super::guarded::Guarded;
 use super::schedule::Belief;
 use super::signals::Signals;
 use super::wire::{News, Order, Remaining};
@@ -204,7 +204,7 @@ impl<'a> Keep<'a> {
         // Too late already where everything was stopped, this process too: that is no fault of the guardian's.
         let why = if now() >= safe_until { Why::NotExtended } else { Why::Unguarded };
         let until = safe_until.max(now().after(KILL_TAKES));
-        let left = kill_all(now, until);
+        let left = self.guarded.kill_all(now, until);
         match left {
             Ok(left) if left.is_empty() => {
                 self.because(why);

@@ -23,8 +23,8 @@
 //! * The lease is released once nothing is left, and not before.
 //!
 //! What it cannot end in time, only the token keeps from the resource: a process in an uninterruptible wait, one that became
-//! another user's, and anything where `tenure`, guardian and command are all stopped or killed at once. docs/contract.md
-//! says so.
+//! another user's, one that starts its next self and ends faster than it can be killed, and the command where neither `tenure`
+//! nor its guardian can act, one killed and the other stopped, or both stopped. docs/contract.md says so.
 
 mod child;
 mod guarded;
@@ -119,9 +119,9 @@ pub(crate) fn run(args: &Run) -> Result<Exit, Failure> {
     check(args)?;
     let cannot = |error: std::io::Error| Failure::unavailable(format!("this machine cannot run it: {error}"));
     let mut signals = Signals::block().map_err(cannot)?;
-    let socket = Guarded::start(&args.command).map_err(cannot)?;
+    let guardian = Guarded::start(&args.command).map_err(cannot)?;
     runtime()?.block_on(async {
-        let guarded = Guarded::read(socket).map_err(cannot)?;
+        let guarded = Guarded::read(guardian).map_err(cannot)?;
         let session = tokio::select! {
             session = args.reach.connect() => session?,
             came = stop(&mut signals) => return Err(left_line(args, came)),

@@ -4,8 +4,8 @@
 //! Promises:
 //! * A signal reaches only a process whose chain of parents leads to the root at that moment: it is held by a pidfd before
 //!   the chain is walked, so that whoever gets its number later is not reached.
-//! * What is missed in one pass, because it was being born or its parent just ended, is found by the next: callers repeat
-//!   until nothing is left.
+//! * What is missed in one pass, because it was being born or its parent just ended, is found by the next. An empty pass is no
+//!   proof that nothing is left; having no children is.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,41 +18,85 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open, pidfd_send_signal};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stat {
     pub(crate) parent: i32,
+    /// When it began, in the kernel's ticks: with the number, this tells it from a later one.
+    pub(crate) began: u64,
     /// What has ended and waits for its parent to see it can do nothing any more.
     pub(crate) lives: bool,
 }
 
-/// The living processes below `root`, without itself.
-///
-/// # Errors
-/// `/proc` cannot be read.
-pub(crate) fn living(root: i32) -> io::Result<Vec<i32>> {
-    let all = all()?;
-    let below = |pid: &i32| leads_to(*pid, root, |pid| all.get(&pid).map(|stat| stat.parent));
-    Ok(all.iter().filter(|(_, stat)| stat.lives).map(|(pid, _)| *pid).filter(below).collect())
+/// The processes below one, without itself; and without those that were its children before, and what came from them.
+pub(crate) struct Tree {
+    root: i32,
+    /// By number, and when each began.
+    elders: BTreeMap<i32, u64>,
 }
 
-/// Sends every living process below `root` this signal, and tells which there were.
-///
-/// # Errors
-/// `/proc` cannot be read.
-pub(crate) fn signal(root: i32, signal: Signal) -> io::Result<Vec<i32>> {
-    let living = living(root)?;
-    for pid in &living {
-        signal_one(*pid, root, signal);
+impl Tree {
+    /// All that comes from this process from now on.
+    ///
+    /// # Errors
+    /// `/proc` cannot be read.
+    pub(crate) fn of_this_process() -> io::Result<Tree> {
+        let root = i32::try_from(std::process::id()).unwrap_or(i32::MAX);
+        let children = all()?.into_iter().filter(|(_, stat)| stat.parent == root);
+        Ok(Tree { root, elders: children.map(|(pid, stat)| (pid, stat.began)).collect() })
     }
-    Ok(living)
-}
 
-// Whoever has ended meanwhile needs no signal, and whoever may not be signalled is seen to live on.
-fn signal_one(pid: i32, root: i32, signal: Signal) {
-    let Some(raw) = Pid::from_raw(pid) else { return };
-    let Ok(held) = pidfd_open(raw, PidfdFlags::empty()) else { return };
-    let parent = |pid| stat(pid).map(|stat| stat.parent);
-    if leads_to(pid, root, parent)
-        && let Some(signal) = rustix::process::Signal::from_named_raw(signal as i32)
-    {
-        let _ = pidfd_send_signal(held, signal);
+    /// Those that live.
+    ///
+    /// # Errors
+    /// `/proc` cannot be read.
+    pub(crate) fn living(&self) -> io::Result<Vec<i32>> {
+        let all = all()?;
+        let below = |pid: &i32| self.has(*pid, |pid| all.get(&pid).copied());
+        Ok(all.iter().filter(|(_, stat)| stat.lives).map(|(pid, _)| *pid).filter(below).collect())
+    }
+
+    /// Sends this signal to all that live, and tells which there were.
+    ///
+    /// # Errors
+    /// `/proc` cannot be read.
+    pub(crate) fn signal(&self, signal: Signal) -> io::Result<Vec<i32>> {
+        let living = self.living()?;
+        for pid in &living {
+            self.signal_one(*pid, signal);
+        }
+        Ok(living)
+    }
+
+    /// The root's children, ended or not. To be asked by the root itself, a subreaper, which takes in nobody's end meanwhile: where
+    /// there are none, nothing is left. For whatever lives below it is its child, or a child of its is above that; and however
+    /// that child ends, its number stays in `/proc` until the root has taken that in.
+    ///
+    /// # Errors
+    /// `/proc` cannot be read.
+    pub(crate) fn children(&self) -> io::Result<Vec<i32>> {
+        let all = all()?;
+        let children =
+            all.iter().filter(|(pid, stat)| stat.parent == self.root && !self.is_elder(**pid, stat));
+        Ok(children.map(|(pid, _)| *pid).collect())
+    }
+
+    // Whoever has ended meanwhile needs no signal, and whoever may not be signalled is seen to live on.
+    fn signal_one(&self, pid: i32, signal: Signal) {
+        let Some(raw) = Pid::from_raw(pid) else { return };
+        let Ok(held) = pidfd_open(raw, PidfdFlags::empty()) else { return };
+        if self.has(pid, stat)
+            && let Some(signal) = rustix::process::Signal::from_named_raw(signal as i32)
+        {
+            let _ = pidfd_send_signal(held, signal);
+        }
+    }
+
+    fn has(&self, pid: i32, stat: impl Fn(i32) -> Option<Stat>) -> bool {
+        leads_to(pid, self.root, |pid| {
+            let stat = stat(pid).filter(|stat| !self.is_elder(pid, stat));
+            stat.map(|stat| stat.parent)
+        })
+    }
+
+    fn is_elder(&self, pid: i32, stat: &Stat) -> bool {
+        self.elders.get(&pid) == Some(&stat.began)
     }
 }
 
@@ -89,7 +133,7 @@ fn stat(pid: i32) -> Option<Stat> {
     parse(&String::from_utf8_lossy(&bytes))
 }
 
-/// `PID (NAME) STATE PARENT …`, the threads in column 20. The name may have anything in it, `)` too.
+/// `PID (NAME) STATE PARENT …`, the threads in column 20, when it began in column 22. The name may have anything in it, `)` too.
 fn parse(line: &str) -> Option<Stat> {
     let (_, rest) = line.rsplit_once(')')?;
     let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
@@ -97,7 +141,8 @@ fn parse(line: &str) -> Option<Stat> {
     let parent = fields.get(1)?.parse().ok()?;
     // The first thread of a process may end before the others, which go on.
     let threads: u32 = fields.get(17)?.parse().ok()?;
-    Some(Stat { parent, lives: !ended || threads > 1 })
+    let began = fields.get(19)?.parse().ok()?;
+    Some(Stat { parent, began, lives: !ended || threads > 1 })
 }
 
 #[cfg(test)]
@@ -113,7 +158,11 @@ mod tests {
     #[test]
     fn a_name_can_be_anything() {
         for name in ["sh", "a b", ") Z 1 (", "", "((("] {
-            assert_eq!(parse(&line(name, "S", 1)), Some(Stat { parent: 7, lives: true }), "{name}");
+            assert_eq!(
+                parse(&line(name, "S", 1)),
+                Some(Stat { parent: 7, began: 99, lives: true }),
+                "{name}"
+            );
         }
         assert_eq!(parse("41 (sh"), None);
     }
@@ -136,24 +185,37 @@ mod tests {
         assert!(!leads_to(8, 2, parent), "a ring ends");
     }
 
+    fn sleeper() -> std::process::Child {
+        let mut command = Command::new("sleep");
+        command.arg("1000").stdin(Stdio::null()).spawn().unwrap()
+    }
+
     #[test]
-    fn only_what_is_below_is_found_and_ended() {
-        let sleeper = || {
-            let mut command = Command::new("sleep");
-            command.arg("1000").stdin(Stdio::null()).spawn().unwrap()
-        };
+    fn only_what_has_come_to_be_below_is_found_and_ended() {
+        let tree = Tree::of_this_process().unwrap();
         let (mut one, mut other) = (sleeper(), sleeper());
         let one_pid = one.id() as i32;
-        let me = std::process::id() as i32;
-        assert!(living(me).unwrap().contains(&one_pid));
-        assert!(living(one_pid).unwrap().is_empty());
+        assert!(tree.living().unwrap().contains(&one_pid));
+        let below_other = Tree { root: other.id() as i32, elders: BTreeMap::new() };
+        assert!(below_other.living().unwrap().is_empty());
         // Not below the other, so not reached.
-        signal_one(one_pid, other.id() as i32, Signal::SIGKILL);
-        assert!(living(me).unwrap().contains(&one_pid));
-        signal_one(one_pid, me, Signal::SIGKILL);
+        below_other.signal_one(one_pid, Signal::SIGKILL);
+        assert!(tree.living().unwrap().contains(&one_pid));
+        tree.signal_one(one_pid, Signal::SIGKILL);
+        while tree.living().unwrap().contains(&one_pid) {}
+        assert!(tree.children().unwrap().contains(&one_pid), "its end was not taken in yet");
         one.wait().unwrap();
-        assert!(!living(me).unwrap().contains(&one_pid));
         other.kill().unwrap();
         other.wait().unwrap();
+        assert!(tree.children().unwrap().is_empty());
+        // What was there before is left alone.
+        let mut elder = sleeper();
+        let tree = Tree::of_this_process().unwrap();
+        assert!(tree.children().unwrap().is_empty() && tree.living().unwrap().is_empty());
+        tree.signal(Signal::SIGKILL).unwrap();
+        tree.signal_one(elder.id() as i32, Signal::SIGKILL);
+        assert_eq!(elder.try_wait().unwrap(), None);
+        elder.kill().unwrap();
+        elder.wait().unwrap();
     }
 }

@@ -47,8 +47,15 @@ impl Node {
 
     /// A verb against this node, not yet run.
     pub(crate) fn command<S: AsRef<OsStr>>(&self, args: &[S]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tenure"));
-        command.args(args).env("TENURE_ENDPOINTS", &self.address).stdin(Stdio::null());
+        let mut command = self.program(env!("CARGO_BIN_EXE_tenure"));
+        command.args(args);
+        command
+    }
+
+    /// A program whose `tenure` finds this node, not yet run.
+    pub(crate) fn program(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command.env("TENURE_ENDPOINTS", &self.address).stdin(Stdio::null());
         command.env_remove("TENURE_HOLDER").env_remove("TENURE_NAMESPACE");
         command
     }

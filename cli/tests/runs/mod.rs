@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::Child;
+use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -45,12 +45,17 @@ pub(crate) struct Ended {
 impl Running {
     /// Starts it, with a ttl of [`TTL`].
     pub(crate) fn start(node: &Node, flags: &[&str], command: &[&str]) -> Running {
-        let folder = TempDir::new().expect("a temporary folder");
-        let file = |name: &str| fs::File::create(folder.path().join(name)).expect("a file");
         let ttl: &[&str] =
             if flags.iter().any(|flag| flag.starts_with("--ttl")) { &[] } else { &["--ttl", "1s"] };
         let args = [&["run", "job"], ttl, flags, &["--"], command].concat();
-        let tenure = node.command(&args).stderr(file("said")).stdout(file("printed")).spawn();
+        Running::of(&mut node.command(&args))
+    }
+
+    /// Starts what will be it.
+    pub(crate) fn of(command: &mut Command) -> Running {
+        let folder = TempDir::new().expect("a temporary folder");
+        let file = |name: &str| fs::File::create(folder.path().join(name)).expect("a file");
+        let tenure = command.stderr(file("said")).stdout(file("printed")).spawn();
         Running { tenure: tenure.expect("it starts"), folder }
     }
 
@@ -65,8 +70,14 @@ impl Running {
 
     /// Its guardian's process.
     pub(crate) fn guardian(&self) -> Pid {
-        let children = children(pid(&self.tenure));
-        assert_eq!(children.len(), 1, "a run has one child, its guardian");
+        self.guardian_beside(&[])
+    }
+
+    /// Its guardian's process, where it had these children before.
+    pub(crate) fn guardian_beside(&self, others: &[Pid]) -> Pid {
+        let mut children = children(pid(&self.tenure));
+        children.retain(|child| !others.contains(child));
+        assert_eq!(children.len(), 1, "a run has one child of its own, its guardian");
         children[0]
     }
 
