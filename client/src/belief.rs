@@ -45,7 +45,11 @@ impl Belief {
             false => sent_at,
         };
         self.safe_until = self.safe_until.max(safe_until(sent_at, grant));
-        self.extend_at = if grant.confirmed { now.after(extend_after(grant)) } else { now };
+        self.extend_at = match grant.confirmed {
+            // From when the attempt left, as belief: were the answer slow, little would be left of that by a third after it.
+            true => self.extend_at.max(sent_at.after(extend_after(grant))).max(now),
+            false => now,
+        };
     }
 
     /// The grant's token.
@@ -108,7 +112,7 @@ mod tests {
         assert_eq!(belief.safe_until(), Some(T(9_100)));
         assert!(belief.is_held(Instant::from_nanos(9_099_999_999)));
         assert!(!belief.is_held(T(9_100)));
-        assert_eq!(belief.extend_at(), T(3_900));
+        assert_eq!(belief.extend_at(), T(3_100));
     }
 
     #[test]

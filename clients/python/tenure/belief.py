@@ -43,13 +43,15 @@ def safe_until(sent_at: int, grant: dict[str, Any]) -> int | None:
     return sent_at + hold_ms * MS if grant["confirmed"] else None
 
 
-def extend_at(now: int, grant: dict[str, Any]) -> int:
-    """When to extend what was granted by an answer that came at `now`."""
+def extend_at(sent_at: int, now: int, grant: dict[str, Any]) -> int:
+    """When to extend what was granted by an answer that came at `now` to an attempt that left at `sent_at`."""
     if not grant["confirmed"]:
         return now
     # A server that says nothing, or says too late to try twice, gets the rule of a third.
     said: int = grant["extend_after_ms"]
-    return now + (said if 0 < said <= grant["hold_ms"] * 2 // 3 else int(grant["ttl_ms"]) // 3) * MS
+    after = said if 0 < said <= grant["hold_ms"] * 2 // 3 else int(grant["ttl_ms"]) // 3
+    # As belief, from when the attempt left: were the answer slow, little would be left of that by a third after it.
+    return max(now, sent_at + after * MS)
 
 
 class Belief:
@@ -58,6 +60,7 @@ class Belief:
     def __init__(self, sent_at: int, now: int, grant: dict[str, Any]) -> None:
         self.token: int = grant["token"]
         self.safe_until: int | None = None
+        self.extend_at = 0
         #: Why it will be lost at `safe_until`, where that is known: it is not extended any more.
         self.doom: Lost | None = None
         self._lost: Lost | None = None
@@ -72,7 +75,7 @@ class Belief:
         until = safe_until(sent_at, grant)
         if until is not None and (self.safe_until is None or until > self.safe_until):
             self.safe_until = until
-        self.extend_at = extend_at(now, grant)
+        self.extend_at = max(self.extend_at, extend_at(sent_at, now, grant))
 
     def is_held(self, now: int) -> bool:
         """Whether the holder may act as such at `now`."""

@@ -60,7 +60,7 @@ class Believing(unittest.TestCase):
         self.assertEqual(belief.remaining(9_000 * MS), 100 * MS)
         self.assertFalse(belief.is_held(9_100 * MS))
         self.assertEqual(belief.lost(9_100 * MS), Lost(7, "unheard"))
-        self.assertEqual(belief.extend_at, 3_900 * MS)
+        self.assertEqual(belief.extend_at, 3_100 * MS)
 
     def test_hold_is_cut_to_what_the_ttl_and_the_clock_rates_allow(self):
         self.assertEqual(Belief(0, 0, grant(hold_ms=10_000)).safe_until, 9_801 * MS)

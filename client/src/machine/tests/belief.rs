@@ -4,7 +4,7 @@ use api::{Call, Code};
 
 use super::rig::*;
 use crate::Instant;
-use crate::machine::{Done, Effect, End, Input};
+use crate::machine::{Done, Effect, End, Input, LinkId};
 
 #[test]
 fn belief_counts_from_when_the_answered_attempt_left() {
@@ -119,6 +119,20 @@ fn a_kept_grant_is_extended_at_a_third_and_stays_held() {
         rig.answer(link, frame, granted(5, 12_000));
         assert!(rig.is_held());
     }
+}
+
+#[test]
+fn a_kept_grant_whose_first_answer_was_slow_is_extended_before_it_is_lost() {
+    let mut rig = Rig::connected(1);
+    rig.ask(claim(3_000), 5_000);
+    let (link, frame, _) = rig.sent_one();
+    for ms in [400, 900, 1_400, 1_900] {
+        rig.at(ms).input(Input::Heard { link: LinkId(link) });
+    }
+    rig.at(2_100).answer(link, frame, granted(5, 3_000));
+    rig.sent();
+    rig.input(Input::Keep { namespace: "default".to_owned(), name: "a".to_owned(), token: 5 });
+    assert!(matches!(rig.sent_one().2, Call::Extend(_)));
 }
 
 #[test]
