@@ -181,7 +181,7 @@ impl Machine {
             return;
         }
         op.tries = op.tries.saturating_add(1);
-        op.avoid = (several && code != Code::Overloaded).then_some(link);
+        op.avoid = (several && !matches!(code, Code::Overloaded | Code::Queued)).then_some(link);
         let (tries, ttl) = (op.tries, op.ttl);
         if code == Code::Late {
             self.renumber(id);

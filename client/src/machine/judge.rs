@@ -29,6 +29,10 @@ pub(super) fn judge(call: &Call, reply: Reply, others_since: Option<Instant>, no
         reply if fits(call, &reply) => return Verdict::Done(reply),
         _ => return Verdict::Nonsense,
     };
+    // An attempt of the same acquire took this one's place in line, as where that went on through another link.
+    if matches!((call, problem.code), (Call::Acquire(_), Code::Queued)) {
+        return Verdict::Again(problem);
+    }
     match problem.code.kind() {
         Kind::Unavailable => Verdict::Again(problem),
         Kind::Unknown if has_effect(call) => Verdict::Doubt(problem),

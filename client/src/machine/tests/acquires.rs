@@ -348,3 +348,34 @@ fn transferred_in_the_history_proves_a_repeated_transfer() {
         assert!(rig.at(60_000).sent().is_empty(), "it is gone");
     }
 }
+
+// An acquire that stands on the first link, and again on the second, for which another call's answer was overdue.
+fn moved() -> (Rig, OpId, [(u64, u64); 2]) {
+    let mut rig = Rig::connected(2);
+    let op = rig.ask(acquire(None), 62_000);
+    let (first, old, _) = rig.sent_one();
+    let Call::Claim(other) = claim(60_000) else { panic!("a claim is a claim") };
+    rig.ask(Call::Claim(api::Claim { name: "b".to_owned(), ..other }), 30_000);
+    rig.sent_one();
+    rig.at(2_000);
+    let link = rig.opening();
+    rig.input(Input::Opened { link });
+    let sent = rig.sent();
+    let again = sent.iter().find(|(at, _, call)| *at == link.0 && matches!(call, Call::Acquire(_)));
+    let new = again.map(|(_, frame, _)| *frame).unwrap_or_else(|| panic!("it was not sent again: {sent:?}"));
+    (rig, op, [(first, old), (link.0, new)])
+}
+
+#[test]
+fn one_that_was_sent_through_the_next_link_waits_on_whichever_of_the_two_lost_its_place_to_the_other() {
+    let (mut rig, op, [(first, old), _]) = moved();
+    rig.at(2_010).answer(first, old, no(Code::Queued));
+    assert!(rig.result(op).is_none());
+    assert!(rig.at(10_000).sent().is_empty(), "the newer one waits");
+
+    let (mut rig, op, [_, (link, new)]) = moved();
+    rig.at(2_010).answer(link, new, no(Code::Queued));
+    assert!(rig.result(op).is_none());
+    let (at, _, call) = rig.at(10_000).sent_one();
+    assert!(at == link && matches!(call, Call::Acquire(_)), "it takes its place back");
+}
