@@ -72,6 +72,11 @@ impl Belief {
         self.safe_until
     }
 
+    /// Not before then.
+    pub(crate) fn put_off(&mut self, to: Instant) {
+        self.extend_at = self.extend_at.max(to);
+    }
+
     /// When to extend next.
     pub(crate) fn extend_at(&self) -> Instant {
         self.extend_at

@@ -195,15 +195,17 @@ fn class_of(command: &Command) -> usize {
     }
 }
 
+/// What a command takes in the log beside its strings, about.
+const FIXED: usize = 40;
+
 /// About how many bytes a command takes in the log: what its strings weigh, and a fixed part.
 fn size_of_command(command: &Command) -> usize {
-    const FIXED: usize = 40;
     let strings = match command {
         Command::Claim(claim) => {
             let value = claim.value.as_ref().map_or(0, |value| value.as_str().len());
             size_of_key(&claim.key) + claim.holder.as_str().len() + value
         }
-        Command::Succeed(succeed) => size_of_key(&succeed.key) + succeed.to.holder.as_str().len(),
+        Command::Succeed(succeed) => return size_of_succeed(succeed),
         Command::Transfer { to, .. } => to.holder.as_str().len(),
         Command::Revoke { why, heir, .. } => {
             why.as_str().len() + heir.as_ref().map_or(0, |heir| heir.holder.as_str().len())
@@ -213,6 +215,11 @@ fn size_of_command(command: &Command) -> usize {
         Command::Extend { .. } | Command::Release { .. } | Command::Set { .. } => 0,
     };
     FIXED + strings
+}
+
+/// About how many bytes a succession takes in the log.
+pub(crate) fn size_of_succeed(succeed: &Succeed) -> usize {
+    FIXED + size_of_key(&succeed.key) + succeed.to.holder.as_str().len()
 }
 
 fn size_of_key(key: &Key) -> usize {

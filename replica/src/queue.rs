@@ -23,7 +23,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use lease::{
-    Claim, GrantView, Granted, Heir, Holder, Instance, Key, Refusal, Seq, Succeed, Table, Token, Ttl,
+    Applied, Claim, GrantView, Granted, Heir, Holder, Instance, Key, Refusal, Seq, Succeed, Table, Token,
+    Ttl, What,
 };
 
 use crate::clock::Mono;
@@ -163,8 +164,27 @@ impl Queue {
         live.map(|(_, waiter)| waiter).find(|waiter| waiter.who.0 == *holder).map(|it| (it.who.1, it.ttl))
     }
 
+    /// Takes in what a batch did: who was granted what it waits for, and is to be told.
+    pub(crate) fn take_in(&mut self, applied: &Applied, table: &Table, at: Reading) -> Vec<Due> {
+        self.freed(&applied.freed);
+        let mut due = Vec::new();
+        for event in &applied.events {
+            match &event.what {
+                What::Granted { key, token, confirmed, .. } => {
+                    due.extend(self.granted(key, *token, table, at));
+                    if *confirmed {
+                        self.confirmed(key, *token, table);
+                    }
+                }
+                What::Confirmed { key, token } => self.confirmed(key, *token, table),
+                _ => {}
+            }
+        }
+        due
+    }
+
     /// These may have come to be claimable.
-    pub(crate) fn freed(&mut self, keys: &[Key]) {
+    fn freed(&mut self, keys: &[Key]) {
         if !self.lines.is_empty() {
             self.ready.extend(keys.iter().filter(|key| self.lines.contains_key(key)).cloned());
         }
@@ -173,7 +193,7 @@ impl Queue {
     /// `token` was granted on `key`: whoever waits there in its name is answered, and told to confirm. Also where it is
     /// confirmed, by a claim of the same life of the holder: that may have been stamped before this acquire was even sent, and
     /// who counts from then would believe too long.
-    pub(crate) fn granted(&mut self, key: &Key, token: Token, table: &Table, at: Reading) -> Option<Due> {
+    fn granted(&mut self, key: &Key, token: Token, table: &Table, at: Reading) -> Option<Due> {
         let line = self.lines.get(key)?;
         let (_, GrantView { holder, instance, ttl, deadline, .. }) = table.grant(token)?;
         let place = *line.places.get(&(holder, instance))?;
@@ -183,17 +203,26 @@ impl Queue {
         Some((ask.reply, Answer::Decided { outcome, at }))
     }
 
-    /// For each key that is claimable and has a live waiter but no `succeed` on its way, the one whose turn it is: at most
-    /// `limit`.
-    pub(crate) fn turns(&mut self, table: &Table, limit: usize) -> Vec<Succeed> {
-        let mut turns = Vec::new();
-        while turns.len() < limit {
-            let Some(key) = self.ready.pop_first() else { break };
-            if table.is_free(&key) {
-                turns.extend(self.succeed(&key));
+    /// The grant of `token` on `key` is its holder's for good: where that waited and went away, it had its turn, and gives its place
+    /// up. Until then it might come back to confirm.
+    fn confirmed(&mut self, key: &Key, token: Token, table: &Table) {
+        let Some(line) = self.lines.get_mut(key) else { return };
+        let Some((_, GrantView { holder, instance, .. })) = table.grant(token) else { return };
+        let place = line.places.get(&(holder, instance)).copied();
+        if let Some(place) = place.filter(|at| line.waiters.get(at).is_some_and(|it| it.ask().is_none())) {
+            line.remove(place);
+            self.tidy(key);
+        }
+    }
+
+    /// Of a key that is claimable and has a live waiter but no `succeed` on its way, the one whose turn it is; until there is none.
+    pub(crate) fn turn(&mut self, table: &Table) -> Option<Succeed> {
+        loop {
+            let key = self.ready.pop_first()?;
+            if let Some(turn) = table.is_free(&key).then(|| self.succeed(&key)).flatten() {
+                return Some(turn);
             }
         }
-        turns
     }
 
     /// Whether there may be a turn to be taken.

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Context;
 
 use futures_util::task::AtomicWaker;
-use lease::{Applied, Batch, Claim, Key, Revision, Table, Ttl, What};
+use lease::{Applied, Batch, Claim, Key, Revision, Table, Ttl};
 
 use crate::batch::{QUEUE_MAX, READS_MAX};
 use crate::clock::{Clock, Mono};
@@ -99,12 +99,7 @@ impl State {
     pub(crate) fn take_in(&mut self, applied: &Applied, at: Reading, now: Mono) -> Told {
         let State { table, waits, queue, events, .. } = self;
         let free = waits.batch_applied(&applied.freed, at.revision, |key| table.is_free(key));
-        queue.freed(&applied.freed);
-        let grants = applied.events.iter().filter_map(|event| match &event.what {
-            What::Granted { key, token, .. } => Some((key, *token)),
-            _ => None,
-        });
-        let granted = grants.filter_map(|(key, token)| queue.granted(key, token, table, at)).collect();
+        let granted = queue.take_in(applied, table, at);
         let watches = events.take_in(&applied.events, now);
         Told { free, granted, watches }
     }

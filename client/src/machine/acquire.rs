@@ -124,12 +124,14 @@ impl Machine {
     pub(super) fn settle_old_attempts(&mut self, now: Instant, id: OpId) {
         let Some(op) = self.ops.get_mut(&id) else { return };
         let Some(call @ Call::Acquire(_)) = op.call().cloned() else { return };
+        let before = op.attempts.len();
         let mut newest = None;
         op.attempts.retain(|attempt| {
             let settled = attempt.not_after <= now;
             newest = newest.max(settled.then_some(attempt.not_after));
             !settled
         });
+        op.settled += before - op.attempts.len();
         if let Some(not_after) = newest {
             self.note_loose(&call, not_after);
         }

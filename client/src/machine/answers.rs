@@ -1,6 +1,6 @@
 //! What a frame from a member does to the call that it answers.
 
-use api::{Call, Code, Problem, Reply, ServerFrame};
+use api::{Call, Code, Kind, Problem, Reply, ServerFrame};
 
 use super::judge::{Verdict, judge};
 use super::ops::{Attempt, Stage};
@@ -27,11 +27,25 @@ impl Machine {
         let Some((id, _)) = self.frames.remove(&frame) else { return };
         let Some(op) = self.ops.get_mut(&id) else { return };
         let Some(at) = op.attempts.iter().position(|attempt| attempt.frame == frame) else { return };
-        if matches!(op.stage, Stage::Confirming { .. }) {
-            // An older attempt: the confirmation under way decides.
-            op.attempts.remove(at);
-            return;
+        if let Stage::Confirming { by, token } = op.stage {
+            match &reply {
+                // What is being confirmed was gone, and this attempt won anew.
+                Reply::Granted(grant) if grant.token > token => {
+                    op.stage = Stage::Unsent;
+                    self.finish(now, by, Err(Failure::Unavailable(Unavailable::Closed)));
+                }
+                Reply::Error(problem) if problem.code.kind() == Kind::Unknown => {
+                    op.cancelled(now, frame);
+                    return;
+                }
+                // The confirmation under way decides.
+                _ => {
+                    op.attempts.remove(at);
+                    return;
+                }
+            }
         }
+        let Some(op) = self.ops.get_mut(&id) else { return };
         let others_since = op.others_since(frame);
         let Ask::Call(call) = &op.ask else { return };
         if let (Call::Watch(_), Reply::Watching(watching)) = (call, &reply) {

@@ -1,6 +1,7 @@
 //! What a session knows of each lease it has to do with: its belief, what it let go, and what an unanswered attempt may
 //! have won behind its back.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -59,6 +60,8 @@ pub(super) struct Key {
     pub(super) unresolved: bool,
     /// Until when an unanswered claim may still win.
     pub(super) loose: Option<Instant>,
+    /// For whom it may.
+    pub(super) in_doubt: BTreeSet<String>,
     /// Until when a release of `dead` may still take effect. It was refused as another's; but a forced transfer's grant
     /// becomes its holder's, under the same token, by the holder's next claim.
     pub(super) barred: Option<Instant>,
@@ -85,6 +88,13 @@ impl Key {
             Some(safe_until) => safe_until.after(belief.ttl()),
             None => belief.extend_at().after(belief.ttl()),
         })
+    }
+
+    /// The next extend does not leave at once.
+    pub(super) fn put_off(&mut self, now: Instant) {
+        if let Some(belief) = &mut self.held {
+            belief.put_off(now.after(belief.ttl() / 8));
+        }
     }
 
     pub(super) fn is_done_with(&self) -> bool {
@@ -279,7 +289,10 @@ impl Machine {
         let Some(name) = key_of(call, self.config.instance) else { return };
         let Some(key) = self.keys.get_mut(&name) else { return };
         match call {
-            Call::Claim(_) | Call::Acquire(_) => key.loose = key.loose.max(Some(not_after)),
+            Call::Claim(api::Claim { holder, .. }) | Call::Acquire(api::Acquire { holder, .. }) => {
+                key.loose = key.loose.max(Some(not_after));
+                key.in_doubt.insert(holder.clone());
+            }
             Call::Release(_) | Call::Transfer(_) => {
                 key.barred = key.barred.map(|until| until.max(not_after));
             }
@@ -358,7 +371,7 @@ impl Machine {
             let message = format!("the frame has {} steps, and the limit is {limit}: split it", parts.len());
             return Err(Problem::new(Code::TooLarge, message));
         }
-        let mut seen = std::collections::BTreeSet::new();
+        let mut seen = BTreeSet::new();
         for (at, part) in parts.iter().enumerate() {
             let Some(name) = self.own_key(part) else { continue };
             if !seen.insert(name.clone()) {

@@ -35,6 +35,9 @@ pub(super) struct Op {
     pub(super) ttl: Option<Duration>,
     /// Those that left and have no answer that settles them.
     pub(super) attempts: Vec<Attempt>,
+    /// How many more left that were never answered, and can take effect no more: the next answer that tells of the lease tells
+    /// of what they won.
+    pub(super) settled: usize,
     pub(super) stage: Stage,
     /// Not through this link.
     pub(super) avoid: Option<LinkId>,
@@ -170,6 +173,7 @@ impl Machine {
             ends,
             ttl,
             attempts: Vec::new(),
+            settled: 0,
             stage: Stage::Unsent,
             avoid: None,
             tries: 0,
@@ -393,7 +397,8 @@ impl Machine {
 pub(super) fn in_doubt(op: &Op) -> Option<Unknown> {
     // What is being confirmed was granted, and is yet to be released.
     let confirming = matches!(op.stage, Stage::Confirming { .. });
-    let unanswered = u32::try_from(op.attempts.len() + usize::from(confirming)).unwrap_or(u32::MAX);
+    let unanswered = op.attempts.len() + op.settled + usize::from(confirming);
+    let unanswered = u32::try_from(unanswered).unwrap_or(u32::MAX);
     let doubtful = op.call().is_some_and(has_effect) && unanswered > 0;
     doubtful.then(|| Unknown { unanswered, last: op.last.clone() })
 }

@@ -132,7 +132,11 @@ impl Machine {
         let token = key.held().map(Belief::token);
         match (result, token) {
             (Err(_), Some(token)) if over => self.end_belief(now, name, token, End::Expired),
-            (Err(failure), Some(token)) => self.doom(now, name, token, refusal(failure)),
+            (Err(failure), Some(token)) => match refusal(failure) {
+                Some(problem) => self.doom(now, name, token, problem),
+                // Not in this extend's time; belief goes on, and so does the keeping of it.
+                None => key.put_off(now),
+            },
             _ => {}
         }
         self.settle(name);
@@ -140,10 +144,9 @@ impl Machine {
 
     // Refused though it lives, as when it was revoked and ends at its deadline: to ask again would change nothing. Belief
     // goes on to its time, and then it is said why.
-    fn doom(&mut self, now: Instant, name: &KeyName, token: u64, problem: Option<&Problem>) {
+    fn doom(&mut self, now: Instant, name: &KeyName, token: u64, problem: &Problem) {
         let Some(key) = self.keys.get_mut(name) else { return };
         key.kept = false;
-        let Some(problem) = problem else { return };
         let revoked = problem.code == Code::Ending;
         let why = if revoked { End::Revoked(None) } else { End::Lost(problem.clone()) };
         key.doom = Some(why.clone());
@@ -189,10 +192,11 @@ impl Machine {
             _ if claimed_since => {}
             Ok(Done::Reply(Reply::Lease(lease))) => {
                 (key.loose, key.unresolved) = (None, false);
+                let in_doubt = std::mem::take(&mut key.in_doubt);
                 let ours = lease
                     .held
                     .as_ref()
-                    .filter(|held| key.holder.as_ref() == Some(&held.holder) || held.token == key.dead);
+                    .filter(|held| in_doubt.contains(&held.holder) || held.token == key.dead);
                 // It may be another life of the same holder: the release carries our instance, so the cluster refuses it then.
                 if let Some(token) = ours.map(|held| held.token) {
                     self.clean(now, name, token);

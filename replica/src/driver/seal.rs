@@ -6,17 +6,32 @@
 
 use std::sync::Arc;
 
-use lease::{BATCH_COMMANDS_MAX, Command, Key, RevokeWhen, SWEEP_MAX, Succeed, Table};
+use lease::{BATCH_BYTES_SEAL, BATCH_COMMANDS_MAX, Command, Key, RevokeWhen, SWEEP_MAX, Succeed, Table};
 
 use super::{Driver, IN_FLIGHT_MAX, InFlight};
-use crate::batch::{Sealed, Turn};
+use crate::batch::{Sealed, Turn, size_of_succeed};
 use crate::clock::{LeaseClock, Mono, TICK};
 use crate::engine::Engine;
 use crate::handle::Answer;
 use crate::shared::State;
 
-/// Successions in one batch that no command in it made: they leave half of it to what is asked for.
-const TURNS_MAX: usize = BATCH_COMMANDS_MAX / 2;
+/// Successions that no command in their batch made: they leave half of it to what is asked for.
+#[derive(Default)]
+struct Turns {
+    turns: Vec<Succeed>,
+    bytes: usize,
+}
+
+impl Turns {
+    fn has_room(&self) -> bool {
+        self.turns.len() < BATCH_COMMANDS_MAX / 2 && self.bytes < BATCH_BYTES_SEAL / 2
+    }
+
+    fn push(&mut self, turn: Succeed) {
+        self.bytes += size_of_succeed(&turn);
+        self.turns.push(turn);
+    }
+}
 
 impl<E: Engine> Driver<E> {
     /// Seals and proposes what there is to propose, ticks among it; answers when the next tick is due.
@@ -24,7 +39,7 @@ impl<E: Engine> Driver<E> {
         while self.in_flight.len() < IN_FLIGHT_MAX && now >= self.append_not_before {
             let tick_at = self.tick_at();
             let turns = self.turns();
-            if self.batcher.len() == 0 && turns.is_empty() && tick_at.is_none_or(|at| at > now) {
+            if self.batcher.len() == 0 && turns.turns.is_empty() && tick_at.is_none_or(|at| at > now) {
                 return tick_at;
             }
             let Some(sealed) = self.seal(turns) else { return tick_at };
@@ -39,18 +54,20 @@ impl<E: Engine> Driver<E> {
         self.clock.as_ref().map(LeaseClock::grace_ends)
     }
 
-    fn turns(&self) -> Vec<Succeed> {
+    fn turns(&self) -> Turns {
         let over = self.grace_ends().is_some_and(|at| at <= self.shared.clock.now());
         let mut state = self.shared.state();
         let State { table, queue, .. } = &mut *state;
-        match over && queue.has_ready() {
-            true => queue.turns(table, TURNS_MAX),
-            false => Vec::new(),
+        let mut turns = Turns::default();
+        while over && turns.has_room() {
+            let Some(turn) = queue.turn(table) else { break };
+            turns.push(turn);
         }
+        turns
     }
 
     /// The clock is read when the batch is sealed, after which nothing joins it.
-    fn seal(&mut self, mut turns: Vec<Succeed>) -> Option<Sealed> {
+    fn seal(&mut self, mut turns: Turns) -> Option<Sealed> {
         let clock = self.clock.as_mut()?;
         let mut state = self.shared.state();
         let State { table, queue, .. } = &mut *state;
@@ -71,11 +88,13 @@ impl<E: Engine> Driver<E> {
         let serves_queue = !queue.is_empty() && clock.grace_ends() <= mono;
         if serves_queue {
             for (swept, freed) in table.sweep_ahead(stamp, SWEEP_MAX).into_iter().enumerate() {
-                if turns.len() >= TURNS_MAX {
+                if !turns.has_room() {
                     sweep = swept as u32;
                     break;
                 }
-                turns.extend(freed.and_then(|key| queue.succeed(&key)));
+                if let Some(turn) = freed.and_then(|key| queue.succeed(&key)) {
+                    turns.push(turn);
+                }
             }
         }
         let turn = |command: &Command| match command {
@@ -90,7 +109,7 @@ impl<E: Engine> Driver<E> {
                 freed.map_or(Turn::None, Turn::Behind)
             }
         };
-        Some(self.batcher.seal(clock.term(), stamp, sweep, turns, turn))
+        Some(self.batcher.seal(clock.term(), stamp, sweep, turns.turns, turn))
     }
 
     async fn propose(&mut self, sealed: Sealed) {

@@ -41,13 +41,8 @@ impl Rig {
         let requests = commands.into_iter().map(|command| Request { not_after: None, command }).collect();
         let batch = Batch { term: 1, stamp: Time::from_nanos(1), sweep: SWEEP_MAX, requests };
         let applied = self.table.apply(1, &batch);
-        self.queue.freed(&applied.freed);
-        for event in &applied.events {
-            if let lease::What::Granted { key, token, .. } = &event.what {
-                let due = self.queue.granted(key, *token, &self.table, Reading::default());
-                due.into_iter().for_each(|(reply, answer)| reply(answer));
-            }
-        }
+        let due = self.queue.take_in(&applied, &self.table, Reading::default());
+        due.into_iter().for_each(|(reply, answer)| reply(answer));
         applied.outcomes
     }
 
@@ -68,7 +63,7 @@ impl Rig {
 
     /// Whose turns there are, sent and applied.
     fn turns(&mut self) -> Vec<String> {
-        let turns = self.queue.turns(&self.table, 10);
+        let turns: Vec<Succeed> = std::iter::from_fn(|| self.queue.turn(&self.table)).collect();
         let names = turns.iter().map(|turn| turn.to.holder.as_str().to_owned()).collect();
         for turn in turns {
             let key = turn.key.clone();
@@ -131,8 +126,7 @@ fn one_that_can_never_be_granted_is_told_why() {
     rig.join(1, claim("h1", 1, 1));
     rig.join(2, claim("h2", 1, 1));
     rig.release();
-    let turns = rig.queue.turns(&rig.table, 10);
-    assert_eq!(turns.len(), 1);
+    assert!(rig.queue.turn(&rig.table).is_some() && rig.queue.turn(&rig.table).is_none());
     let (min, max) = (Ttl::from_millis(1_000), Ttl::from_millis(5_000));
     rig.settle(&key("a"), Some(Refusal::Ttl { ttl: Ttl::from_millis(10_000), min, max }));
     assert_eq!(rig.told(), [(1, false)]);
@@ -172,6 +166,23 @@ fn an_absent_waiter_is_skipped_keeps_its_place_and_is_forgotten_in_time() {
     rig.queue.leave(4, Mono(10));
     rig.queue.forget_absent(Mono(kept + 10));
     assert!(rig.queue.is_empty(), "forgotten");
+}
+
+#[test]
+fn one_that_went_away_while_it_was_granted_gives_its_place_up_once_it_confirms() {
+    let (mut rig, _) = Rig::held();
+    rig.join(1, claim("h1", 1, 1));
+    rig.join(2, claim("h2", 1, 1));
+    rig.release();
+    let turn = rig.queue.turn(&rig.table).unwrap();
+    rig.queue.leave(1, Mono(0));
+    rig.apply(vec![Command::Succeed(turn)]);
+    rig.settle(&key("a"), None);
+    // It comes back, and is answered with its grant.
+    rig.apply(vec![Command::Claim(claim("h1", 1, 1))]);
+    rig.join(3, claim("h1", 1, 2));
+    rig.release();
+    assert_eq!(rig.turns(), ["h2"], "it had its turn");
 }
 
 #[test]

@@ -334,11 +334,14 @@ fn checked(table: &lease::Table, key: &Key, token: Token) -> Result<lease::Grant
 }
 
 impl Waiting {
-    /// Gives it up, and a place in line with it.
-    pub(crate) fn cancel(&self) {
+    /// Gives it up, and a place in line with it. False where it may have won the lease all the same.
+    pub(crate) fn cancel(&self) -> bool {
         match self.what {
-            WaitsFor::Freedom { .. } => drop(self.service.backend.cancel(self.ticket)),
-            WaitsFor::Turn => drop(self.service.backend.give_up(self.ticket)),
+            WaitsFor::Freedom { .. } => {
+                self.service.backend.cancel(self.ticket);
+                true
+            }
+            WaitsFor::Turn => self.service.backend.give_up(self.ticket) == GivenUp::InLine,
         }
     }
 
@@ -362,8 +365,9 @@ impl Waiting {
                 })
             }
             WaitsFor::Turn => match self.service.backend.give_up(self.ticket) {
-                GivenUp::Asking => word::unknown(),
-                _ => self.look(|view, at| word::not_its_turn(&self.key, view, at)),
+                // Its answer came to nobody, or is to come: it may be a grant.
+                GivenUp::Asking | GivenUp::Answered => word::unknown(),
+                GivenUp::InLine => self.look(|view, at| word::not_its_turn(&self.key, view, at)),
             },
         }
     }

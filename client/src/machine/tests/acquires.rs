@@ -379,3 +379,13 @@ fn one_that_was_sent_through_the_next_link_waits_on_whichever_of_the_two_lost_it
     let (at, _, call) = rig.at(10_000).sent_one();
     assert!(at == link && matches!(call, Call::Acquire(_)), "it takes its place back");
 }
+
+#[test]
+fn an_older_attempt_that_wins_anew_while_what_came_before_is_confirmed_is_the_one_that_counts() {
+    let (mut rig, op, [(first, old), (link, new)]) = moved();
+    rig.at(2_010).answer(first, old, unconfirmed(4));
+    rig.sent_one();
+    rig.answer(link, new, granted(6, 60_000));
+    assert!(rig.is_held() && rig.granted_until(op).is_some());
+    assert!(rig.at(2_500).sent().is_empty(), "nothing is claimed or released anew");
+}

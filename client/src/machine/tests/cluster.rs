@@ -14,7 +14,7 @@ const CONFIRM_MS: u64 = 2_000;
 #[derive(Default)]
 pub(super) struct Cluster {
     leases: BTreeMap<String, Lease>,
-    token_last: u64,
+    pub(super) token_last: u64,
 }
 
 #[derive(Default)]
@@ -146,20 +146,29 @@ impl Cluster {
         self.claim(now, &claim);
     }
 
-    /// Grants a free lease to whoever is next in line, for as long as it takes to confirm.
+    /// Grants a free lease to whoever is next in line, for as long as it takes to confirm; also what its own older claim won.
     pub(super) fn succeed(&mut self, now: Instant, acquire: &api::Acquire) -> Option<Reply> {
         let lease = self.leases.entry(acquire.name.clone()).or_default();
         lease.touch(now);
-        if lease.grant.is_some() {
-            return None;
-        }
         let instance = acquire.instance.unwrap_or(0);
-        let seq = lease.last.filter(|(last, _)| *last == instance).map_or(0, |(_, seq)| seq);
+        match &lease.grant {
+            Some(grant) if grant.instance != instance => return None,
+            // An older claim of the waiter's own has won meanwhile.
+            Some(_) => {}
+            None => {
+                let seq = lease.last.filter(|(last, _)| *last == instance).map_or(0, |(_, seq)| seq);
+                self.token_last += 1;
+                lease.grant = Some(Grant {
+                    token: self.token_last,
+                    instance,
+                    seq,
+                    ttl_ms: acquire.ttl_ms.unwrap_or(15_000),
+                    deadline: after(now, CONFIRM_MS),
+                    confirmed: false,
+                });
+            }
+        }
         let ttl_ms = acquire.ttl_ms.unwrap_or(15_000);
-        self.token_last += 1;
-        let token = self.token_last;
-        let deadline = after(now, CONFIRM_MS);
-        lease.grant = Some(Grant { token, instance, seq, ttl_ms, deadline, confirmed: false });
         let Reply::Granted(grant) = granted(&acquire.name, ttl_ms, lease) else { return None };
         let hold_ms = CONFIRM_MS * 990 / 1_010;
         Some(Reply::Granted(api::Grant { confirmed: false, hold_ms, extend_after_ms: 0, ..grant }))

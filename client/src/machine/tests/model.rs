@@ -87,8 +87,8 @@ struct World {
     line: BTreeMap<String, Place>,
     /// Frames that the member was told to give up.
     given_up: BTreeSet<u64>,
-    /// The acquires, and what for.
-    acquires: BTreeMap<OpId, String>,
+    /// The acquires: what for, and the last token that there was before each.
+    acquires: BTreeMap<OpId, (String, u64)>,
     tokens: BTreeMap<&'static str, u64>,
     /// Tokens that callers were told of.
     told: BTreeSet<u64>,

@@ -175,10 +175,7 @@ impl Outbox {
 
     /// Takes call `id` out, which could not begin.
     pub(super) fn drop_call(&self, id: u64) {
-        let mut inner = self.inner();
-        if let Ok(at) = inner.flights.binary_search_by_key(&id, |flight| flight.id) {
-            inner.take(at);
-        }
+        self.inner().take_call(id);
     }
 
     /// Takes wait `id` out, so that it is not answered. None where there is no such wait.
@@ -233,16 +230,28 @@ impl Outbox {
         None
     }
 
-    /// Ends a watch. False where there is none of that number.
+    /// Ends a watch, which is answered no more where it has not begun. False where there is none of that number.
     pub(super) fn end_watch(&self, id: u64) -> bool {
-        let watch = self.inner().watches.remove(&id);
+        let watch = {
+            let mut inner = self.inner();
+            let watch = inner.watches.remove(&id);
+            if watch.is_some() {
+                inner.take_call(id);
+            }
+            watch
+        };
         // Outside the lock: its end takes the replica's.
         watch.is_some()
     }
 
     /// Ends every watch; gives their numbers.
     pub(super) fn end_watches(&self) -> Vec<u64> {
-        let watches = std::mem::take(&mut self.inner().watches);
+        let watches = {
+            let mut inner = self.inner();
+            let watches = std::mem::take(&mut inner.watches);
+            watches.keys().for_each(|id| inner.take_call(*id));
+            watches
+        };
         watches.into_keys().collect()
     }
 
@@ -349,6 +358,12 @@ impl Inner {
     fn find(&self, id: u64, ticket: u64) -> Option<usize> {
         let at = self.flights.binary_search_by_key(&id, |flight| flight.id).ok()?;
         (self.flights.get(at)?.ticket == ticket).then_some(at)
+    }
+
+    fn take_call(&mut self, id: u64) {
+        if let Ok(at) = self.flights.binary_search_by_key(&id, |flight| flight.id) {
+            self.take(at);
+        }
     }
 
     fn take(&mut self, at: usize) -> Option<Flight> {

@@ -160,10 +160,10 @@ impl Session {
         let going = Going { why: why.to_owned(), reconnect_after_ms: spread(1_000) };
         self.say(&ServerFrame::push(Push::Going(going)));
         for (id, waiting) in self.outbox.cancel_all() {
-            if let Some(waiting) = waiting {
-                waiting.cancel();
+            match waiting.is_none_or(|waiting| waiting.cancel()) {
+                true => self.say_ended(id, why),
+                false => self.say(&ServerFrame::reply(id, Reply::Error(unanswered(true)))),
             }
-            self.say_ended(id, why);
         }
         for id in self.outbox.end_watches() {
             self.say_ended(id, why);

@@ -79,7 +79,7 @@ impl World {
             timeout_ms: Some(timeout_ms),
             ..api::Acquire::default()
         };
-        self.acquires.insert(OpId(self.op_last + 1), name.to_owned());
+        self.acquires.insert(OpId(self.op_last + 1), (name.to_owned(), self.cluster.token_last));
         self.ask_within(Call::Acquire(acquire), timeout_ms + 2_000);
     }
 

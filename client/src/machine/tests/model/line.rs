@@ -54,13 +54,15 @@ impl World {
     /// An acquire that ends as a definite no holds nothing: but for what is being released, or was got by another call, or
     /// is gone by itself unless it is confirmed.
     pub(super) fn check_acquire(&self, op: OpId, result: &Result<Done, Failure>) {
-        let Some(name) = self.acquires.get(&op) else { return };
+        let Some((name, before)) = self.acquires.get(&op) else { return };
         match result {
             // Another call of this session is about to hold it, or does.
             Err(Failure::Refused(problem)) if problem.by_you == Some(true) => {}
             Err(Failure::Refused(_) | Failure::Unavailable(_)) => {
                 let Some(token) = self.cluster.confirmed(self.now, name, INSTANCE) else { return };
-                let known = self.gone.contains(&token) || self.told.contains(&token);
+                // What an unanswered call before it had won is that call's to be looked after.
+                let older = token <= *before;
+                let known = older || self.gone.contains(&token) || self.told.contains(&token);
                 assert!(known, "acquire {} ended as {result:?} and has token {token}", op.0);
             }
             Ok(Done::Granted { safe_until, .. }) => {
