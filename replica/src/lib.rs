@@ -33,9 +33,13 @@ pub use clock::{Clock, Mono};
 pub use events::{Pulled, Unwatchable, Wake, Watched, Window, key_of};
 pub use handle::*;
 pub use queue::PLACE_KEPT;
-pub use raft::{Alone, Data, Network, Peer, Types};
+pub use raft::{
+    Alone, Answering, Asked, Connection, Data, FRAME_BYTES_MAX, Link, Network, Peer, Peers, Types, Unreached,
+    WireError,
+};
 pub use snapshot::{SnapshotError, SnapshotFile};
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -56,7 +60,7 @@ pub trait World: 'static {
     /// Tasks, sleeps, channels and chance.
     type Runtime: AsyncRuntime;
     /// How members reach each other.
-    type Network: Network<Self::Runtime>;
+    type Network: Network;
 }
 
 /// Who this member is, and what it may do.
@@ -66,6 +70,9 @@ pub struct Options {
     pub cluster: u128,
     /// The member's id within it.
     pub member: u64,
+    /// The first voters of a new cluster, this member among them, and where each is reached by the others; none for a cluster of
+    /// this member alone. Of no account once there is a log.
+    pub voters: BTreeMap<u64, Peer>,
     /// Whether this member has run before, and so must have a log: without one it could vote twice.
     pub begun: bool,
     /// What to do with damage in the last batch, which may have been acknowledged.
@@ -97,6 +104,7 @@ pub struct Parts<W: World> {
 pub struct Member<W: World> {
     handle: Handle,
     raft: Raft<W>,
+    snapshots: Snapshots,
     log: Log,
     /// None once it has ended.
     driver: Option<<W::Runtime as AsyncRuntime>::JoinHandle<()>>,
@@ -198,16 +206,17 @@ pub async fn start<W: World>(options: Options, parts: Parts<W>) -> Result<Member
         let revision = state.table.revision();
         state.events.restart(revision);
     }
-    let machine = Machine { shared: Arc::clone(&shared), snapshots, world: PhantomData };
+    let machine = Machine { shared: Arc::clone(&shared), snapshots: snapshots.clone(), world: PhantomData };
     let raft =
         Raft::<W>::start(options.cluster, options.member, parts.network, log.clone(), store, machine).await?;
-    raft.form_alone(options.member).await?;
+    let alone = || BTreeMap::from([(options.member, Peer::default())]);
+    raft.form(if options.voters.is_empty() { alone() } else { options.voters }).await?;
 
     drop(W::Runtime::spawn(raft.clone().watch(Arc::clone(&shared))));
     let trigger = SnapshotTrigger { written, every_bytes: options.snapshot_log_bytes, last_at: 0 };
     let driver = Driver::new(Arc::clone(&shared), raft.clone(), trigger);
     let driver = W::Runtime::spawn(driver.run::<W::Runtime>());
-    Ok(Member { handle: Handle { shared }, raft, log, driver: Some(driver), cut })
+    Ok(Member { handle: Handle { shared }, raft, snapshots, log, driver: Some(driver), cut })
 }
 
 fn log_options(options: &Options, has_snapshot: bool) -> log::Options {
@@ -235,6 +244,11 @@ impl<W: World> Member<W> {
     /// A way to ask it.
     pub fn handle(&self) -> Handle {
         self.handle.clone()
+    }
+
+    /// A way for the others to ask it.
+    pub fn peers(&self) -> Peers<W> {
+        self.raft.peers(self.snapshots.clone())
     }
 
     /// What was cut from the log's end when it was opened; to be logged loudly.

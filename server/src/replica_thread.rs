@@ -1,5 +1,6 @@
 //! The replica's thread: it, its log and its Raft traffic never wait behind a client.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -130,6 +131,7 @@ fn options(config: &Config, data: &Data) -> Options {
     Options {
         cluster: identity.cluster,
         member: identity.member,
+        voters: BTreeMap::new(),
         begun: identity.begun,
         unprovable_tail: match config.accept_torn_tail {
             true => UnprovableTail::Cut,
@@ -225,6 +227,7 @@ mod tests {
         let options = Options {
             cluster: 7,
             member: 1,
+            voters: BTreeMap::new(),
             begun: false,
             unprovable_tail: UnprovableTail::Refuse,
             segment_bytes: Some(1024 * 1024),

@@ -36,7 +36,8 @@ impl crate::log::Payload for Encoded {
     }
 }
 
-fn encode_payload(payload: &Payload, into: &mut Vec<u8>) {
+/// Appends a payload's bytes.
+pub(super) fn encode_payload(payload: &Payload, into: &mut Vec<u8>) {
     match payload {
         EntryPayload::Blank => into.push(BLANK),
         EntryPayload::Normal(Data(batch)) => {
@@ -84,50 +85,85 @@ fn put_count(count: usize, into: &mut Vec<u8>) {
 }
 
 pub(crate) fn decode_membership(bytes: &[u8]) -> Result<Membership<u64, Peer>, DecodeError> {
-    let mut reader = Reader { bytes, offset: 0 };
+    let mut reader = Reader::new(bytes, "a membership");
     let mut configs = Vec::new();
-    for _ in 0..reader.count()? {
-        let members = reader.count()?;
-        configs.push((0..members).map(|_| reader.id()).collect::<Result<BTreeSet<u64>, _>>()?);
+    for _ in 0..reader.u16()? {
+        let members = reader.u16()?;
+        configs.push((0..members).map(|_| reader.u64()).collect::<Result<BTreeSet<u64>, _>>()?);
     }
     let mut nodes = BTreeMap::new();
-    for _ in 0..reader.count()? {
-        let id = reader.id()?;
-        let length = usize::from(reader.count()?);
+    for _ in 0..reader.u16()? {
+        let id = reader.u64()?;
+        let length = usize::from(reader.u16()?);
         let address = std::str::from_utf8(reader.take(length)?).map_err(|_| reader.damaged())?.to_owned();
         nodes.insert(id, Peer { address });
     }
-    match reader.offset == bytes.len() {
+    match reader.is_at_end() {
         true => Membership::new(configs, nodes).map_err(|_| reader.damaged()),
         false => Err(reader.damaged()),
     }
 }
 
-struct Reader<'a> {
+/// Reads what was written above, and what peers say; never past the end.
+pub(super) struct Reader<'a> {
     bytes: &'a [u8],
     offset: usize,
+    what: &'static str,
 }
 
 impl<'a> Reader<'a> {
-    fn take(&mut self, length: usize) -> Result<&'a [u8], DecodeError> {
+    pub(super) fn new(bytes: &'a [u8], what: &'static str) -> Reader<'a> {
+        Reader { bytes, offset: 0, what }
+    }
+
+    pub(super) fn take(&mut self, length: usize) -> Result<&'a [u8], DecodeError> {
         let taken =
             self.bytes.get(self.offset..self.offset.saturating_add(length)).ok_or_else(|| self.damaged())?;
         self.offset += length;
         Ok(taken)
     }
 
-    fn count(&mut self) -> Result<u16, DecodeError> {
-        let bytes = self.take(2)?;
-        Ok(u16::from_le_bytes([bytes[0], bytes[1]]))
+    /// All that is left.
+    pub(super) fn rest(&mut self) -> &'a [u8] {
+        let rest = &self.bytes[self.offset..];
+        self.offset = self.bytes.len();
+        rest
     }
 
-    fn id(&mut self) -> Result<u64, DecodeError> {
-        let bytes = self.take(8)?.try_into().map_err(|_| self.damaged())?;
-        Ok(u64::from_le_bytes(bytes))
+    pub(super) fn is_at_end(&self) -> bool {
+        self.offset == self.bytes.len()
     }
 
-    fn damaged(&self) -> DecodeError {
-        DecodeError { what: "a membership", offset: self.offset }
+    pub(super) fn u8(&mut self) -> Result<u8, DecodeError> {
+        Ok(self.take(1)?[0])
+    }
+
+    pub(super) fn flag(&mut self) -> Result<bool, DecodeError> {
+        match self.u8()? {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err(self.damaged()),
+        }
+    }
+
+    pub(super) fn u16(&mut self) -> Result<u16, DecodeError> {
+        self.array().map(u16::from_le_bytes)
+    }
+
+    pub(super) fn u32(&mut self) -> Result<u32, DecodeError> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    pub(super) fn u64(&mut self) -> Result<u64, DecodeError> {
+        self.array().map(u64::from_le_bytes)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
+        self.take(N)?.try_into().map_err(|_| self.damaged())
+    }
+
+    pub(super) fn damaged(&self) -> DecodeError {
+        DecodeError { what: self.what, offset: self.offset }
     }
 }
 

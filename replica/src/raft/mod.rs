@@ -17,10 +17,13 @@ pub(crate) mod machine;
 pub(crate) mod peers;
 pub(crate) mod types;
 
-pub use peers::{Alone, Network};
+pub use peers::{
+    Alone, Answering, Asked, Connection, FRAME_BYTES_MAX, Link, Network, Peers, Unreached, WireError,
+};
 pub use types::{Data, Peer, Types};
 pub(crate) use types::{LogId, Membership};
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -38,12 +41,16 @@ use openraft_rt::watch::WatchReceiver;
 use crate::engine::{Engine, Leadership, Proposed};
 use crate::log::{Log, NoRoom};
 use crate::shared::Shared;
+use crate::snapshot::Snapshots;
 use crate::{StartError, World};
 use machine::Machine;
 
+/// One group's consensus, as openraft has it.
+pub(crate) type Group<W> = openraft::Raft<Types<<W as World>::Runtime>, Machine<W>>;
+
 /// One group's consensus, and the log that it writes.
 pub(crate) struct Raft<W: World> {
-    raft: openraft::Raft<Types<W::Runtime>, Machine<W>>,
+    raft: Group<W>,
     log: Log,
 }
 
@@ -94,20 +101,25 @@ impl<W: World> Raft<W> {
         store: log::Store<W::Runtime>,
         machine: Machine<W>,
     ) -> Result<Raft<W>, StartError> {
+        let network = peers::Remotes { network };
         let raft = openraft::Raft::new(member, config(cluster)?, network, store, machine)
             .await
             .map_err(|error| StartError::Engine(error.to_string()))?;
         Ok(Raft { raft, log })
     }
 
-    /// Makes this member the only voter of a new cluster, where it has no log yet.
-    pub(crate) async fn form_alone(&self, member: u64) -> Result<(), StartError> {
+    /// Makes these the voters of a new cluster, where this member has no log yet. Each of them may say so.
+    pub(crate) async fn form(&self, members: BTreeMap<u64, Peer>) -> Result<(), StartError> {
         let engine = |error: String| StartError::Engine(error);
         if self.raft.is_initialized().await.map_err(|error| engine(error.to_string()))? {
             return Ok(());
         }
-        let members = std::collections::BTreeMap::from([(member, Peer { address: String::new() })]);
         self.raft.initialize(members).await.map_err(|error| engine(error.to_string()))
+    }
+
+    /// This member, as the others ask it.
+    pub(crate) fn peers(&self, snapshots: Snapshots) -> Peers<W> {
+        Peers::new(self.raft.clone(), snapshots)
     }
 
     /// Pokes `shared` whenever who leads may have changed, and tells it when the engine has ended.

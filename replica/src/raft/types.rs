@@ -22,6 +22,7 @@ pub(crate) type Vote = openraft::Vote<LeaderId>;
 pub(crate) type Payload = EntryPayload<Data, u64, Peer>;
 pub(crate) type Entry = openraft::Entry<CommittedLeaderId, Payload>;
 pub(crate) type Membership = openraft::StoredMembership<CommittedLeaderId, u64, Peer>;
+pub(crate) type Snapshot = openraft::Snapshot<CommittedLeaderId, u64, Peer, crate::snapshot::SnapshotFile>;
 pub(crate) type SnapshotMeta = openraft::SnapshotMeta<CommittedLeaderId, u64, Peer>;
 
 impl<R: AsyncRuntime> RaftTypeConfig for Types<R> {

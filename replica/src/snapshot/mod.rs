@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! header    magic "TENUSNAP" │ version u16 │ group u16 │ header length u32
-//!           cluster u128 │ member u64
+//!           cluster u128 │ member u64: who wrote it
 //!           last entry: present u8, term u64, index u64
 //!           membership's entry: present u8, term u64, index u64 │ its length u32 │ its bytes (raft/codec.rs)
 //!           crc32c u32 of all before
@@ -26,13 +26,15 @@ use lease::Table;
 
 pub use error::SnapshotError;
 
-use crate::log::Disk;
-use crate::raft::types::SnapshotMeta;
+use crate::log::{Disk, LogFile};
+use crate::raft::types::{Snapshot, SnapshotMeta};
 
 const MAGIC: &[u8; 8] = b"TENUSNAP";
 const VERSION: u16 = 1;
 const CHUNK: u8 = b'C';
 const TRAILER: u8 = b'E';
+/// What comes from another member, until it is whole.
+const INCOMING: &str = "incoming.tmp";
 
 /// A whole snapshot on the disk.
 #[derive(Clone)]
@@ -81,6 +83,27 @@ impl Snapshots {
         let file = SnapshotFile { disk: Arc::clone(&self.disk), name };
         let meta = file.meta(self.owner)?;
         Ok(Some((meta, file)))
+    }
+
+    /// A file aside for a snapshot that comes from another member.
+    pub(crate) fn create_incoming(&self) -> io::Result<Box<dyn LogFile>> {
+        if self.disk.list()?.iter().any(|name| name == INCOMING) {
+            self.disk.remove(INCOMING)?;
+        }
+        self.disk.create(INCOMING)
+    }
+
+    /// Checks what has come, and puts it in the place of the older snapshots.
+    pub(crate) fn take_incoming(&self, file: Box<dyn LogFile>) -> io::Result<Snapshot> {
+        file.sync_data()?;
+        drop(file);
+        let incoming = SnapshotFile { disk: Arc::clone(&self.disk), name: INCOMING.to_owned() };
+        let (meta, _) = incoming.read(self.owner).map_err(io::Error::other)?;
+        let name = name_of(&meta);
+        self.disk.rename(INCOMING, &name)?;
+        self.disk.sync_folder()?;
+        self.remove_all_but(&name)?;
+        Ok(Snapshot { meta, snapshot: SnapshotFile { name, ..incoming } })
     }
 
     /// What an older snapshot or an interrupted write left behind.

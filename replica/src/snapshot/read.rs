@@ -32,6 +32,15 @@ impl SnapshotFile {
         self.reader()?.header(owner)
     }
 
+    /// At most `length` bytes from `offset` on, as they are, and how many there are in all.
+    pub(crate) fn piece(&self, offset: u64, length: usize) -> std::io::Result<(u64, Vec<u8>)> {
+        let file = self.disk.open(&self.name)?;
+        let total = file.len()?;
+        let mut bytes = vec![0; length.min(total.saturating_sub(offset) as usize)];
+        file.read_at(offset, &mut bytes)?;
+        Ok((total, bytes))
+    }
+
     fn reader(&self) -> Result<Reader, SnapshotError> {
         let path = self.disk.path(&self.name);
         let opened = self.disk.open(&self.name).and_then(|file| Ok((file.len()?, file)));
@@ -99,7 +108,8 @@ impl Reader {
             header.split_at_checked(FIXED).ok_or_else(|| self.damaged("the header is too short"))?;
         let found = (u128::from_le_bytes(array(fixed)), u64::from_le_bytes(array(&fixed[16..])));
         let wanted = (owner.cluster, owner.member);
-        if found != wanted {
+        // Which member wrote it does not matter: they all have the same state.
+        if found.0 != wanted.0 {
             return Err(SnapshotError::Foreign { path: self.path.clone(), found, wanted });
         }
         let membership = decode_membership(membership).map_err(|error| self.damaged(error.to_string()))?;

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on must stop")]
 //! A replica on one disk, in this process, for tests.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -35,6 +36,7 @@ pub fn options() -> Options {
     Options {
         cluster: 7,
         member: 1,
+        voters: BTreeMap::new(),
         begun: false,
         unprovable_tail: UnprovableTail::Refuse,
         segment_bytes: Some(1024 * 1024),

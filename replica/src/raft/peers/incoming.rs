@@ -1,0 +1,240 @@
+//! What the other members ask of this one.
+
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use futures_util::Stream;
+use openraft::async_runtime::AsyncRuntime;
+use openraft::raft::{AppendEntriesRequest, StreamAppendResult};
+use openraft::type_config::async_runtime::oneshot::{Oneshot, OneshotSender as _};
+
+use super::arriving::Arriving;
+use super::wire::{Lane, Piece, Reply, Request, WireError};
+use crate::World;
+use crate::raft::Group;
+use crate::raft::types::Types;
+use crate::snapshot::Snapshots;
+
+/// This member, as the others ask it.
+pub struct Peers<W: World> {
+    group: Group<W>,
+    arriving: Arc<Arriving>,
+}
+
+impl<W: World> Clone for Peers<W> {
+    fn clone(&self) -> Peers<W> {
+        Peers { group: self.group.clone(), arriving: Arc::clone(&self.arriving) }
+    }
+}
+
+impl<W: World> Peers<W> {
+    pub(crate) fn new(group: Group<W>, snapshots: Snapshots) -> Peers<W> {
+        Peers { group, arriving: Arc::new(Arriving::new(snapshots)) }
+    }
+
+    /// A connection from another member.
+    pub fn connection(&self) -> Connection<W> {
+        let lane = || Appends::start(self.group.clone());
+        Connection { peers: self.clone(), entries: lane(), heartbeats: lane() }
+    }
+}
+
+/// A connection from another member. Dropped, it leaves unanswered what it has not answered.
+pub struct Connection<W: World> {
+    peers: Peers<W>,
+    entries: Appends<W::Runtime>,
+    heartbeats: Appends<W::Runtime>,
+}
+
+/// The answer to a frame, as it comes about.
+pub type Answering = Pin<Box<dyn Future<Output = Vec<u8>> + Send>>;
+
+impl<W: World> Connection<W> {
+    /// Takes the next frame in, in the order in which they came. Their answers may come in any.
+    ///
+    /// # Errors
+    /// [`WireError`]: the connection is of no use.
+    pub fn take(&mut self, frame: &[u8]) -> Result<Answering, WireError> {
+        Ok(match Request::decode(frame)? {
+            Request::Append(lane, append) => {
+                let appends = match lane {
+                    Lane::Entries => &self.entries,
+                    Lane::Heartbeats => &self.heartbeats,
+                };
+                let answer = appends.push(append);
+                Box::pin(async move {
+                    let reply = match answer.await {
+                        Ok(result) => Reply::Appended(result),
+                        Err(_) => not_now("an append before it was refused"),
+                    };
+                    reply.encode()
+                })
+            }
+            other => {
+                let peers = self.peers.clone();
+                Box::pin(async move { peers.answer(other).await.encode() })
+            }
+        })
+    }
+}
+
+fn not_now<R: AsyncRuntime>(why: impl ToString) -> Reply<R> {
+    Reply::NotNow(why.to_string())
+}
+
+impl<W: World> Peers<W> {
+    async fn answer(&self, request: Request<W::Runtime>) -> Reply<W::Runtime> {
+        match request {
+            Request::Vote(vote) => self.group.vote(vote).await.map_or_else(not_now, Reply::Vote),
+            Request::PreVote(vote) => self.group.pre_vote(vote).await.map_or_else(not_now, Reply::Vote),
+            Request::Lead(lead) => match self.group.handle_transfer_leader(lead).await {
+                Ok(answer) => Reply::Lead(answer.map_err(|error| error.to_string())),
+                Err(fatal) => not_now(fatal),
+            },
+            Request::Piece(piece) => self.take_piece(piece).await,
+            Request::Append(..) => not_now("an append has a lane"),
+        }
+    }
+
+    async fn take_piece(&self, piece: Piece) -> Reply<W::Runtime> {
+        let (vote, arriving) = (piece.vote, Arc::clone(&self.arriving));
+        let taken = <W::Runtime as AsyncRuntime>::spawn_blocking(move || arriving.take(&piece)).await;
+        match taken.and_then(|taken| taken) {
+            Ok(Ok(snapshot)) => {
+                let installed = self.group.install_full_snapshot(vote, snapshot).await;
+                installed.map_or_else(not_now, Reply::Installed)
+            }
+            Ok(Err(have)) => Reply::Have(have),
+            Err(error) => not_now(error),
+        }
+    }
+}
+
+type Rpc<R> = AppendEntriesRequest<Types<R>>;
+type ResultTo<R> = <<R as AsyncRuntime>::Oneshot as Oneshot>::Sender<StreamAppendResult<Types<R>>>;
+type ResultOf<R> = <<R as AsyncRuntime>::Oneshot as Oneshot>::Receiver<StreamAppendResult<Types<R>>>;
+
+/// The appends of one lane, in order.
+struct Appends<R: AsyncRuntime> {
+    queue: Arc<Queue<R>>,
+}
+
+struct Queue<R: AsyncRuntime>(Mutex<Queued<R>>);
+
+struct Queued<R: AsyncRuntime> {
+    appends: VecDeque<(Rpc<R>, ResultTo<R>)>,
+    /// Which stream takes from it.
+    stream: u64,
+    waker: Option<Waker>,
+    closed: bool,
+}
+
+impl<R: AsyncRuntime> Queue<R> {
+    // Nothing can panic halfway through a change of it.
+    fn state(&self) -> MutexGuard<'_, Queued<R>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Queued<R>)) {
+        let waker = {
+            let mut state = self.state();
+            change(&mut state);
+            state.waker.take()
+        };
+        waker.into_iter().for_each(Waker::wake);
+    }
+
+    fn poll_next(&self, stream: u64, cx: &Context<'_>) -> Poll<Option<(Rpc<R>, ResultTo<R>)>> {
+        let mut state = self.state();
+        if state.closed || state.stream != stream {
+            return Poll::Ready(None);
+        }
+        let next = state.appends.pop_front();
+        if next.is_none() {
+            state.waker = Some(cx.waker().clone());
+        }
+        next.map_or(Poll::Pending, |next| Poll::Ready(Some(next)))
+    }
+}
+
+impl<R: AsyncRuntime> Appends<R> {
+    fn start<W: World<Runtime = R>>(group: Group<W>) -> Appends<R> {
+        let queued = Queued { appends: VecDeque::new(), stream: 0, waker: None, closed: false };
+        let queue = Arc::new(Queue(Mutex::new(queued)));
+        drop(R::spawn(serve(group, Arc::clone(&queue))));
+        Appends { queue }
+    }
+
+    fn push(&self, append: Rpc<R>) -> ResultOf<R> {
+        let (result, answer) = R::Oneshot::channel();
+        // A result that is dropped says that there is none.
+        self.queue.change(|queued| match queued.closed {
+            true => drop(result),
+            false => queued.appends.push_back((append, result)),
+        });
+        answer
+    }
+}
+
+impl<R: AsyncRuntime> Drop for Appends<R> {
+    fn drop(&mut self) {
+        self.queue.change(Queued::close);
+    }
+}
+
+/// Feeds the lane's appends to openraft, which takes several in before the first is synced, and gives their results out. After
+/// a refusal openraft goes on with no more of that stream: what it had been given is left unanswered, and the rest goes on in a
+/// new one. Where openraft itself is over, so is the lane.
+async fn serve<W: World>(group: Group<W>, queue: Arc<Queue<W::Runtime>>) {
+    loop {
+        let mut stream = 0;
+        queue.change(|queued| {
+            queued.stream += 1;
+            stream = queued.stream;
+        });
+        let given = Arc::new(Mutex::new(VecDeque::new()));
+        let input = Input { queue: Arc::clone(&queue), stream, given: Arc::clone(&given) };
+        let mut results = std::pin::pin!(group.stream_append(input));
+        loop {
+            match poll_fn(|cx| results.as_mut().poll_next(cx)).await {
+                Some(Ok(result)) => {
+                    let to = given.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+                    let _: Option<Result<(), _>> = to.map(|to: ResultTo<W::Runtime>| to.send(result));
+                }
+                Some(Err(_)) => return queue.change(|queued| queued.close()),
+                None if queue.state().closed => return,
+                None => break,
+            }
+        }
+    }
+}
+
+impl<R: AsyncRuntime> Queued<R> {
+    /// Whatever waits is left unanswered, and so is what comes.
+    fn close(&mut self) {
+        self.closed = true;
+        self.appends.clear();
+    }
+}
+
+/// The appends that one stream is given.
+struct Input<R: AsyncRuntime> {
+    queue: Arc<Queue<R>>,
+    stream: u64,
+    given: Arc<Mutex<VecDeque<ResultTo<R>>>>,
+}
+
+impl<R: AsyncRuntime> Stream for Input<R> {
+    type Item = Rpc<R>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Rpc<R>>> {
+        self.queue.poll_next(self.stream, cx).map(|next| {
+            let (append, result) = next?;
+            self.given.lock().unwrap_or_else(PoisonError::into_inner).push_back(result);
+            Some(append)
+        })
+    }
+}

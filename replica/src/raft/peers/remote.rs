@@ -1,0 +1,222 @@
+//! Another member, as openraft asks it.
+
+use std::future::Future;
+use std::marker::PhantomData;
+use std::pin::pin;
+use std::time::Duration;
+
+use futures_util::{Stream, StreamExt as _};
+use openraft::async_runtime::AsyncRuntime;
+use openraft::base::{BoxFuture, BoxStream};
+use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
+use openraft::network::{
+    Backoff, NetBackoff, NetSnapshot, NetStreamAppend, NetTransferLeader, NetVote, RPCOption,
+};
+use openraft::raft::{
+    AppendEntriesRequest, SnapshotResponse, StreamAppendResult, TransferLeaderRequest,
+    TransferLeaderResponse, VoteRequest, VoteResponse,
+};
+use openraft::type_config::alias::SnapshotOf;
+use openraft::{OptionalSend, RaftNetworkFactory};
+use openraft_rt::Select2;
+
+use super::wire::{Lane, Piece, Reply, Request};
+use super::{Link, Network};
+use crate::raft::types::{Peer, Types, Vote};
+use crate::snapshot::SnapshotFile;
+
+/// Appends on their way to one member at a time.
+const APPENDS_MAX: usize = 32;
+/// How long an append may be without an answer: a disk may stall, and one that takes longer is not waited for by a pipeline.
+const APPEND_PATIENCE: Duration = Duration::from_secs(3);
+/// Bytes of a snapshot in one frame.
+const PIECE_BYTES: usize = 256 * 1024;
+/// How long a piece may be without an answer; the last one is answered once the snapshot is installed.
+const PIECE_PATIENCE: Duration = Duration::from_secs(30);
+/// Bytes of snapshots a second to one member: they must not crowd out what keeps leases.
+const SNAPSHOT_BYTES_A_SECOND: u64 = 64 * 1024 * 1024;
+
+/// Makes openraft's ways to the other members.
+pub(crate) struct Remotes<N> {
+    pub(crate) network: N,
+}
+
+impl<R: AsyncRuntime, N: Network> RaftNetworkFactory<Types<R>> for Remotes<N> {
+    type Network = Remote<R, N::Link>;
+
+    async fn new_client(&mut self, target: u64, node: &Peer) -> Self::Network {
+        self.remote(target, node, Lane::Entries)
+    }
+
+    async fn new_heartbeat_client(&mut self, target: u64, node: &Peer) -> Self::Network {
+        self.remote(target, node, Lane::Heartbeats)
+    }
+}
+
+impl<N: Network> Remotes<N> {
+    fn remote<R: AsyncRuntime>(&self, target: u64, node: &Peer, lane: Lane) -> Remote<R, N::Link> {
+        Remote { link: self.network.link(target, &node.address), lane, runtime: PhantomData }
+    }
+}
+
+/// One member.
+pub(crate) struct Remote<R, L> {
+    link: L,
+    lane: Lane,
+    runtime: PhantomData<fn() -> R>,
+}
+
+impl<R: AsyncRuntime, L: Link> Remote<R, L> {
+    /// Sends a request behind those before it, at once; its answer comes within `patience`, or not at all.
+    fn ask(
+        &self,
+        request: &Request<R>,
+        patience: Duration,
+    ) -> impl Future<Output = Result<Reply<R>, RPCError<Types<R>>>> + Send + use<R, L> {
+        let asked = self.link.ask(request.encode());
+        async move {
+            let answer = R::timeout(patience, asked).await;
+            let answer = answer.map_err(|_| not_reached(format!("no answer within {patience:?}")))?;
+            let bytes = answer.map_err(|error| not_reached(error.0))?;
+            match Reply::decode(&bytes) {
+                Ok(Reply::NotNow(why)) => Err(failed(why)),
+                Ok(reply) => Ok(reply),
+                Err(error) => Err(failed(error.to_string())),
+            }
+        }
+    }
+}
+
+fn not_reached<R: AsyncRuntime>(why: String) -> RPCError<Types<R>> {
+    RPCError::Unreachable(Unreachable::from_string(why))
+}
+
+fn failed<R: AsyncRuntime>(why: String) -> RPCError<Types<R>> {
+    RPCError::Network(NetworkError::from_string(why))
+}
+
+fn nonsense<R: AsyncRuntime>(reply: &Reply<R>) -> RPCError<Types<R>> {
+    failed(format!("an answer to something else: {reply:?}"))
+}
+
+impl<R: AsyncRuntime, L: Link> NetBackoff<Types<R>> for Remote<R, L> {
+    fn backoff(&self) -> Option<Backoff> {
+        None
+    }
+}
+
+impl<R: AsyncRuntime, L: Link> NetStreamAppend<Types<R>> for Remote<R, L> {
+    fn stream_append<'s, S>(
+        &'s mut self,
+        input: S,
+        option: RPCOption,
+    ) -> BoxFuture<
+        's,
+        Result<BoxStream<'s, Result<StreamAppendResult<Types<R>>, RPCError<Types<R>>>>, RPCError<Types<R>>>,
+    >
+    where
+        S: Stream<Item = AppendEntriesRequest<Types<R>>> + OptionalSend + Unpin + 'static,
+    {
+        let patience = match self.lane {
+            Lane::Entries => APPEND_PATIENCE,
+            Lane::Heartbeats => option.soft_ttl(),
+        };
+        let remote = &*self;
+        // Each is sent when it is taken from the input; the answers come in the same order.
+        let answers = input
+            .map(move |append| remote.ask(&Request::Append(remote.lane, append), patience))
+            .buffered(APPENDS_MAX)
+            .map(|answer| match answer? {
+                Reply::Appended(result) => Ok(result),
+                other => Err(nonsense(&other)),
+            });
+        // What follows a failure or a conflict was sent in vain.
+        let answers = answers.scan(false, |over, answer| {
+            let before = std::mem::replace(over, !matches!(answer, Ok(Ok(_))));
+            std::future::ready((!before).then_some(answer))
+        });
+        Box::pin(async move { Ok(Box::pin(answers) as BoxStream<'s, _>) })
+    }
+}
+
+impl<R: AsyncRuntime, L: Link> NetVote<Types<R>> for Remote<R, L> {
+    async fn vote(
+        &mut self,
+        vote: VoteRequest<Types<R>>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<Types<R>>, RPCError<Types<R>>> {
+        match self.ask(&Request::Vote(vote), option.soft_ttl()).await? {
+            Reply::Vote(answer) => Ok(answer),
+            other => Err(nonsense(&other)),
+        }
+    }
+
+    // openraft's default grants every one.
+    async fn pre_vote(
+        &mut self,
+        vote: VoteRequest<Types<R>>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<Types<R>>, RPCError<Types<R>>> {
+        match self.ask(&Request::PreVote(vote), option.soft_ttl()).await? {
+            Reply::Vote(answer) => Ok(answer),
+            other => Err(nonsense(&other)),
+        }
+    }
+}
+
+impl<R: AsyncRuntime, L: Link> NetTransferLeader<Types<R>> for Remote<R, L> {
+    async fn transfer_leader(
+        &mut self,
+        lead: TransferLeaderRequest<Types<R>>,
+        option: RPCOption,
+    ) -> Result<TransferLeaderResponse<Types<R>>, RPCError<Types<R>>> {
+        match self.ask(&Request::Lead(lead), option.soft_ttl()).await? {
+            Reply::Lead(Ok(())) => Ok(Ok(())),
+            Reply::Lead(Err(why)) => Err(failed(why)),
+            other => Err(nonsense(&other)),
+        }
+    }
+}
+
+impl<R: AsyncRuntime, L: Link> NetSnapshot<Types<R>> for Remote<R, L> {
+    type SnapshotData = SnapshotFile;
+
+    async fn full_snapshot(
+        &mut self,
+        vote: Vote,
+        snapshot: SnapshotOf<Types<R>, SnapshotFile>,
+        cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
+        _: RPCOption,
+    ) -> Result<SnapshotResponse<Types<R>>, StreamingError<Types<R>>> {
+        let sent = pin!(self.send(vote, &snapshot));
+        match R::select2(pin!(cancel), sent).await {
+            Select2::First(closed) => Err(closed.into()),
+            Select2::Second(sent) => sent.map_err(StreamingError::from),
+        }
+    }
+}
+
+impl<R: AsyncRuntime, L: Link> Remote<R, L> {
+    /// Sends a snapshot piece by piece, from wherever the other has it already.
+    async fn send(
+        &self,
+        vote: Vote,
+        snapshot: &SnapshotOf<Types<R>, SnapshotFile>,
+    ) -> Result<SnapshotResponse<Types<R>>, RPCError<Types<R>>> {
+        let last = snapshot.meta.last_log_id;
+        let mut offset = 0;
+        loop {
+            let file = snapshot.snapshot.clone();
+            let read = R::spawn_blocking(move || file.piece(offset, PIECE_BYTES)).await;
+            let (total, bytes) = read.and_then(|read| read).map_err(|error| failed(error.to_string()))?;
+            let pace = Duration::from_micros(bytes.len() as u64 * 1_000_000 / SNAPSHOT_BYTES_A_SECOND);
+            let piece = Piece { vote, last, total, offset, bytes };
+            match self.ask(&Request::Piece(piece), PIECE_PATIENCE).await? {
+                Reply::Have(have) => offset = have,
+                Reply::Installed(answer) => return Ok(answer),
+                other => return Err(nonsense(&other)),
+            }
+            R::sleep(pace).await;
+        }
+    }
+}
