@@ -135,7 +135,7 @@ codes! {
     Lost = "lost", Refused, 409;
     /// The grant was revoked and ends at its deadline.
     Ending = "ending", Refused, 409;
-    /// The grant is another holder's or instance's than the call says.
+    /// The grant is another holder's, instance's or lease's than the call says.
     NotYours = "not_yours", Refused, 409;
     /// There are as many as there may be.
     Full = "full", Refused, 409;

@@ -285,7 +285,7 @@ pub(super) async fn history(State(service): State<Arc<Service>>, uri: Uri) -> Re
     responses(
         (status = 200, description = "It is", body = Checked),
         (status = 400, description = "`bad_request`, `bad_name`", body = ErrorBody),
-        (status = 409, description = "It is not: `stale_token` where there is a newer grant, else `lost`", body = ErrorBody),
+        (status = 409, description = "It is not: `not_yours` where it is another lease's, `stale_token` where there is a newer grant, else `lost`", body = ErrorBody),
         (status = 503, description = "`overloaded`, `behind`, `no_leader`, `stopping`", body = ErrorBody),
     )
 )]

@@ -52,7 +52,7 @@ pub(crate) enum Done {
         /// What was asked for.
         asked: Asked,
         /// Its living grant, or why it has none.
-        found: Result<Box<GrantView>, Refusal>,
+        found: Result<Box<GrantView>, Unfit>,
         /// The state that was read.
         at: Reading,
     },
@@ -71,6 +71,14 @@ impl Done {
     pub(crate) fn refused(problem: Problem) -> Done {
         Done::Reply(Reply::Error(problem))
     }
+}
+
+/// Why a token is not that of a lease's living grant.
+pub(crate) enum Unfit {
+    /// It is, or was, another lease's.
+    AnotherLeases(Token),
+    /// Its grant has ended, or it never had one here.
+    Refused(Refusal),
 }
 
 /// What a step asked for, as far as its answer repeats it.

@@ -34,7 +34,7 @@ use lease::{Command, DEADLINE_DEFAULT, DEADLINE_MAX, Filter, Key, Revision, Toke
 use replica::{GivenUp, Read, Status};
 
 pub(crate) use backend::{Backend, Ticket};
-pub(crate) use done::{Asked, Done, Verb};
+pub(crate) use done::{Asked, Done, Unfit, Verb};
 pub(crate) use echo::{Echo, clean};
 use prepare::Draft;
 pub(crate) use time::retry_after_ms;
@@ -319,18 +319,19 @@ impl Drop for Watching {
 }
 
 /// The living grant of `token` on `key`, or why it has none.
-fn checked(table: &lease::Table, key: &Key, token: Token) -> Result<lease::GrantView, lease::Refusal> {
-    let grant = table.get(key).and_then(|lease| lease.grant);
-    match grant {
-        Some(grant) if grant.token == token => Ok(grant),
-        Some(grant) if grant.token > token => Err(lease::Refusal::StaleToken { current: grant.token }),
-        _ => {
-            // Another lease's token is nothing here, whatever came of it.
-            let others = table.owner(token).is_some_and(|(owned, _)| owned != *key);
-            let why = table.refusal(table.now(), &Command::Release { token }).filter(|_| !others);
-            Err(why.unwrap_or(lease::Refusal::Lost { end: None }))
-        }
+fn checked(table: &lease::Table, key: &Key, token: Token) -> Result<lease::GrantView, Unfit> {
+    if table.owner(token).is_some_and(|(owned, _)| owned != *key) {
+        return Err(Unfit::AnotherLeases(token));
     }
+    let grant = table.get(key).and_then(|lease| lease.grant);
+    Err(Unfit::Refused(match grant {
+        Some(grant) if grant.token == token => return Ok(grant),
+        Some(grant) if grant.token > token => lease::Refusal::StaleToken { current: grant.token },
+        _ => {
+            let why = table.refusal(table.now(), &Command::Release { token });
+            why.unwrap_or(lease::Refusal::Lost { end: None })
+        }
+    }))
 }
 
 impl Waiting {

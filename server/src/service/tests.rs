@@ -127,6 +127,45 @@ fn a_token_that_was_never_given_is_not_told_to_have_ended() {
     assert!(problem.message.contains("tokens start at 1"), "{problem}");
 }
 
+/// A resource that fences must refuse each of them; only one is another lease's.
+#[test]
+fn a_check_says_what_is_true_of_a_token_and_never_to_claim() {
+    let bench = Bench::new();
+    let check = |name: &str, token| {
+        bench.problem(Call::Check(api::Check { namespace: "default".into(), name: name.into(), token }))
+    };
+    let one = bench.granted(Call::Claim(claim("one", "h1", 1)));
+    let two = bench.granted(Call::Claim(claim("two", "h1", 1)));
+    for name in ["two", "nosuch"] {
+        let problem = check(name, one.token);
+        let lease = format!("lease \"{name}\" in namespace \"default\"");
+        let said =
+            format!("token {} was never a grant of {lease}: it is another lease's; refuse it", one.token);
+        assert_eq!((problem.code, problem.message), (Code::NotYours, said));
+    }
+    bench.call(Call::Release(release(&one, 1)));
+    assert_eq!(check("two", one.token).code, Code::NotYours, "also once it has ended");
+    let ended = check("one", one.token);
+    assert!(ended.code == Code::Lost && ended.end.is_some(), "{ended}");
+    assert!(
+        ended.message.contains("has ended: released") && ended.message.ends_with("; refuse it"),
+        "{ended}"
+    );
+    let newer = bench.granted(Call::Claim(Claim { seq: Some(2), ..claim("one", "h1", 1) }));
+    let stale = check("one", one.token);
+    assert_eq!((stale.code, stale.token), (Code::StaleToken, Some(newer.token)));
+    assert!(stale.message.ends_with(&format!(", token {}: refuse it", newer.token)), "{stale}");
+    assert!(two.token < newer.token, "it is older than the lease's grant, and another's all the same");
+    assert_eq!(check("one", two.token).code, Code::NotYours);
+    let unknown = check("nosuch", 0);
+    assert_eq!(unknown.code, Code::Lost);
+    let said = "token 0 is not the living grant's of lease \"nosuch\" in namespace \"default\", and nothing is known of how it \
+        ended: refuse it";
+    assert_eq!(unknown.message, said);
+    let never = check("one", 99);
+    assert!(never.code == Code::Lost && never.message.ends_with(": refuse it"), "{never}");
+}
+
 #[test]
 fn a_release_of_anothers_lease_is_refused() {
     let bench = Bench::new();

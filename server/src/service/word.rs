@@ -8,7 +8,7 @@ use lease::{Full, Granted, Key, LeaseView, Outcome, Refusal, Revision, Token, Tt
 use replica::{Answer, Reading, Unavailable, Unwatchable, Waited};
 
 use super::time::{extend_after_ms, hold_ms, retry_after_ms};
-use super::{Asked, Done, Echo, Verb, page};
+use super::{Asked, Done, Echo, Unfit, Verb, page};
 
 impl Done {
     /// Words it. `chance` spreads the times that callers are told, so that they do not all come at once.
@@ -24,8 +24,11 @@ impl Done {
             Done::Counted { held, at } => Reply::Counted(Counted { held, revision: at.revision.0 }),
             Done::Ends { ends, at } => Reply::Ends(ends_of(ends, at)),
             Done::Checked { asked, found: Ok(grant), at } => Reply::Checked(checked(&asked, &grant, at)),
-            Done::Checked { asked, found: Err(refusal), at } => {
-                let mut problem = refused(&asked, refusal, at, chance);
+            Done::Checked { asked, found: Err(unfit), at } => {
+                let mut problem = match unfit {
+                    Unfit::AnotherLeases(token) => another_leases(&asked, token),
+                    Unfit::Refused(refusal) => refused(&asked, refusal, at, chance),
+                };
                 problem.revision = Some(at.revision.0);
                 Reply::Error(problem)
             }
@@ -131,13 +134,18 @@ fn refused(asked: &Asked, refusal: Refusal, at: Reading, chance: &mut dyn FnMut(
             }
         }
         Refusal::StaleToken { current } => {
-            let advice = match asked.verb {
-                Verb::Check(_) => {
-                    format!("and token {current} is the lease's now: refuse whoever shows the old one")
+            let message = match asked.verb {
+                // It may have been of this lease or not, where history has rolled past it.
+                Verb::Check(token) => {
+                    format!(
+                        "token {token} is older than the living grant of {lease}, token {current}: refuse it"
+                    )
                 }
-                _ => format!("and you have a newer grant: use its token, {current}"),
+                _ => format!(
+                    "{} of {lease} has ended, and you have a newer grant: use its token, {current}",
+                    Of(asked)
+                ),
             };
-            let message = format!("{} of {lease} has ended, {advice}", Of(asked));
             Problem { token: Some(current.as_u64()), ..Problem::new(Code::StaleToken, message) }
         }
         Refusal::Lost { end } => lost(asked, end, at),
@@ -183,14 +191,27 @@ fn refused(asked: &Asked, refusal: Refusal, at: Reading, chance: &mut dyn FnMut(
 fn lost(asked: &Asked, end: Option<lease::End>, at: Reading) -> Problem {
     let (grant, lease) = (Of(asked), Named(asked));
     let end = end.map(|end| end_of(end, at));
-    let message = match &end {
-        Some(end) => format!(
-            "{grant} of {lease} has ended: {}, when {} ms remained at its last extend; claim it again",
-            end.why, end.remained_ms
+    let message = match (&end, asked.verb) {
+        (Some(end), verb) => format!(
+            "{grant} of {lease} has ended: {}, when {} ms remained at its last extend; {}",
+            end.why,
+            end.remained_ms,
+            // Who checks is a resource: it has claimed nothing.
+            if matches!(verb, Verb::Check(_)) { "refuse it" } else { "claim it again" }
         ),
-        None => format!("{grant} of {lease} has ended, and history has rolled past how; claim it again"),
+        (None, Verb::Check(token)) => format!(
+            "token {token} is not the living grant's of {lease}, and nothing is known of how it ended: refuse it"
+        ),
+        (None, _) => format!("{grant} of {lease} has ended, and history has rolled past how; claim it again"),
     };
     Problem { end: end.map(Box::new), ..Problem::new(Code::Lost, message) }
+}
+
+/// What a resource is told of a token that is, or was, another lease's.
+fn another_leases(asked: &Asked, token: Token) -> Problem {
+    let lease = Named(asked);
+    let message = format!("token {token} was never a grant of {lease}: it is another lease's; refuse it");
+    Problem::new(Code::NotYours, message)
 }
 
 fn never_given(asked: &Asked, newest: Option<Token>) -> Problem {
@@ -204,10 +225,11 @@ fn never_given(asked: &Asked, newest: Option<Token>) -> Problem {
     };
     let newest =
         newest.map_or("none has been given yet".to_owned(), |newest| format!("the newest is {newest}"));
-    Problem::new(
-        Code::Lost,
-        format!("{token} was never given; {newest}: give the one that the claim returned"),
-    )
+    let remedy = match asked.verb {
+        Verb::Check(_) => "refuse it",
+        _ => "give the one that the claim returned",
+    };
+    Problem::new(Code::Lost, format!("{token} was never given; {newest}: {remedy}"))
 }
 
 fn not_yours(asked: &Asked) -> Problem {
