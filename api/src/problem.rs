@@ -17,10 +17,10 @@ pub struct Problem {
     /// The field that is wrong: of `bad_request` and its kin.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
-    /// Who has the lease: of `held`; who may claim it: of `cooldown`.
+    /// Who has the lease: of `held`, and of `not_yours` where known; who may claim it: of `cooldown`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub holder: Option<String>,
-    /// The token of the grant that is in the way: of `held`; of the newer one: of `stale_token`.
+    /// The token of the grant that is in the way: of `held`, and of `not_yours` where known; of the newer one: of `stale_token`.
     #[serde(default, with = "decimal::option", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub token: Option<u64>,

@@ -11,7 +11,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use lease::{Claim, Command, Instance, Key, Outcome, Revision, Table, Time, Ttl};
+use lease::{Claim, Command, Holder, Instance, Key, Outcome, Revision, Table, Time, Token, Ttl};
 
 use crate::events::{Pulled, Unwatchable, Wake, Watched};
 use crate::shared::Shared;
@@ -75,6 +75,10 @@ pub enum Answer {
     },
     /// The token belongs to another lease or instance than the caller named.
     NotYours {
+        /// Which of the two.
+        whose: Whose,
+        /// Who holds the lease that the caller named, and under which token.
+        held: Option<(Holder, Token)>,
         /// The state that said so.
         at: Reading,
     },
@@ -97,6 +101,15 @@ pub enum Answer {
     Unavailable(Unavailable),
     /// It may have been done, or may be yet until the command's `not_after`.
     Unknown,
+}
+
+/// Whose a token is that is not the caller's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// A grant of another lease than the caller names.
+    AnotherLeases,
+    /// A grant of that lease, to another instance.
+    AnotherInstances,
 }
 
 /// Which state an answer was read from.

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use common::*;
-use lease::{Command, Instance, Outcome, Refusal, Revision};
-use replica::{Answer, Named, Proposal, QUEUE_MAX, ReplyFn, Unavailable, Waited};
+use lease::{Command, Holder, Instance, Outcome, Refusal, Revision};
+use replica::{Answer, Named, Proposal, QUEUE_MAX, ReplyFn, Unavailable, Waited, Whose};
 use tokio::sync::oneshot;
 
 /// Sends on what a wait ends with.
@@ -63,10 +63,14 @@ async fn another_life_cannot_act_on_a_grant() {
     let member = start(folder.path(), options()).await.unwrap();
     let handle = member.handle();
     let granted = token(&ask(&handle, claim("a", "h1", 1, 10_000)).await);
-    for (name, instance) in [("a", Some(Instance(1))), ("b", None)] {
+    let held = Some((Holder::parse("h1").unwrap(), granted));
+    let cases =
+        [("a", Some(Instance(1)), Whose::AnotherInstances, held), ("b", None, Whose::AnotherLeases, None)];
+    for (name, instance, said, by) in cases {
         let named = Named { key: key(name), instance };
         let answer = ask_named(&handle, Command::Release { token: granted }, Some(named), 5_000).await;
-        assert!(matches!(answer, Answer::NotYours { .. }), "{answer:?}");
+        let Answer::NotYours { whose, held, .. } = answer else { panic!("{answer:?}") };
+        assert_eq!((whose, held), (said, by));
     }
     let operator = Named { key: key("a"), instance: None };
     let answer = ask_named(&handle, Command::Release { token: granted }, Some(operator), 5_000).await;

@@ -8,13 +8,13 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use lease::{Command, Instance, Outcome, Refusal, Time, Token, Ttl};
+use lease::{Command, Holder, Instance, Key, Outcome, Refusal, Time, Token, Ttl};
 
 use super::{Driver, TRY_AGAIN};
 use crate::batch::{Asker, Pending};
 use crate::clock::{CLAMP, Mono};
 use crate::engine::Engine;
-use crate::handle::{Answer, HeirMust, Read, Unavailable, Waited};
+use crate::handle::{Answer, HeirMust, Named, Read, Unavailable, Whose};
 use crate::queue::{comes_again, confirm};
 use crate::shared::{RETRY_AFTER, State, Watching};
 
@@ -53,7 +53,9 @@ impl<E: Engine> Driver<E> {
             pending.request.not_after = Some(lease_now.after(CLAMP).after(pending.due.since(now)));
             match check(&state, lease_now, in_grace, &mut pending) {
                 Check::Passes => answers.extend(self.batcher.push(pending).map(overloaded)),
-                Check::NotYours => answers.push((pending.asker, Answer::NotYours { at })),
+                Check::NotYours { whose, held } => {
+                    answers.push((pending.asker, Answer::NotYours { whose, held, at }));
+                }
                 Check::Joins(id) => joining.push(id),
                 Check::Refused(_) | Check::Queued | Check::NotWaiting => {
                     self.behind_barrier.push(Behind::Refusal(pending));
@@ -149,7 +151,7 @@ impl<E: Engine> Driver<E> {
                 return full.into_iter().for_each(|(asker, answer)| self.answer(asker, answer));
             }
             Check::Joins(id) => return self.join(id),
-            Check::NotYours => Answer::NotYours { at },
+            Check::NotYours { whose, held } => Answer::NotYours { whose, held, at },
             Check::NotWaiting => Answer::NotWaiting { at },
             Check::Queued => Answer::Queued { at },
             Check::Refused(refusal) => Answer::Decided { outcome: Outcome::Refused(refusal), at },
@@ -163,7 +165,7 @@ enum Check {
     /// It would take effect.
     Passes,
     /// The grant is another's than the caller says. That is so for good: a token never changes its key.
-    NotYours,
+    NotYours { whose: Whose, held: Option<(Holder, Token)> },
     /// It would not.
     Refused(Refusal),
     /// It would pass by others that wait for the lease.
@@ -179,9 +181,10 @@ fn check(state: &State, lease_now: Time, in_grace: bool, pending: &mut Pending) 
     // Of an ended grant too: another's end must not be told as one's own.
     if let (Some(named), Some(token)) = (&pending.named, token_of(command))
         && let Some((key, instance)) = state.table.owner(token)
-        && (key != named.key || named.instance.is_some_and(|named| named != instance))
+        && let Some(whose) = misnamed(named, &key, instance)
     {
-        return Check::NotYours;
+        let grant = state.table.get(&named.key).and_then(|lease| lease.grant);
+        return Check::NotYours { whose, held: grant.map(|grant| (grant.holder, grant.token)) };
     }
     let found = name_heir(state, command);
     match (state.table.refusal(lease_now, command), &pending.asker) {
@@ -198,6 +201,15 @@ fn check(state: &State, lease_now: Time, in_grace: bool, pending: &mut Pending) 
             _ => Check::Passes,
         },
         _ => Check::Passes,
+    }
+}
+
+/// Whose the grant of `key` and `instance` is, where it is not as the caller names it.
+fn misnamed(named: &Named, key: &Key, instance: Instance) -> Option<Whose> {
+    match named.instance {
+        _ if *key != named.key => Some(Whose::AnotherLeases),
+        Some(named) if named != instance => Some(Whose::AnotherInstances),
+        _ => None,
     }
 }
 

@@ -89,8 +89,6 @@ pub(crate) struct Asked {
     pub(crate) name: String,
     /// What to do.
     pub(crate) verb: Verb,
-    /// Whether the call names the instance that asks: an operator's does not.
-    pub(crate) names_instance: bool,
 }
 
 /// What to do to a lease.
@@ -112,4 +110,18 @@ pub(crate) enum Verb {
     Pin,
     /// Take a pin of it away.
     Unpin,
+}
+
+impl Verb {
+    /// The token that it names its grant by.
+    pub(crate) fn token(self) -> Option<Token> {
+        match self {
+            Verb::Extend(token)
+            | Verb::Release(token)
+            | Verb::Transfer(token)
+            | Verb::Revoke(token)
+            | Verb::Check(token) => Some(token),
+            Verb::Claim | Verb::Pin | Verb::Unpin => None,
+        }
+    }
 }

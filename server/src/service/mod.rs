@@ -214,12 +214,7 @@ impl Service {
             Ok(key) => self.read(sink, move |table, at| {
                 let token = Token::from_u64(check.token);
                 let found = checked(table, &key, token).map(Box::new);
-                let asked = Asked {
-                    namespace: check.namespace,
-                    name: check.name,
-                    verb: Verb::Check(token),
-                    names_instance: false,
-                };
+                let asked = Asked { namespace: check.namespace, name: check.name, verb: Verb::Check(token) };
                 Done::Checked { asked, found, at }
             }),
             Err(problem) => sink(Done::refused(problem)),

@@ -52,16 +52,14 @@ pub(super) fn step(step: Step, present: Option<Ttl>) -> Prepared<Draft> {
                 None => present.unwrap_or(TTL_DEFAULT),
             };
             let token = parse::token(extend.token)?;
-            let mut asked = asked(extend.namespace, extend.name, Verb::Extend(token));
-            asked.names_instance = extend.instance.is_some();
+            let asked = asked(extend.namespace, extend.name, Verb::Extend(token));
             let command = Command::Extend { token, ttl };
             let draft = Draft::of(&asked, extend.instance, command, extend.deadline_ms)?;
             Ok((asked, draft))
         }
         Step::Release(release) => {
             let token = parse::token(release.token)?;
-            let mut asked = asked(release.namespace, release.name, Verb::Release(token));
-            asked.names_instance = release.instance.is_some();
+            let asked = asked(release.namespace, release.name, Verb::Release(token));
             let command = Command::Release { token };
             let draft = Draft::of(&asked, release.instance, command, release.deadline_ms)?;
             Ok((asked, draft))
@@ -118,8 +116,7 @@ pub(super) fn transfer(transfer: api::Transfer) -> Prepared<Draft> {
 
 pub(super) fn revoke(revoke: api::Revoke) -> Prepared<Draft> {
     let token = parse::token(revoke.token)?;
-    let mut asked = asked(revoke.namespace, revoke.name, Verb::Revoke(token));
-    asked.names_instance = false;
+    let asked = asked(revoke.namespace, revoke.name, Verb::Revoke(token));
     let when = match revoke.now {
         true => RevokeWhen::Now,
         false => RevokeWhen::AtDeadline,
@@ -162,7 +159,7 @@ pub(super) fn watched(watch: &api::Watch) -> Result<Watched, Problem> {
 }
 
 fn asked(namespace: String, name: String, verb: Verb) -> Asked {
-    Asked { namespace, name, verb, names_instance: true }
+    Asked { namespace, name, verb }
 }
 
 /// The leader finds its instance, and its ttl where none is named; how long it has to confirm follows from that.

@@ -3,7 +3,7 @@
 use std::sync::{Arc, mpsc};
 
 use api::{Call, Claim, Code, Extend, Get, Grant, List, Problem, Release, Reply, Step, Wait};
-use replica::{Answer, Reading, Unavailable};
+use replica::{Answer, Reading, Unavailable, Whose};
 
 use super::fake::Fake;
 use super::*;
@@ -170,14 +170,26 @@ fn a_check_says_what_is_true_of_a_token_and_never_to_claim() {
 fn a_release_of_anothers_lease_is_refused() {
     let bench = Bench::new();
     let grant = bench.granted(Call::Claim(claim("a", "h1", 1)));
-    bench.fake.answer_next(Answer::NotYours { at: Reading::default() });
+    let held = Some((lease::Holder::parse("h1").unwrap(), Token::from_u64(grant.token)));
+    let not_yours = |whose| Answer::NotYours { whose, held: held.clone(), at: Reading::default() };
+    bench.fake.answer_next(not_yours(Whose::AnotherInstances));
     let problem = bench.problem(Call::Release(release(&grant, 2)));
     assert_eq!(problem.code, Code::NotYours);
     assert!(problem.message.contains(&format!("the grant of token {}", grant.token)), "{}", problem.message);
-    bench.fake.answer_next(Answer::NotYours { at: Reading::default() });
-    let problem = bench.problem(Call::Release(Release { instance: None, ..release(&grant, 2) }));
-    let said = format!("token {} belongs to another lease, and not to lease \"a\"", grant.token);
-    assert!(problem.message.starts_with(&said), "an operator's act names no instance: {problem}");
+    let (namespace, name) = (grant.namespace.clone(), grant.name.clone());
+    let revoke = api::Revoke { namespace, name, token: 7, ..api::Revoke::default() };
+    let release = Release { token: 7, ..release(&grant, 2) };
+    for call in [Call::Release(release), Call::Revoke(revoke)] {
+        bench.fake.answer_next(not_yours(Whose::AnotherLeases));
+        let problem = bench.problem(call);
+        let said = format!(
+            "token 7 belongs to another lease, and not to lease \"a\" in namespace \"default\", which \"h1\" holds under token \
+             {}: give the token's own lease",
+            grant.token
+        );
+        assert_eq!(problem.message, said);
+        assert_eq!((problem.holder.as_deref(), problem.token), (Some("h1"), Some(grant.token)));
+    }
 }
 
 #[test]

@@ -4,8 +4,8 @@ use api::{
     Checked, Code, Cooldown, Counted, End, EndOf, Ending, Ends, Event, EventEnding, EventGrant, EventPin,
     EventToken, EventValue, Free, Grant, Held, Lease, Page, Pinned, Problem, Released, Reply, Watching, What,
 };
-use lease::{Full, Granted, Key, LeaseView, Outcome, Refusal, Revision, Token, Ttl, Why};
-use replica::{Answer, Reading, Unavailable, Unwatchable, Waited};
+use lease::{Full, Granted, Holder, Key, LeaseView, Outcome, Refusal, Revision, Token, Ttl, Why};
+use replica::{Answer, Reading, Unavailable, Unwatchable, Waited, Whose};
 
 use super::time::{extend_after_ms, hold_ms, retry_after_ms};
 use super::{Asked, Done, Echo, Unfit, Verb, page};
@@ -72,7 +72,7 @@ fn step(asked: Asked, answer: Answer, chance: &mut dyn FnMut() -> u32) -> Reply 
             debug_assert!(false, "no step's outcome is {outcome:?}");
             Reply::Error(unknown())
         }
-        Answer::NotYours { at } => at_revision(not_yours(&asked), at),
+        Answer::NotYours { whose, held, at } => at_revision(not_yours(&asked, whose, held), at),
         Answer::Queued { at } => at_revision(queued(&asked, chance()), at),
         Answer::NotWaiting { at } => at_revision(not_waiting(&asked), at),
         Answer::Replaced { at } => at_revision(replaced(&asked), at),
@@ -215,14 +215,7 @@ fn another_leases(asked: &Asked, token: Token) -> Problem {
 }
 
 fn never_given(asked: &Asked, newest: Option<Token>) -> Problem {
-    let token = match asked.verb {
-        Verb::Extend(token)
-        | Verb::Release(token)
-        | Verb::Transfer(token)
-        | Verb::Revoke(token)
-        | Verb::Check(token) => format!("token {token}"),
-        Verb::Claim | Verb::Pin | Verb::Unpin => "the token".to_owned(),
-    };
+    let token = asked.verb.token().map_or("the token".to_owned(), |token| format!("token {token}"));
     let newest =
         newest.map_or("none has been given yet".to_owned(), |newest| format!("the newest is {newest}"));
     let remedy = match asked.verb {
@@ -232,21 +225,28 @@ fn never_given(asked: &Asked, newest: Option<Token>) -> Problem {
     Problem::new(Code::Lost, format!("{token} was never given; {newest}: {remedy}"))
 }
 
-fn not_yours(asked: &Asked) -> Problem {
-    // Without an instance, only the name can be wrong.
-    if let (Verb::Extend(token) | Verb::Release(token), false) = (asked.verb, asked.names_instance) {
-        let message = format!(
-            "token {token} belongs to another lease, and not to {}: give that one's name",
-            Named(asked)
-        );
-        return Problem::new(Code::NotYours, message);
+fn not_yours(asked: &Asked, whose: Whose, held: Option<(Holder, Token)>) -> Problem {
+    let lease = Named(asked);
+    let message = match (whose, asked.verb.token()) {
+        (Whose::AnotherLeases, Some(wrong)) => {
+            let by = held.as_ref().map_or(String::new(), |(holder, token)| {
+                format!(", which {} holds under token {token}", Echo(holder.as_str()))
+            });
+            format!(
+                "token {wrong} belongs to another lease, and not to {lease}{by}: give the token's own lease"
+            )
+        }
+        _ => format!(
+            "{} of {lease} is not to the instance that the call names: use the token and the instance of your own claim",
+            Of(asked)
+        ),
+    };
+    let (holder, token) = held.unzip();
+    Problem {
+        holder: holder.map(|holder| holder.as_str().to_owned()),
+        token: token.map(Token::as_u64),
+        ..Problem::new(Code::NotYours, message)
     }
-    let message = format!(
-        "{} is not a grant of {} to the instance that the call names: use the token and the instance of your own claim",
-        Of(asked),
-        Named(asked)
-    );
-    Problem::new(Code::NotYours, message)
 }
 
 fn queued(asked: &Asked, chance: u32) -> Problem {
@@ -508,13 +508,9 @@ struct Of<'a>(&'a Asked);
 
 impl std::fmt::Display for Of<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.0.verb {
-            Verb::Extend(token)
-            | Verb::Release(token)
-            | Verb::Transfer(token)
-            | Verb::Revoke(token)
-            | Verb::Check(token) => write!(f, "the grant of token {token}"),
-            Verb::Claim | Verb::Pin | Verb::Unpin => f.write_str("the grant"),
+        match self.0.verb.token() {
+            Some(token) => write!(f, "the grant of token {token}"),
+            None => f.write_str("the grant"),
         }
     }
 }
