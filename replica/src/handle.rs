@@ -167,6 +167,13 @@ pub struct Read {
 pub enum Waited {
     /// The lease was free at the end of a batch.
     Free(Reading),
+    /// No state is as new as the wait asks for, as a barrier shows.
+    Ahead {
+        /// The revision that it names.
+        after: Revision,
+        /// The newest one.
+        newest: Revision,
+    },
     /// The wait cannot be kept.
     Unavailable(Unavailable),
 }
@@ -242,7 +249,7 @@ impl Handle {
 
     /// Registers a wait: `reply` is called once the lease of `key` is free, in a state of at least revision `after`
     /// where that is given, and otherwise in one that is no older than this call. The answer may come before this
-    /// returns.
+    /// returns. A revision that does not exist yet is not waited for.
     pub fn wait(&self, key: Key, after: Option<Revision>, reply: ReplyFn<Waited>) -> WaitId {
         self.shared.wait(key, after, reply)
     }

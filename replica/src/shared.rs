@@ -258,7 +258,8 @@ impl Shared {
             reply(Waited::Unavailable(Unavailable::Stopping));
             return WaitId(id);
         }
-        // Without a revision, the wait stays behind every state until a barrier, asked for after it, has passed.
+        // Without a revision, the wait stays behind every state until a barrier, asked for after it, has passed. With one that this
+        // member's state has not reached, the barrier shows whether there is such a state at all.
         let mut state = self.state();
         if state.waits.is_full() {
             drop((state, inbox));
@@ -270,17 +271,17 @@ impl Shared {
             reply(Waited::Free(state.reading()));
             return WaitId(id);
         }
-        state.waits.register(id, key, after.unwrap_or(Revision(u64::MAX)), reply);
-        match after {
-            Some(_) => {
+        state.waits.register(id, key, after, reply);
+        let reading = state.reading();
+        match after.is_some_and(|after| after <= reading.revision) {
+            true => {
                 drop(inbox);
-                let reading = state.reading();
                 let State { table, waits, .. } = &mut *state;
                 let due = waits.batch_applied(&[], reading.revision, |key| table.is_free(key));
                 drop(state);
                 tell_free(due, reading);
             }
-            None => {
+            false => {
                 drop(state);
                 inbox.waits.push(id);
                 drop(inbox);

@@ -4,7 +4,8 @@
 //!           register                    barrier passed, or revision reached
 //! (nothing) ────────▶ behind ───────────────────────────────▶ watching
 //!                       │                    free? answered      │  its key was freed by a batch, and is still
-//!                       ▼ cancel                                 ▼  free at that batch's end: answered
+//!                       ▼ cancel, or the barrier passed          ▼  free at that batch's end: answered
+//!                         below its revision: answered
 //! ```
 //!
 //! The rule is by level, at the ends of batches: a wait is answered when the lease *is* free then. A lease that was freed and
@@ -41,7 +42,8 @@ impl Default for Waits {
 
 struct Wait {
     key: Key,
-    after: Revision,
+    /// None until its barrier has passed, where it names no revision.
+    after: Option<Revision>,
     reply: ReplyFn<Waited>,
 }
 
@@ -69,23 +71,33 @@ impl Waits {
         self.room = room;
     }
 
-    /// Keeps a wait that may be answered from a revision of at least `after`; nothing is checked yet.
-    pub(crate) fn register(&mut self, id: u64, key: Key, after: Revision, reply: ReplyFn<Waited>) {
-        self.by_revision.insert((after, id));
+    /// Keeps a wait that may be answered from a revision of at least `after`, or else once its barrier has passed; nothing is
+    /// checked yet.
+    pub(crate) fn register(&mut self, id: u64, key: Key, after: Option<Revision>, reply: ReplyFn<Waited>) {
+        self.by_revision.extend(after.map(|after| (after, id)));
         self.waits.insert(id, Wait { key, after, reply });
     }
 
-    /// Lets a wait in whose barrier has passed at `revision`. Where the lease is free it is answered.
+    /// Lets a wait in whose barrier has passed at `at`. Where the lease is free it is answered; and where it names a revision that
+    /// does not exist yet: it would wait for something that nobody has seen.
     pub(crate) fn admit(
         &mut self,
         id: u64,
-        revision: Revision,
+        at: Reading,
         is_free: impl Fn(&Key) -> bool,
-    ) -> Option<ReplyFn<Waited>> {
+    ) -> Option<(ReplyFn<Waited>, Waited)> {
         let wait = self.waits.get_mut(&id)?;
-        self.by_revision.remove(&(wait.after, id));
-        wait.after = revision;
-        self.watch_or_answer(id, is_free)
+        match wait.after {
+            Some(after) if after > at.revision => {
+                self.take(id).map(|reply| (reply, Waited::Ahead { after, newest: at.revision }))
+            }
+            // The state came as far before the barrier did, and it has been looked at.
+            Some(_) => None,
+            None => {
+                wait.after = Some(at.revision);
+                self.watch_or_answer(id, is_free).map(|reply| (reply, Waited::Free(at)))
+            }
+        }
     }
 
     /// After a batch: answers who waits for one of `freed` that is still free, and whom the state has now caught up with.
@@ -127,7 +139,9 @@ impl Waits {
     /// Takes one wait, to be told that it cannot be kept.
     pub(crate) fn take(&mut self, id: u64) -> Option<ReplyFn<Waited>> {
         let wait = self.waits.remove(&id)?;
-        self.by_revision.remove(&(wait.after, id));
+        if let Some(after) = wait.after {
+            self.by_revision.remove(&(after, id));
+        }
         if let Some(ids) = self.by_key.get_mut(&wait.key) {
             ids.remove(&id);
             if ids.is_empty() {
@@ -173,12 +187,12 @@ mod tests {
         Key { namespace, name }
     }
 
-    fn wait(waits: &mut Waits, told: &Told, id: u64, name: &str, after: u64) {
+    fn wait(waits: &mut Waits, told: &Told, id: u64, name: &str, after: Option<u64>) {
         let told = Arc::clone(told);
         waits.register(
             id,
             key(name),
-            Revision(after),
+            after.map(Revision),
             Box::new(move |_| told.lock().unwrap_or_else(|e| e.into_inner()).push(id)),
         );
     }
@@ -188,11 +202,15 @@ mod tests {
         std::mem::take(&mut *told.lock().unwrap_or_else(|e| e.into_inner()))
     }
 
+    fn at(revision: u64) -> Reading {
+        Reading { revision: Revision(revision), ..Reading::default() }
+    }
+
     #[test]
     fn a_wait_on_a_held_lease_is_answered_by_the_batch_that_frees_it() {
         let (mut waits, list) = (Waits::default(), Told::default());
-        wait(&mut waits, &list, 1, "a", 5);
-        assert!(waits.admit(1, Revision(5), |_| false).is_none());
+        wait(&mut waits, &list, 1, "a", None);
+        assert!(waits.admit(1, at(5), |_| false).is_none());
         assert!(told(waits.batch_applied(&[key("b")], Revision(6), |_| true), &list).is_empty());
         assert_eq!(told(waits.batch_applied(&[key("a")], Revision(7), |_| true), &list), [1]);
         assert_eq!(waits.len(), 0);
@@ -201,8 +219,8 @@ mod tests {
     #[test]
     fn a_lease_freed_and_granted_on_in_one_batch_wakes_nobody() {
         let (mut waits, list) = (Waits::default(), Told::default());
-        wait(&mut waits, &list, 1, "a", 5);
-        assert!(waits.admit(1, Revision(5), |_| false).is_none());
+        wait(&mut waits, &list, 1, "a", None);
+        assert!(waits.admit(1, at(5), |_| false).is_none());
         assert!(told(waits.batch_applied(&[key("a")], Revision(7), |_| false), &list).is_empty());
         assert_eq!(waits.len(), 1);
     }
@@ -210,7 +228,7 @@ mod tests {
     #[test]
     fn a_wait_behind_its_revision_is_looked_at_once_the_state_has_caught_up() {
         let (mut waits, list) = (Waits::default(), Told::default());
-        wait(&mut waits, &list, 1, "a", 9);
+        wait(&mut waits, &list, 1, "a", Some(9));
         assert!(
             told(waits.batch_applied(&[], Revision(8), |_| true), &list).is_empty(),
             "too old a state to answer from"
@@ -219,11 +237,27 @@ mod tests {
     }
 
     #[test]
+    fn a_wait_for_a_revision_that_a_barrier_shows_is_not_there_yet_is_told_so() {
+        let (mut waits, list) = (Waits::default(), Told::default());
+        for id in [1, 2] {
+            wait(&mut waits, &list, id, "a", Some(9));
+        }
+        let (_, said) =
+            waits.admit(1, at(8), |_| true).unwrap_or_else(|| panic!("it waits for what nobody has seen"));
+        assert_eq!(said, Waited::Ahead { after: Revision(9), newest: Revision(8) });
+        // The other's revision comes before its barrier has passed.
+        assert!(told(waits.batch_applied(&[], Revision(9), |_| false), &list).is_empty());
+        assert!(waits.admit(2, at(9), |_| false).is_none());
+        assert_eq!(told(waits.batch_applied(&[key("a")], Revision(10), |_| true), &list), [2]);
+        assert!(waits.by_key.is_empty() && waits.by_revision.is_empty(), "nothing is left behind");
+    }
+
+    #[test]
     fn a_cancelled_wait_is_told_nothing_whatever_its_stage() {
         let (mut waits, list) = (Waits::default(), Told::default());
-        wait(&mut waits, &list, 1, "a", 9);
-        wait(&mut waits, &list, 2, "a", 0);
-        assert!(waits.admit(2, Revision(3), |_| false).is_none());
+        wait(&mut waits, &list, 1, "a", Some(9));
+        wait(&mut waits, &list, 2, "a", None);
+        assert!(waits.admit(2, at(3), |_| false).is_none());
         assert!(waits.cancel(1) && waits.cancel(2) && !waits.cancel(2));
         assert!(told(waits.batch_applied(&[key("a")], Revision(9), |_| true), &list).is_empty());
         assert!(waits.by_key.is_empty() && waits.by_revision.is_empty(), "nothing is left behind");

@@ -107,3 +107,22 @@ fn an_earlier_deadline_is_not_held_up_by_a_later_one() {
     assert_eq!(ask(&mut before, 2, "cancel", json!({"id": 1})), "cancelled");
     until("it is given up", || node.server().status().waits == 0);
 }
+
+#[test]
+fn a_wait_for_a_revision_that_does_not_exist_yet_is_told_so_at_once() {
+    let node = Node::start();
+    let grant = claim(&node, "a", "h", 60_000);
+    let ahead =
+        ask(&mut node.session(), 1, "wait", json!({"name": "a", "after": "18446744073709551615"}))["error"]
+            .clone();
+    assert_eq!((&ahead["code"], &ahead["field"]), (&json!("index_ahead"), &json!("after")));
+    let (status, code, message) = node.get("/v1/wait?name=a&after=1000").problem();
+    assert_eq!((status, code.as_str()), (400, "index_ahead"), "{message}");
+    assert!(message.contains("1000"), "{message}");
+    // The newest revision is there, and the wait is kept.
+    let newest = ahead["revision"].as_str().unwrap();
+    assert_eq!(node.get(&format!("/v1/wait?name=a&timeout_ms=1&after={newest}")).problem().1, "still_held");
+    let release = json!({"name": "a", "token": token(&grant)}).to_string();
+    assert_eq!(node.post("/v1/release", &release).status, 200);
+    assert_eq!(node.get(&format!("/v1/wait?name=a&after={newest}")).status, 200);
+}

@@ -138,6 +138,7 @@ pub(crate) fn reply(key: usize, transferred: Option<u64>, told: Told) -> Reply {
     match told {
         Told::Answer(answer) => answered(key, transferred, answer),
         Told::Waited(Waited::Free(at)) => Reply::Free(api::Free { revision: at.revision.0 }),
+        Told::Waited(Waited::Ahead { .. }) => no(Code::IndexAhead, None),
         Told::Waited(Waited::Unavailable(why)) | Told::Unavailable(why) => unavailable(why),
         Told::Lease(view, at) => Reply::Lease(Box::new(seen(key, view, at))),
     }

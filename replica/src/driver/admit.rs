@@ -114,9 +114,9 @@ impl<E: Engine> Driver<E> {
                 let mut state = self.shared.state();
                 let reading = state.reading();
                 let State { table, waits, .. } = &mut *state;
-                let reply = waits.admit(id, reading.revision, |key| table.is_free(key));
+                let told = waits.admit(id, reading, |key| table.is_free(key));
                 drop(state);
-                reply.into_iter().for_each(|reply| reply(Waited::Free(reading)));
+                told.into_iter().for_each(|(reply, waited)| reply(waited));
             }
             Behind::Watch(Watching { id, watched, after, wake, reply, .. }) => {
                 let mut state = self.shared.state();

@@ -127,17 +127,23 @@ impl Backend for Fake {
         look(&state.table, reading(&state.table));
     }
 
-    fn wait(&self, key: Key, _: Option<Revision>, reply: ReplyFn<Waited>) -> Ticket {
+    fn wait(&self, key: Key, after: Option<Revision>, reply: ReplyFn<Waited>) -> Ticket {
         let mut state = self.state();
         state.tickets += 1;
         let ticket = state.tickets;
-        match state.table.is_free(&key) && !state.mute {
-            true => {
-                let at = reading(&state.table);
+        let at = reading(&state.table);
+        let ahead = after.filter(|after| *after > at.revision);
+        let waited = match ahead {
+            _ if state.mute => None,
+            Some(after) => Some(Waited::Ahead { after, newest: at.revision }),
+            None => state.table.is_free(&key).then_some(Waited::Free(at)),
+        };
+        match waited {
+            Some(waited) => {
                 drop(state);
-                reply(Waited::Free(at));
+                reply(waited);
             }
-            false => state.waits.push((ticket, key, reply)),
+            None => state.waits.push((ticket, key, reply)),
         }
         Ticket::Fake(ticket)
     }

@@ -356,7 +356,7 @@ impl Waiting {
             WaitsFor::Freedom { after } => {
                 self.service.backend.cancel(self.ticket);
                 self.look(|view, at| match after.filter(|after| *after > at.revision) {
-                    Some(after) => word::index_ahead(after, at),
+                    Some(after) => word::not_so_far(after, at, rand::random()),
                     None => word::still_held(&self.key, view, at),
                 })
             }

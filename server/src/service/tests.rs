@@ -326,16 +326,30 @@ fn an_acquire_whose_claim_is_out_is_unknown_when_it_has_lasted_too_long() {
 }
 
 #[test]
-fn a_wait_for_a_revision_that_is_yet_to_come_is_not_told_that_the_lease_is_held() {
+fn a_wait_for_a_revision_that_is_yet_to_come_is_told_so_at_once() {
     let bench = Bench::new();
     let wait = Wait { namespace: "default".into(), name: "a".into(), after: Some(99_999), ..Wait::default() };
-    // The replica keeps it, as it does until its state is as new.
+    let (told, heard) = mpsc::channel();
+    bench.service.wait(&wait, move |done| told.send(done).unwrap()).unwrap();
+    let Reply::Error(problem) = heard.try_recv().unwrap().reply(&mut || 0) else { panic!("no problem") };
+    assert_eq!((problem.code, problem.field.as_deref()), (Code::IndexAhead, Some("after")));
+    assert_eq!(problem.revision, Some(0));
+    assert!(problem.message.starts_with("after 99999 is ahead of the newest revision, 0: "), "{problem}");
+}
+
+/// It may be that another member has such a state: only a barrier could tell.
+#[test]
+fn a_wait_that_lasts_too_long_at_a_member_that_lags_is_told_so_and_not_that_the_lease_is_held() {
+    let bench = Bench::new();
+    let wait = Wait { namespace: "default".into(), name: "a".into(), after: Some(9), ..Wait::default() };
     bench.fake.fall_silent();
     let (waiting, _) = bench.service.wait(&wait, |_| panic!("no state is so new")).unwrap();
     let problem = waiting.time_out();
-    assert_eq!((problem.code, problem.field.as_deref()), (Code::IndexAhead, Some("after")));
-    assert_eq!(problem.revision, Some(0));
-    assert!(problem.message.starts_with("revision 99999 is beyond this member's 0: "), "{problem}");
+    assert_eq!((problem.code, problem.revision), (Code::Behind, Some(0)));
+    assert!(
+        problem.message.starts_with("this member is at revision 0, and the wait is for 9: "),
+        "{problem}"
+    );
 }
 
 #[test]

@@ -35,6 +35,7 @@ impl Done {
             Done::Watching(Ok(revision)) => Reply::Watching(Watching { revision: revision.0 }),
             Done::Watching(Err(why)) => Reply::Error(unwatchable(why, chance())),
             Done::Waited(Waited::Free(at)) => Reply::Free(Free { revision: at.revision.0 }),
+            Done::Waited(Waited::Ahead { after, newest }) => Reply::Error(index_ahead(after, newest)),
             Done::Waited(Waited::Unavailable(why)) | Done::Unavailable(why) => {
                 Reply::Error(unavailable(why, chance()))
             }
@@ -365,13 +366,25 @@ pub(super) fn still_held(key: &Key, view: Option<LeaseView>, at: Reading) -> Pro
     }
 }
 
-/// The wait lasted as long as it might, and this member never came as far as `after`.
-pub(super) fn index_ahead(after: Revision, at: Reading) -> Problem {
-    let (wanted, own) = (after.0, at.revision.0);
+/// A wait names a revision that does not exist yet.
+fn index_ahead(after: Revision, newest: Revision) -> Problem {
     let message = format!(
-        "revision {wanted} is beyond this member's {own}: give one that an answer carried, or wait at another member"
+        "after {} is ahead of the newest revision, {}: give one that an answer carried, or leave it out",
+        after.0, newest.0
     );
     let problem = Problem::new(Code::IndexAhead, message).in_field("after");
+    Problem { revision: Some(newest.0), ..problem }
+}
+
+/// The wait lasted as long as it might, and this member's state is older than its `after`: whether such a state is there yet,
+/// nobody could tell.
+pub(super) fn not_so_far(after: Revision, at: Reading, chance: u32) -> Problem {
+    let (wanted, own) = (after.0, at.revision.0);
+    let message = format!(
+        "this member is at revision {own}, and the wait is for {wanted}: wait again, or at another member"
+    );
+    let problem = Problem::new(Code::Behind, message);
+    let problem = problem.retry_after_ms(retry_after_ms(Ttl::from_millis(300), chance));
     Problem { revision: Some(own), ..problem }
 }
 
