@@ -160,13 +160,14 @@ pub struct Revoke {
     #[serde(with = "decimal")]
     #[schema(value_type = String, example = "41")]
     pub token: u64,
-    /// The reason, up to 256 bytes: its holder and history are told.
+    /// The reason, up to 256 bytes: its holder and history are told. An empty one keeps that of a revoke before.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub why: String,
     /// At once, though its holder may still believe for as long as its ttl: only the token protects the resource then.
     #[serde(default, skip_serializing_if = "is_false")]
     pub now: bool,
-    /// Who is granted the lease when the grant ends: the first of its instances in line, or its first claim.
+    /// Who is granted the lease when the grant ends: the first of its instances in line, or its first claim. Without one, the heir of
+    /// a revoke before stays.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heir: Option<String>,
     /// How long the heir's grant lasts, in milliseconds; without it, as long as the waiter asked for, or as this one did.

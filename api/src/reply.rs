@@ -98,6 +98,9 @@ pub struct Held {
     /// The operator's reason, where it was revoked and ends at its deadline.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ending: Option<String>,
+    /// Who is granted the lease when it has ended, where a revoke named one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ending_heir: Option<String>,
     /// What the holder tells its readers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<String>,
@@ -301,6 +304,9 @@ pub struct EventEnding {
     pub token: u64,
     /// The operator's reason.
     pub reason: String,
+    /// Who is granted the lease when it has ended, where a revoke named one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heir: Option<String>,
 }
 
 /// A pin that came or went.

@@ -208,6 +208,7 @@ mod tests {
             remaining_ms: 9_500,
             confirmed: true,
             ending: None,
+            ending_heir: None,
             value: None,
         }
     }

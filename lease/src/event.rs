@@ -58,6 +58,8 @@ pub enum What {
         token: Token,
         /// The operator's reason.
         why: Reason,
+        /// Who is granted the lease then, where a revoke named one.
+        heir: Option<Holder>,
     },
     /// A new pin.
     Pinned {

@@ -71,6 +71,20 @@ pub(crate) struct Revoked {
     pub(crate) heir: Option<Heir>,
 }
 
+impl Revoked {
+    /// The same revoke after an earlier one of the same grant: what it leaves out stays as that said.
+    pub(crate) fn after(self, before: Option<&Revoked>) -> Revoked {
+        let Some(before) = before else { return self };
+        let why = if self.why.as_str().is_empty() { before.why.clone() } else { self.why };
+        Revoked { why, heir: self.heir.or_else(|| before.heir.clone()) }
+    }
+
+    /// Who is granted the lease when the grant ends.
+    pub(crate) fn heirs_holder(&self) -> Option<&Holder> {
+        self.heir.as_ref().map(|heir| &heir.holder)
+    }
+}
+
 /// Why a free key may not be claimed by everyone.
 #[derive(Clone, Debug)]
 pub(crate) struct Cooldown {
@@ -305,6 +319,7 @@ impl Lease {
             deadline: grant.deadline,
             confirmed: self.confirmed,
             ending: self.revoked().map(|revoked| revoked.why.clone()),
+            heir: self.revoked().and_then(Revoked::heirs_holder).cloned(),
             value: self.value().cloned(),
         })
     }

@@ -23,7 +23,8 @@
 //!   reckon its belief from it. [`GrantView::ttl`] is the ttl that the deadline came from.
 //! * A claim that acts as an extend raises the grant's seq to its own.
 //! * A pin again by the same entity takes its new reason, and is no event.
-//! * A second revoke replaces the first, reason and heir; it is an event if the reason is new.
+//! * A second revoke keeps of the first what it leaves out: an heir, and a reason that is not empty. It is an event
+//!   if reason or heir is new.
 //! * A new value is an event only where it differs.
 //! * When a grant is handed on, its end is told before the new grant.
 
@@ -227,14 +228,16 @@ impl Table {
         when: RevokeWhen,
         step: &mut Step,
     ) -> Outcome {
-        let why = by.why.clone();
-        let is_news = self.lease(slot).revoked().is_none_or(|before| before.why != why);
+        let before = self.lease(slot).revoked();
+        let by = by.after(before);
+        let is_news = before.is_none_or(|it| (&it.why, it.heirs_holder()) != (&by.why, by.heirs_holder()));
+        let (why, heir) = (by.why.clone(), by.heirs_holder().cloned());
         self.edit(slot, |lease| lease.extras_mut().revoked = Some(Box::new(by)));
         match (when, &self.lease(slot).grant) {
             (RevokeWhen::AtDeadline, Some(grant)) => {
                 let deadline = grant.deadline;
                 if is_news {
-                    self.tell(What::Ending { key: self.key(slot), token, why }, step);
+                    self.tell(What::Ending { key: self.key(slot), token, why, heir }, step);
                 }
                 Outcome::Ending { token, deadline }
             }

@@ -47,6 +47,8 @@ pub struct GrantView {
     pub confirmed: bool,
     /// The operator's reason, where it is ending.
     pub ending: Option<Reason>,
+    /// Who is granted the lease then, where it is ending and a revoke named one.
+    pub heir: Option<Holder>,
     /// What its readers see.
     pub value: Option<Value>,
 }

@@ -74,7 +74,7 @@ fn command(twin: &Twin) -> BoxedStrategy<Command> {
     let token = (newest.saturating_sub(7)..=newest).prop_map(Token::from_u64);
     let key = || (0..2u8, 0..3u8).prop_map(|(namespace, name)| key(namespace, name));
     let entity = || select(vec!["machine-0", "machine-1"]).prop_map(|entity| Entity::parse(entity).unwrap());
-    let reason = || select(vec!["", "upgrade"]).prop_map(|why| Reason::parse(why).unwrap());
+    let reason = || select(vec!["", "upgrade", "move"]).prop_map(|why| Reason::parse(why).unwrap());
     let when = select(vec![RevokeWhen::AtDeadline, RevokeWhen::Now]);
     let version = twin.settings.version;
     prop_oneof![

@@ -315,7 +315,9 @@ fn size_of_event(event: &Event) -> usize {
         }
         What::Valued { value, .. } => value.as_str().len(),
         What::Ended { end, .. } => end.holder.as_str().len(),
-        What::Ending { why, .. } => why.as_str().len(),
+        What::Ending { why, heir, .. } => {
+            why.as_str().len() + heir.as_ref().map_or(0, |heir| heir.as_str().len())
+        }
         What::Pinned { entity, .. } | What::Unpinned { entity, .. } => entity.as_str().len(),
         What::Confirmed { .. } | What::Settings { .. } => 0,
     };

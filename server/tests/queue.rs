@@ -117,6 +117,28 @@ fn a_transfer_goes_to_one_who_waits_or_is_forced() {
 }
 
 #[test]
+fn a_second_revoke_keeps_the_heir_of_the_first_and_reads_and_watches_show_it() {
+    let node = node();
+    let (mut holder, mut watcher) = (node.session(), node.session());
+    let held = claim(&mut holder, "a", "h0", 10);
+    ask(&mut watcher, 1, "watch", json!({"name": "a"}));
+    let revoke = |with: Value| {
+        let mut body = json!({"name": "a", "token": held});
+        body.as_object_mut().unwrap().extend(with.as_object().unwrap().clone());
+        assert_eq!(node.post("/v1/revoke", &body.to_string()).status, 200);
+    };
+    revoke(json!({"why": "maintenance", "heir": "h4"}));
+    let seen = watcher.next()["push"]["events"]["events"][0]["ending"].clone();
+    assert_eq!((&seen["reason"], &seen["heir"]), (&json!("maintenance"), &json!("h4")));
+    revoke(json!({"why": ""}));
+    let lease = node.get("/v1/leases/default/a").json()["held"].clone();
+    assert_eq!((&lease["ending"], &lease["ending_heir"]), (&json!("maintenance"), &json!("h4")));
+    revoke(json!({"why": "now", "now": true}));
+    assert_eq!(node.get("/v1/leases/default/a").json()["held"]["holder"], "h4");
+    assert_eq!(node.get("/v1/history?name=a").json()["ends"][0]["end"]["reason"], "now");
+}
+
+#[test]
 fn a_revoked_grant_may_not_be_extended_and_history_has_the_reason() {
     let node = node();
     let mut holder = node.session();

@@ -237,6 +237,7 @@ fn seen(key: usize, view: Option<Box<lease::LeaseView>>, at: Reading) -> api::Le
             remaining_ms: at.now.until(grant.deadline).as_millis(),
             confirmed: grant.confirmed,
             ending: grant.ending.map(|why| why.as_str().to_owned()),
+            ending_heir: None,
             value: None,
         }),
         cooldown: None,

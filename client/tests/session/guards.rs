@@ -148,6 +148,7 @@ async fn a_revoked_lease_is_held_to_its_end_and_lost_with_the_operators_reason()
             remaining_ms: 500,
             confirmed: true,
             ending: Some("drill".to_owned()),
+            ending_heir: None,
             value: None,
         });
         peer.reply(id, api::Reply::Lease(seen)).await;

@@ -160,6 +160,7 @@ impl Twin {
             deadline: self.now.after(heir.confirm),
             confirmed: false,
             ending: None,
+            heir: None,
             value: None,
         };
         self.grant(key, grant, heir.confirm)
@@ -257,6 +258,7 @@ impl Twin {
             deadline: self.now.after(*ttl),
             confirmed: true,
             ending: None,
+            heir: None,
             value: value.clone(),
         };
         Ok(self.grant(key, grant, *ttl))
@@ -309,17 +311,24 @@ impl Twin {
     ) -> Result<Outcome, Refusal> {
         let key = self.living(token)?;
         heir.iter().try_for_each(|heir| self.check_heir(&key, heir))?;
+        let lease = self.leases.get_mut(&key).unwrap();
+        let grant = lease.grant.as_mut().unwrap();
+        let before = (grant.ending.clone(), grant.heir.clone());
+        if heir.is_some() {
+            lease.heir.clone_from(heir);
+            grant.heir = heir.as_ref().map(|heir| heir.holder.clone());
+        }
+        if grant.ending.is_none() || !why.as_str().is_empty() {
+            grant.ending = Some(why.clone());
+        }
+        let (why, heir, deadline) = (grant.ending.clone().unwrap(), grant.heir.clone(), grant.deadline);
         if when == RevokeWhen::Now {
-            self.end(&key, Why::Revoked(why.clone()), heir.clone());
+            let heir = lease.heir.take();
+            self.end(&key, Why::Revoked(why), heir);
             return Ok(Outcome::Released { token });
         }
-        let lease = self.leases.get_mut(&key).unwrap();
-        lease.heir.clone_from(heir);
-        let grant = lease.grant.as_mut().unwrap();
-        let deadline = grant.deadline;
-        let before = grant.ending.replace(why.clone());
-        if before.as_ref() != Some(why) {
-            self.event(What::Ending { key, token, why: why.clone() });
+        if before != (Some(why.clone()), heir.clone()) {
+            self.event(What::Ending { key, token, why, heir });
         }
         Ok(Outcome::Ending { token, deadline })
     }

@@ -105,13 +105,17 @@ fn what(what: &What) -> String {
         What::Confirmed { key, token: it } => format!("confirmed {key} token={}", token(*it)),
         What::Valued { key, token: it, value } => format!("valued {key} token={} value={value}", token(*it)),
         What::Ended { key, end: it } => format!("ended {key} {}", end(it)),
-        What::Ending { key, token: it, why } => {
-            format!("ending {key} token={} {:?}", token(*it), why.as_str())
+        What::Ending { key, token: it, why, heir } => {
+            format!("ending {key} token={} {:?}{}", token(*it), why.as_str(), next(heir.as_ref()))
         }
         What::Pinned { key, entity } => format!("pinned {key} {entity}"),
         What::Unpinned { key, entity } => format!("unpinned {key} {entity}"),
         What::Settings { version } => format!("settings {version}"),
     }
+}
+
+fn next(heir: Option<&Holder>) -> String {
+    heir.map_or(String::new(), |heir| format!(" heir={heir}"))
 }
 
 pub(crate) fn view(view: &LeaseView) -> String {
@@ -121,6 +125,7 @@ pub(crate) fn view(view: &LeaseView) -> String {
         line += &format!(" ttl={} deadline={}", ttl(it.ttl), time(it.deadline));
         line += if it.confirmed { "" } else { " unconfirmed" };
         line += &it.ending.as_ref().map_or(String::new(), |why| format!(" ending={:?}", why.as_str()));
+        line += &next(it.heir.as_ref());
         line += &it.value.as_ref().map_or(String::new(), |value| format!(" value={value}"));
     }
     if let Some(it) = &view.cooldown {

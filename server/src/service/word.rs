@@ -416,6 +416,7 @@ fn lease_of(view: LeaseView, at: Reading) -> Lease {
             remaining_ms: at.now.until(grant.deadline).as_millis(),
             confirmed: grant.confirmed,
             ending: grant.ending.map(|why| why.as_str().to_owned()),
+            ending_heir: grant.heir.map(|heir| heir.as_str().to_owned()),
             value: grant.value.map(|value| value.as_str().to_owned()),
         }),
         cooldown: view.cooldown.map(|cooldown| Cooldown {
@@ -469,9 +470,11 @@ pub(super) fn event_of(event: &lease::Event) -> Option<Event> {
             // Told as it happens: at its own instant on the lease clock.
             What::Ended(end_of(end.clone(), Reading { revision: event.revision, now: end.at }))
         }
-        lease::What::Ending { token, why, .. } => {
-            What::Ending(EventEnding { token: token.as_u64(), reason: text(why.as_str()) })
-        }
+        lease::What::Ending { token, why, heir, .. } => What::Ending(EventEnding {
+            token: token.as_u64(),
+            reason: text(why.as_str()),
+            heir: heir.as_ref().map(|heir| text(heir.as_str())),
+        }),
         lease::What::Pinned { entity, .. } => What::Pinned(EventPin { entity: text(entity.as_str()) }),
         lease::What::Unpinned { entity, .. } => What::Unpinned(EventPin { entity: text(entity.as_str()) }),
         lease::What::Settings { .. } => return None,

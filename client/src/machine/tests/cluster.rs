@@ -237,6 +237,7 @@ impl Cluster {
             remaining_ms: 1,
             confirmed: true,
             ending: None,
+            ending_heir: None,
             value: None,
         });
         Reply::Lease(Box::new(api::Lease {

@@ -322,6 +322,7 @@ pub(super) fn lease(held: Option<(u64, &str)>) -> Reply {
         remaining_ms: 1_000,
         confirmed: true,
         ending: None,
+        ending_heir: None,
         value: None,
     });
     Reply::Lease(Box::new(api::Lease {
