@@ -20,12 +20,13 @@ class Lost:
     """That a grant is over for its holder, and its true reason."""
 
     token: int
-    #: `released` or `transferred`: by this session. `unheard`: nothing was heard from the cluster before belief ended by our
+    #: `released` or `transferred`: by this session. `given_up`: this session's transfer was refused, with the code given as
+    #: reason: nothing was handed on, and belief had ended when it left. `unheard`: nothing was heard from the cluster before belief ended by our
     #: own clock; the grant may stand for a little longer. `revoked`: an operator took it away. `refused`: it could not be
     #: extended, for the reason given. `expired`, `unconfirmed`,
     #: `restored`, and `released` or `transferred` by another's hand: so the cluster says. `lost`: the cluster says no more.
     why: str
-    #: The operator's reason, where it was revoked and the reason is known; or why extends were refused.
+    #: The operator's reason, where it was revoked and the reason is known; or why extends or a transfer were refused.
     reason: str | None = None
     #: How the grant ended, where the cluster said so: `token`, `holder`, `why`, `reason`, `ago_ms`, `remained_ms`.
     end: dict[str, Any] | None = None
@@ -94,3 +95,8 @@ class Belief:
     def end(self, lost: Lost) -> None:
         """It is over: its release or transfer is about to leave, or the cluster said that it ended."""
         self._lost = self._lost or lost
+
+    def gave_up(self, code: str, end: dict[str, Any] | None) -> None:
+        """The transfer that ended it was refused. Only the reason changes: what is over stays so."""
+        assert self._lost is not None, "belief ends when a transfer leaves"
+        self._lost = Lost(self.token, "given_up", code, end)

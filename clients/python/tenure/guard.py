@@ -71,7 +71,7 @@ class Guard:
 
     async def transfer(self, to: str, *, force: bool = False) -> None:
         """Hands the grant on to another holder, which waits in line, in one step. Belief in it ends at this call, for good;
-        where it is refused, the session releases the lease. `force` hands it on though nobody of that name waits: the first
+        where it is refused, the session releases the lease, and it was `given_up`. `force` hands it on though nobody of that name waits: the first
         claim of that holder takes it, within 2 s."""
         await self._let_go("transferred", "transfer", {"to": to, "force": force})
 
@@ -108,6 +108,8 @@ class Guard:
         except Refused as no:
             if verb == "release" or no.code in GONE:
                 standing = None
+            if verb == "transfer":
+                self._belief.gave_up(no.code, no.end)
             raise
         finally:
             self._leave(standing)

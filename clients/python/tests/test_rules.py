@@ -97,6 +97,14 @@ class Believing(unittest.TestCase):
         self.assertEqual(belief.remaining(7 * MS), 0)
         self.assertEqual(belief.lost(99_000 * MS), Lost(7, "released"))
 
+    def test_a_refused_transfer_changes_the_reason_and_brings_nothing_back(self):
+        belief = Belief(0, MS, grant())
+        belief.end(Lost(7, "transferred"))
+        belief.gave_up("not_waiting", None)
+        belief.extended(5 * MS, 6 * MS, grant())
+        self.assertFalse(belief.is_held(7 * MS))
+        self.assertEqual(belief.lost(7 * MS), Lost(7, "given_up", "not_waiting"))
+
     def test_a_revoked_grant_is_held_to_its_time_and_lost_with_the_reason(self):
         belief = Belief(0, MS, grant())
         belief.doom = Lost(7, "revoked", "maintenance")

@@ -209,6 +209,20 @@ class Rules(unittest.IsolatedAsyncioTestCase):
                 await session.claim("a", holder="h", within=0.5)
             self.assertTrue(member.calls.empty())
 
+    async def test_a_transfer_that_is_refused_handed_nothing_on_and_the_lease_was_given_up(self):
+        member = Member()
+        async with session_with(member) as session:
+            guard = await guarded(session, member)
+            transfer = asyncio.create_task(guard.transfer("h2"))
+            asked = await member.asked("transfer")
+            self.assertFalse(guard.is_held())
+            await asked.refuse("not_waiting")
+            with self.assertRaises(tenure.Refused):
+                await transfer
+            lost = await guard.lost()
+            self.assertEqual((lost.why, lost.reason, guard.is_held()), ("given_up", "not_waiting", False))
+            await (await member.asked("release")).reply({"released": {"token": "7"}})
+
     async def test_a_hold_that_nobody_waits_for_any_more_is_cancelled(self):
         member = Member()
         async with session_with(member) as session:
