@@ -118,10 +118,12 @@ pub enum InvalidName {
         /// Where, in bytes from the start.
         offset: usize,
     },
-    /// A path segment `..`, which other tools would resolve.
-    DotDot {
+    /// A path segment `.` or `..`, which HTTP clients resolve before they send it: nobody could ask for the name.
+    Dots {
         /// Where, in bytes from the start.
         offset: usize,
+        /// The segment.
+        segment: &'static str,
     },
 }
 
@@ -136,7 +138,9 @@ impl fmt::Display for InvalidName {
                 write!(f, "it has the character {} at byte {offset}", character.escape_unicode())
             }
             InvalidName::Surrounded { offset } => write!(f, "it has white space around it, at byte {offset}"),
-            InvalidName::DotDot { offset } => write!(f, "it has the path segment \"..\" at byte {offset}"),
+            InvalidName::Dots { offset, segment } => {
+                write!(f, "it has the path segment \"{segment}\" at byte {offset}")
+            }
         }
     }
 }
@@ -156,8 +160,8 @@ fn check_name(text: &str, limit: usize) -> Result<(), InvalidName> {
     }
     let mut offset = 0;
     for segment in text.split('/') {
-        if segment == ".." {
-            return Err(InvalidName::DotDot { offset });
+        if let Some(segment) = [".", ".."].into_iter().find(|dots| *dots == segment) {
+            return Err(InvalidName::Dots { offset, segment });
         }
         offset += segment.len() + 1;
     }

@@ -6,7 +6,7 @@ use api::{Code, Problem};
 use lease::{
     DEADLINE_DEFAULT, DEADLINE_MAX, Entity, Holder, Instance, InvalidName, Key, NAME_BYTES_MAX,
     NAMESPACE_BYTES_MAX, Name, Namespace, Reason, Seq, TTL_DEFAULT, TTL_MAX, TTL_MIN, TTL_MIN_DEFAULT, Token,
-    Ttl, VALUE_BYTES_MAX, Value, WAIT_MAX,
+    Ttl, VALUE_BYTES_MAX, Value, WAIT_MAX, WHY_BYTES_MAX,
 };
 
 use super::echo::Echo;
@@ -39,6 +39,9 @@ pub(super) fn entity(text: &str) -> Result<Entity, Problem> {
 
 pub(super) fn reason(text: &str) -> Result<Reason, Problem> {
     Reason::parse(text).map_err(|why| {
+        if matches!(why, InvalidName::Forbidden { .. }) {
+            return bad_name("why", text, &why, WHY_BYTES_MAX);
+        }
         let message = format!("why {}: {why}; keep it short", Echo(text));
         Problem::new(Code::TooLarge, message).in_field("why")
     })
@@ -68,8 +71,9 @@ fn bad_name(field: &str, text: &str, why: &InvalidName, limit: usize) -> Problem
         InvalidName::Empty => format!("{field} is empty: give 1 to {limit} bytes of UTF-8"),
         InvalidName::TooLong { .. } => format!("{field} {}: {why}; choose a shorter one", Echo(text)),
         InvalidName::Forbidden { .. } => {
-            format!("{field} {}: {why}; control and invisible characters are not allowed", Echo(text))
+            format!("{field} {}: {why}; choose one without control and invisible characters", Echo(text))
         }
+        InvalidName::Dots { .. } => format!("{field} {}: {why}; choose one without it", Echo(text)),
         _ => format!("{field} {}: {why}; leave that out", Echo(text)),
     };
     Problem::new(Code::BadName, message).in_field(field)
@@ -171,16 +175,18 @@ mod tests {
             (long.as_str(), "it has 257 bytes, and the limit is 256; choose a shorter one"),
             (
                 "a\0b",
-                r#"name "a\0b": it has the character \u{0} at byte 1; control and invisible characters are not allowed"#,
+                r#"name "a\0b": it has the character \u{0} at byte 1; choose one without control and invisible characters"#,
             ),
             (
                 "é\n",
-                r#"name "é\n": it has the character \u{a} at byte 2; control and invisible characters are not allowed"#,
+                r#"name "é\n": it has the character \u{a} at byte 2; choose one without control and invisible characters"#,
             ),
-            ("a/../b", "it has the path segment \"..\" at byte 2; leave that out"),
+            ("a/../b", "it has the path segment \"..\" at byte 2; choose one without it"),
+            ("a/b/.", "it has the path segment \".\" at byte 4; choose one without it"),
+            (".", "it has the path segment \".\" at byte 0; choose one without it"),
             (
                 "ab\u{202e}",
-                "it has the character \\u{202e} at byte 2; control and invisible characters are not allowed",
+                "it has the character \\u{202e} at byte 2; choose one without control and invisible characters",
             ),
             (" a", "it has white space around it, at byte 0; leave that out"),
         ];
@@ -190,8 +196,14 @@ mod tests {
             assert!(problem.message.ends_with(expected), "{}", problem.message);
             assert!(problem.message.len() < 220, "the name is not echoed whole: {}", problem.message);
         }
+        for text in ["a.b", "..a/b..", "a/.b", "..."] {
+            assert!(name(text).is_ok(), "{text}: a dot is no segment of its own");
+        }
         let problem = namespace(&"n".repeat(65)).unwrap_err();
         assert!(problem.message.contains("65 bytes, and the limit is 64"), "{}", problem.message);
+        let problem = reason("a\nb").unwrap_err();
+        assert_eq!((problem.code, problem.field.as_deref()), (Code::BadName, Some("why")));
+        assert_eq!(reason(&"w".repeat(257)).unwrap_err().code, Code::TooLarge);
         let problem = value(&"v".repeat(1_025)).unwrap_err();
         assert_eq!(problem.code, Code::TooLarge);
         assert!(problem.message.contains("1025 bytes, and the limit is 1024"), "{}", problem.message);
