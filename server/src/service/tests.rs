@@ -326,6 +326,27 @@ fn an_acquire_whose_claim_is_out_is_unknown_when_it_has_lasted_too_long() {
 }
 
 #[test]
+fn a_wait_and_an_acquire_that_last_too_long_name_the_lease_as_other_messages_do() {
+    let bench = Bench::new();
+    bench.granted(Call::Claim(claim("a", "h1", 1)));
+    let named = "lease \"a\" in namespace \"default\"";
+    let wait = Wait { namespace: "default".into(), name: "a".into(), ..Wait::default() };
+    let (waiting, _) = bench.service.wait(&wait, |_| {}).unwrap();
+    let problem = waiting.time_out();
+    assert!(problem.message.starts_with(&format!("{named} was not free")), "{problem}");
+    let acquire = api::Acquire {
+        namespace: "default".into(),
+        name: "a".into(),
+        holder: "h2".into(),
+        ..Default::default()
+    };
+    let (waiting, _) = bench.service.acquire(acquire, |_| {}).unwrap();
+    let problem = waiting.time_out();
+    assert_eq!(problem.code, Code::StillHeld);
+    assert!(problem.message.contains(&format!("turn for {named} within")), "{problem}");
+}
+
+#[test]
 fn a_wait_for_a_revision_that_is_yet_to_come_is_told_so_at_once() {
     let bench = Bench::new();
     let wait = Wait { namespace: "default".into(), name: "a".into(), after: Some(99_999), ..Wait::default() };

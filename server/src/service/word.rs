@@ -346,8 +346,9 @@ pub(super) fn unknown() -> Problem {
 /// The acquire lasted as long as it might, and its place in line is given up.
 pub(super) fn not_its_turn(key: &Key, view: Option<LeaseView>, at: Reading) -> Problem {
     let mut problem = still_held(key, view, at);
+    let lease = lease_named(key.name.as_str(), key.namespace.as_str());
     problem.message =
-        format!("it was not this call's turn for lease {key} within its timeout_ms: acquire it again");
+        format!("it was not this call's turn for {lease} within its timeout_ms: acquire it again");
     problem
 }
 
