@@ -23,12 +23,14 @@ mod decimal;
 mod frame;
 mod problem;
 mod reply;
+mod span;
 
 pub use call::*;
 pub use frame::*;
 pub use lease as rules;
 pub use problem::*;
 pub use reply::*;
+pub use span::Span;
 
 /// The version of the API that this crate speaks: the `/v1` of every path.
 pub const VERSION: u32 = 1;

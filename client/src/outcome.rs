@@ -124,8 +124,8 @@ impl fmt::Display for Unavailable {
             }
             Unavailable::Unanswered { endpoint, waited } => write!(
                 f,
-                "{endpoint} did not answer within {} ms; try again, or allow more time",
-                waited.as_millis()
+                "{endpoint} did not answer within {}; try again, or allow more time",
+                api::Span(waited.as_millis() as u64)
             ),
             Unavailable::LetGo { token } => {
                 write!(f, "token {token} was released, and the release is not answered yet; try again")

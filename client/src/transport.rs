@@ -182,7 +182,7 @@ async fn connect(endpoint: Endpoint, within: Duration) -> Result<Socket, String>
     };
     match tokio::time::timeout(within, handshake).await {
         Ok(result) => result,
-        Err(_) => Err(format!("timed out after {} ms", within.as_millis())),
+        Err(_) => Err(format!("timed out after {}", api::Span(within.as_millis() as u64))),
     }
 }
 

@@ -44,7 +44,7 @@ async fn an_endpoint_that_takes_the_connection_and_says_nothing_times_out_by_nam
     let options = Options { connect_timeout, ..options(vec![member.endpoint()]) };
     let (_silent, session) = tokio::join!(member.accept_raw(), Session::connect(options));
     let Err(failure) = session else { panic!("connected to silence") };
-    assert!(failure.to_string().contains("timed out after 50 ms"), "{failure}");
+    assert!(failure.to_string().contains("timed out after 50ms"), "{failure}");
 }
 
 async fn refused_with(response: &str) -> String {

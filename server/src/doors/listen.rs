@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use api::{Code, ErrorBody, Problem};
+use api::{Code, ErrorBody, Problem, Span};
 use axum::Router;
 use axum::response::Response;
 use hyper::body::Incoming;
@@ -169,8 +169,10 @@ fn turn_away(mut stream: TcpStream, peer: SocketAddr, limit: usize) {
 
 fn full(limit: usize) -> String {
     let millis = retry_after_ms(lease::Ttl::from_millis(2_000), rand::random());
-    let message =
-        format!("{limit} connections are open, the limit: try again in {millis} ms, or at another member");
+    let message = format!(
+        "{limit} connections are open, the limit: try again in {}, or at another member",
+        Span(millis)
+    );
     let error = Problem::new(Code::Overloaded, message).retry_after_ms(millis);
     let body = serde_json::to_string(&ErrorBody { error }).unwrap_or_default();
     format!(

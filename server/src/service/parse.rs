@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use api::{Code, Problem};
+use api::{Code, Problem, Span};
 use lease::{
     DEADLINE_DEFAULT, DEADLINE_MAX, Entity, Holder, Instance, InvalidName, Key, NAME_BYTES_MAX,
     NAMESPACE_BYTES_MAX, Name, Namespace, Reason, Seq, TTL_DEFAULT, TTL_MAX, TTL_MIN, TTL_MIN_DEFAULT, Token,
@@ -117,7 +117,10 @@ pub(super) fn deadline(deadline_ms: Option<u64>) -> Result<Ttl, Problem> {
         None => Ok(DEADLINE_DEFAULT),
         Some(millis) if (1..=most).contains(&millis) => Ok(Ttl::from_millis(millis)),
         Some(millis) => {
-            let message = format!("deadline_ms {millis} is out of bounds: give 1 to {most} milliseconds");
+            let message = format!(
+                "deadline_ms {millis} is out of bounds: give 1 to {most} milliseconds ({})",
+                Span(most)
+            );
             Err(Problem::new(Code::BadRequest, message).in_field("deadline_ms"))
         }
     }
@@ -130,7 +133,10 @@ pub(super) fn timeout(timeout_ms: Option<u64>) -> Result<Option<Duration>, Probl
         None => Ok(None),
         Some(millis) if (1..=most).contains(&millis) => Ok(Some(Duration::from_millis(millis))),
         Some(millis) => {
-            let message = format!("timeout_ms {millis} is out of bounds: give 1 to {most} milliseconds");
+            let message = format!(
+                "timeout_ms {millis} is out of bounds: give 1 to {most} milliseconds ({})",
+                Span(most)
+            );
             Err(Problem::new(Code::BadRequest, message).in_field("timeout_ms"))
         }
     }

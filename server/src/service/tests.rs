@@ -90,6 +90,7 @@ fn a_held_lease_is_refused_with_everything_that_helps() {
     assert_eq!(problem.remaining_ms, Some(10_000));
     assert!(problem.revision.is_some());
     assert!(problem.message.contains("\"a\"") && problem.message.contains("\"h1\""), "{}", problem.message);
+    assert!(problem.message.contains("for 10s more at least"), "{}", problem.message);
     let problem = bench.problem(Call::Claim(claim("a", "h1", 9)));
     assert_eq!(problem.by_you, Some(true));
     assert!(problem.message.contains("another life of your own holder name"), "{}", problem.message);
@@ -198,7 +199,8 @@ fn a_namespaces_own_range_is_named() {
     let problem = bench.problem(Call::Claim(Claim { ttl_ms: Some(500), ..claim("a", "h1", 1) }));
     assert_eq!((problem.code, problem.field.as_deref()), (Code::BadTtl, Some("ttl_ms")));
     assert!(
-        problem.message.contains("500") && problem.message.contains("1000 to 86400000"),
+        problem.message.contains("500")
+            && problem.message.contains("1000 to 86400000 milliseconds (1s to 24h0m0s)"),
         "{}",
         problem.message
     );

@@ -2,7 +2,8 @@
 
 use api::{
     Checked, Code, Cooldown, Counted, End, EndOf, Ending, Ends, Event, EventEnding, EventGrant, EventPin,
-    EventToken, EventValue, Free, Grant, Held, Lease, Page, Pinned, Problem, Released, Reply, Watching, What,
+    EventToken, EventValue, Free, Grant, Held, Lease, Page, Pinned, Problem, Released, Reply, Span, Watching,
+    What,
 };
 use lease::{Full, Granted, Holder, Key, LeaseView, Outcome, Refusal, Revision, Token, Ttl, Why};
 use replica::{Answer, Reading, Unavailable, Unwatchable, Waited, Whose};
@@ -108,9 +109,9 @@ fn refused(asked: &Asked, refusal: Refusal, at: Reading, chance: &mut dyn FnMut(
                 false => "another holder",
             };
             let message = format!(
-                "{lease} is held by {whom}, {}, for {} ms more at least (token {token}): wait for it, then claim again",
+                "{lease} is held by {whom}, {}, for {} more at least (token {token}): wait for it, then claim again",
                 Echo(holder.as_str()),
-                remaining.as_millis(),
+                Span(remaining.as_millis()),
             );
             Problem {
                 holder: Some(holder.as_str().to_owned()),
@@ -126,8 +127,9 @@ fn refused(asked: &Asked, refusal: Refusal, at: Reading, chance: &mut dyn FnMut(
                 None => "nobody may claim it".to_owned(),
             };
             let remaining_ms = remaining.as_millis();
+            let remaining = Span(remaining_ms);
             let message =
-                format!("{lease} cools down: {admitted} for {remaining_ms} ms more; claim again after that");
+                format!("{lease} cools down: {admitted} for {remaining} more; claim again after that");
             Problem {
                 holder: holder.map(|holder| holder.as_str().to_owned()),
                 remaining_ms: Some(remaining_ms),
@@ -154,8 +156,9 @@ fn refused(asked: &Asked, refusal: Refusal, at: Reading, chance: &mut dyn FnMut(
         Refusal::Ending { deadline } => {
             let remaining_ms = at.now.until(deadline).as_millis();
             let message = format!(
-                "{} of {lease} was revoked and ends in {remaining_ms} ms: finish, and release it before that",
-                Of(asked)
+                "{} of {lease} was revoked and ends in {}: finish, and release it before that",
+                Of(asked),
+                Span(remaining_ms)
             );
             Problem { remaining_ms: Some(remaining_ms), ..Problem::new(Code::Ending, message) }
         }
@@ -163,11 +166,13 @@ fn refused(asked: &Asked, refusal: Refusal, at: Reading, chance: &mut dyn FnMut(
         Refusal::Retry => overloaded(Ttl::from_millis(50), chance()),
         Refusal::Ttl { ttl, min, max } => {
             let message = format!(
-                "ttl_ms {} is out of bounds: namespace {} allows {} to {} milliseconds",
+                "ttl_ms {} is out of bounds: namespace {} allows {} to {} milliseconds ({} to {})",
                 ttl.as_millis(),
                 Echo(&asked.namespace),
                 min.as_millis(),
                 max.as_millis(),
+                Span(min.as_millis()),
+                Span(max.as_millis()),
             );
             Problem::new(Code::BadTtl, message).in_field("ttl_ms")
         }
@@ -194,9 +199,9 @@ fn lost(asked: &Asked, end: Option<lease::End>, at: Reading) -> Problem {
     let end = end.map(|end| end_of(end, at));
     let message = match (&end, asked.verb) {
         (Some(end), verb) => format!(
-            "{grant} of {lease} has ended: {}, when {} ms remained at its last extend; {}",
+            "{grant} of {lease} has ended: {}, when {} remained at its last extend; {}",
             end.why,
-            end.remained_ms,
+            Span(end.remained_ms),
             // Who checks is a resource: it has claimed nothing.
             if matches!(verb, Verb::Check(_)) { "refuse it" } else { "claim it again" }
         ),
@@ -318,7 +323,7 @@ pub(super) fn overloaded(retry_after: Ttl, chance: u32) -> Problem {
     let millis = retry_after_ms(retry_after, chance);
     Problem::new(
         Code::Overloaded,
-        format!("more work than can be done in time: not done; try again in {millis} ms"),
+        format!("more work than can be done in time: not done; try again in {}", Span(millis)),
     )
     .retry_after_ms(millis)
 }
