@@ -157,7 +157,7 @@ codes! {
     NotFound = "not_found", Usage, 404;
     /// The revision asked for is higher than any yet.
     IndexAhead = "index_ahead", Usage, 400;
-    /// The revision asked for is no longer kept: read again.
+    /// The revision asked for is no longer kept: list the leases again, and watch after the revision of that.
     Compacted = "compacted", Refused, 410;
     /// There is more work than can be done in time. Surely not done.
     Overloaded = "overloaded", Unavailable, 503;

@@ -153,6 +153,10 @@ pub struct Page {
     /// What to give as `after` for the next page; absent on the last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
+    /// The revision of the state that this was read from: what to watch after, where it is the first page.
+    #[serde(with = "decimal")]
+    #[schema(value_type = String)]
+    pub revision: u64,
 }
 
 /// How many leases are held: of count.

@@ -16,7 +16,7 @@ const UNREAD_MAX: usize = 10_000;
 /// What a watch sees. Dropping it ends the watch; it keeps the session open.
 ///
 /// It outlives lost connections: through the next one the session asks for what came after the last event it saw. Where
-/// the cluster does not keep that any more, the watch ends as `compacted`: read the state again, and watch from there.
+/// the cluster does not keep that any more, the watch ends as `compacted`: list the leases again, and watch after that page's revision.
 /// Events that the program does not read wait in memory; once 10,000 do, the watch ends with
 /// [`Unavailable::Unread`], after these.
 #[derive(Debug)]

@@ -100,7 +100,7 @@ const _: () = assert!(
             * (6 * VALUE_BYTES_MAX
                 + PINS_MAX * (NAME_BYTES_MAX + WHY_BYTES_MAX)
                 + NAMESPACE_BYTES_MAX
-                + 4 * NAME_BYTES_MAX),
+                + 5 * NAME_BYTES_MAX),
     "a full page must fit into one frame"
 );
 const _: () =

@@ -88,6 +88,8 @@ fn a_lease_from_claim_to_release() {
 #[test]
 fn lists_come_in_pages() {
     let node = Node::start();
+    let none = node.get("/v1/leases?prefix=a%2F").json();
+    assert_eq!((&none["leases"], &none["revision"]), (&json!([]), &json!("0")), "where a watch may begin");
     for name in ["a/1", "a/2", "a/3", "b/1"] {
         assert_eq!(node.post("/v1/claim", &format!(r#"{{"name":"{name}","holder":"h"}}"#)).status, 200);
     }
@@ -104,6 +106,7 @@ fn lists_come_in_pages() {
     };
     assert_eq!((names(&first), names(&second)), (vec!["a/1".into(), "a/2".into()], vec!["a/3".into()]));
     assert!(second.get("next").is_none());
+    assert_eq!(first["revision"], node.get("/v1/count").json()["revision"]);
     assert_eq!(node.get("/v1/count?prefix=a/&holder=h&namespace=default").json()["held"], 3);
 }
 
@@ -264,6 +267,7 @@ fn paths_methods_and_queries_that_are_wrong_are_answered_as_json() {
     let answer = node.get("/v1/leases?limit=many");
     assert_eq!(answer.field().as_deref(), Some("limit"));
     assert!(node.get("/v1/leases?limit=1001").problem().2.contains("1 to 1000"));
+    assert!(!node.get("/v1/history?limit=1001").problem().2.contains("next"), "history has no pages");
     assert_eq!(node.get("/v1/leases?after=zz").field().as_deref(), Some("after"));
     assert_eq!(node.get("/v1/wait?name=a&timeout_ms=0").field().as_deref(), Some("timeout_ms"));
     assert!(node.get("/v1/wait").problem().2.contains("missing field `name`"));

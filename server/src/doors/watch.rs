@@ -42,7 +42,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
     responses(
         (status = 200, description = "A stream: `id` is the revision, `event` what happened, `data` the event", body = Event, content_type = "text/event-stream"),
         (status = 400, description = "`bad_request`, `bad_name`, `index_ahead`", body = ErrorBody),
-        (status = 410, description = "`compacted`: read again, and watch from the revision of that", body = ErrorBody),
+        (status = 410, description = "`compacted`: list again, and watch after the revision of the list's first page", body = ErrorBody),
         (status = 503, description = "`overloaded`, `behind`, `no_leader`, `stopping`", body = ErrorBody),
     )
 )]

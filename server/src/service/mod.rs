@@ -198,7 +198,7 @@ impl Service {
         let asked = || {
             let namespace = parse::namespace(&history.namespace)?;
             let name = history.name.as_deref().map(parse::name).transpose()?;
-            Ok((namespace, name, page::limit(history.limit)?))
+            Ok((namespace, name, page::newest(history.limit)?))
         };
         match asked() {
             Ok((namespace, name, limit)) => self.read(sink, move |table, at| Done::Ends {

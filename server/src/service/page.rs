@@ -47,12 +47,20 @@ fn byte(digits: &[u8]) -> Option<u8> {
 
 /// How many leases a page holds.
 pub(super) fn limit(limit: Option<u64>) -> Result<usize, Problem> {
+    bounded(limit, ", and follow `next`")
+}
+
+/// How many of the newest ends are told: there is no page behind them.
+pub(super) fn newest(limit: Option<u64>) -> Result<usize, Problem> {
+    bounded(limit, "")
+}
+
+fn bounded(limit: Option<u64>, rest: &str) -> Result<usize, Problem> {
     let limit = limit.unwrap_or(PAGE_LEASES_DEFAULT as u64);
     match usize::try_from(limit) {
         Ok(leases) if (1..=PAGE_LEASES_MAX).contains(&leases) => Ok(leases),
         _ => {
-            let message =
-                format!("limit {limit} is out of bounds: give 1 to {PAGE_LEASES_MAX}, and follow `next`");
+            let message = format!("limit {limit} is out of bounds: give 1 to {PAGE_LEASES_MAX}{rest}");
             Err(Problem::new(Code::BadRequest, message).in_field("limit"))
         }
     }
@@ -86,7 +94,10 @@ mod tests {
         assert_eq!(limit(None), Ok(100));
         assert_eq!(limit(Some(1_000)), Ok(1_000));
         for wrong in [0, 1_001, u64::MAX] {
-            assert_eq!(limit(Some(wrong)).unwrap_err().field.as_deref(), Some("limit"));
+            let [listed, told] = [limit, newest].map(|of| of(Some(wrong)).unwrap_err());
+            assert_eq!((listed.field.as_deref(), told.field.as_deref()), (Some("limit"), Some("limit")));
+            assert!(listed.message.ends_with("give 1 to 1000, and follow `next`"), "{listed}");
+            assert!(told.message.ends_with("give 1 to 1000"), "history has no pages: {told}");
         }
     }
 }

@@ -282,14 +282,14 @@ pub(super) fn unwatchable(why: Unwatchable, chance: u32) -> Problem {
     match why {
         Unwatchable::Compacted { first } => {
             let message = format!(
-                "events before revision {} are no longer kept: read the leases again, and watch from the revision of that",
+                "events before revision {} are no longer kept: list the leases again, and watch after the revision of the list's first page",
                 first.0
             );
             Problem { revision: Some(first.0), ..Problem::new(Code::Compacted, message) }
         }
         Unwatchable::Ahead { newest } => {
             let message = format!(
-                "the newest revision is {}: watch from that, or leave it out to watch from now on",
+                "the newest revision is {}: watch after that, or leave it out to watch from now on",
                 newest.0
             );
             Problem { revision: Some(newest.0), ..Problem::new(Code::IndexAhead, message) }
@@ -398,7 +398,7 @@ fn page_of(mut views: Vec<LeaseView>, limit: usize, at: Reading) -> Page {
     let more = views.len() > limit;
     views.truncate(limit);
     let next = views.last().filter(|_| more).map(|view| page::cursor(&view.key));
-    Page { leases: views.into_iter().map(|view| lease_of(view, at)).collect(), next }
+    Page { leases: views.into_iter().map(|view| lease_of(view, at)).collect(), next, revision: at.revision.0 }
 }
 
 fn free_lease(key: &Key, at: Reading) -> Lease {
