@@ -67,6 +67,10 @@ impl fmt::Display for LostWhy {
             (LostWhy::Ended(_), Some(api::End { why, reason: Some(reason), .. })) => {
                 write!(f, "{why}: {reason}")
             }
+            // This session's own would be [`LostWhy::Released`]: it was an operator's, or another program's under this instance.
+            (LostWhy::Ended(_), Some(api::End { why, .. })) if why == "released" || why == "transferred" => {
+                write!(f, "{why}, not by this session")
+            }
             (LostWhy::Ended(_), Some(api::End { why, .. })) => f.write_str(why),
             (LostWhy::Ended(problem), None) => problem.fmt(f),
             (LostWhy::Revoked { reason: Some(reason) }, _) => write!(f, "revoked: {reason}"),
@@ -86,5 +90,31 @@ impl From<End> for LostWhy {
             End::Revoked(reason) => LostWhy::Revoked { reason },
             End::Expired => LostWhy::Expired,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_by_anothers_hand_is_told_apart_from_the_sessions_own() {
+        let ended = |why: &str, reason: Option<&str>| {
+            let end = api::End {
+                token: 7,
+                holder: "h".to_owned(),
+                why: why.to_owned(),
+                reason: reason.map(str::to_owned),
+                ago_ms: 0,
+                remained_ms: 1,
+            };
+            let problem = api::Problem::new(api::Code::Lost, "gone");
+            let why = LostWhy::Ended(api::Problem { end: Some(Box::new(end)), ..problem });
+            Lost { token: 7, why }.to_string()
+        };
+        assert_eq!(ended("released", None), "token 7 is lost: released, not by this session");
+        assert_eq!(ended("expired", None), "token 7 is lost: expired");
+        assert_eq!(ended("revoked", Some("drill")), "token 7 is lost: revoked: drill");
+        assert_eq!(Lost { token: 7, why: LostWhy::Released }.to_string(), "token 7 is lost: released");
     }
 }

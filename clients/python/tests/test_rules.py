@@ -97,6 +97,11 @@ class Believing(unittest.TestCase):
         self.assertEqual(belief.remaining(7 * MS), 0)
         self.assertEqual(belief.lost(99_000 * MS), Lost(7, "released"))
 
+    def test_a_release_by_anothers_hand_is_told_apart_from_the_sessions_own(self):
+        self.assertEqual(str(Lost(7, "released")), "token 7 is lost: released")
+        theirs = Lost(7, "released", end={"token": 7, "why": "released"})
+        self.assertEqual(str(theirs), "token 7 is lost: released, not by this session")
+
     def test_a_refused_transfer_changes_the_reason_and_brings_nothing_back(self):
         belief = Belief(0, MS, grant())
         belief.end(Lost(7, "transferred"))
