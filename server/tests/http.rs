@@ -270,7 +270,17 @@ fn paths_methods_and_queries_that_are_wrong_are_answered_as_json() {
     assert!(!node.get("/v1/history?limit=1001").problem().2.contains("next"), "history has no pages");
     assert_eq!(node.get("/v1/leases?after=zz").field().as_deref(), Some("after"));
     assert_eq!(node.get("/v1/wait?name=a&timeout_ms=0").field().as_deref(), Some("timeout_ms"));
-    assert!(node.get("/v1/wait").problem().2.contains("missing field `name`"));
+    assert!(
+        node.get("/v1/wait?name=a&timeout_ms=-5").problem().2.ends_with(": give 1 to 86400000 milliseconds")
+    );
+    for (query, field) in [("wait", "name"), ("check?name=a", "token"), ("history?nme=a", "nme")] {
+        let answer = node.get(&format!("/v1/{query}"));
+        assert_eq!((answer.problem().0, answer.field().as_deref()), (400, Some(field)), "{answer:?}");
+        assert!(answer.problem().2.contains(&format!("field `{field}`")), "{answer:?}");
+    }
+    let (status, code, message) = node.get("/v1/leases/default").problem();
+    assert_eq!((status, code.as_str()), (404, "not_found"));
+    assert!(message.contains("did you mean /v1/leases?namespace=default, "), "{message}");
     assert!(node.get("/v1/session").problem().2.contains("as a WebSocket"));
 }
 
@@ -284,4 +294,16 @@ fn health_and_readiness_are_told() {
         (&ready["ready"], &ready["member"], &ready["leader"]),
         (&json!(true), &json!("1"), &json!("1"))
     );
+}
+
+#[test]
+fn a_last_event_id_that_is_no_revision_is_named() {
+    let node = Node::start();
+    for last in ["abc", "", "-1"] {
+        let head = format!("host: localhost\r\nlast-event-id: {last}\r\nconnection: close\r\n\r\n");
+        let answer = support::http(node.address(), &format!("GET /v1/watch HTTP/1.1\r\n{head}"));
+        let (status, _, message) = answer.problem();
+        assert_eq!((status, answer.field().as_deref()), (400, Some("Last-Event-ID")), "{message}");
+        assert!(message.starts_with(&format!("Last-Event-ID \"{last}\" is not a revision: ")), "{message}");
+    }
 }

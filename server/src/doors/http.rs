@@ -20,7 +20,7 @@ use super::Doors;
 use super::body::Body;
 use super::listen::stopped;
 use super::reply::{problem, problem_as, reply};
-use crate::service::{Done, Service, Waiting, clean, is_command, patience, stopping, unanswered};
+use crate::service::{Done, Service, Waiting, bounds, clean, is_command, patience, stopping, unanswered};
 
 /// Take a free lease; or extend it, where this holder and instance hold it already.
 #[utoipa::path(
@@ -319,7 +319,14 @@ pub(super) async fn no_query(request: Request, next: Next) -> Response {
 
 /// No such path.
 pub(super) async fn not_found(uri: Uri) -> Response {
-    let message = format!("there is no path {}: GET /v1/openapi.json lists them", clean(uri.path()));
+    let path = clean(uri.path());
+    let message = match path.strip_prefix("/v1/leases/").filter(|namespace| !namespace.is_empty()) {
+        // Only a path without a name comes here.
+        Some(namespace) => format!(
+            "there is no path {path}: did you mean /v1/leases?namespace={namespace}, or for one lease {path}/NAME?"
+        ),
+        None => format!("there is no path {path}: GET /v1/openapi.json lists them"),
+    };
     problem(Problem::new(Code::NotFound, message))
 }
 
@@ -359,9 +366,18 @@ pub(super) fn read_query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Problem> {
         Err(rejection) => {
             let text = rejection.body_text();
             let why = text.strip_prefix("Failed to deserialize query string: ").unwrap_or(&text);
-            let error = Problem::new(Code::BadRequest, format!("the query is wrong: {}", clean(why)));
-            Err(match why.split_once(": ") {
-                Some((field, _)) => error.in_field(clean(field)),
+            let named =
+                ["missing field `", "unknown field `"].iter().find_map(|start| why.strip_prefix(start));
+            let field = match named {
+                Some(rest) => rest.split('`').next(),
+                None => why.split_once(": ").map(|(field, _)| field),
+            };
+            // A number that is none, or is below zero, is told what is one.
+            let remedy = field.filter(|_| named.is_none()).and_then(bounds);
+            let remedy = remedy.map_or(String::new(), |bounds| format!(": {bounds}"));
+            let error = Problem::new(Code::BadRequest, format!("the query is wrong: {}{remedy}", clean(why)));
+            Err(match field {
+                Some(field) => error.in_field(clean(field)),
                 None => error,
             })
         }

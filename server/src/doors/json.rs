@@ -5,7 +5,7 @@ use lease::FRAME_DEPTH_MAX;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::service::clean;
+use crate::service::{bounds, clean};
 
 /// Reads a `T` from `bytes`.
 ///
@@ -62,7 +62,10 @@ fn explain<T: DeserializeOwned>(text: &str) -> Problem {
         _ => Code::BadRequest,
     };
     let why = worded(&clean(&why), &path);
-    let message = if path.is_empty() { why.clone() } else { format!("{path}: {why}") };
+    let mut message = if path.is_empty() { why.clone() } else { format!("{path}: {why}") };
+    if let Some(bounds) = path.rsplit('.').next().and_then(bounds).filter(|_| why.starts_with("invalid")) {
+        message = format!("{message}: {bounds}");
+    }
     let missing = why.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
     match [path.as_str(), missing.unwrap_or("")].map(|part| (!part.is_empty()).then_some(part)) {
         [None, None] => Problem::new(code, message),
@@ -193,6 +196,16 @@ mod tests {
                 "missing field `token`",
             ),
             (r#"{"id":1,"version":2,"call":{"count":{}}}"#, "version", "unknown field `version`"),
+            (
+                r#"{"id":1,"call":{"claim":{"name":"a","holder":"h","ttl_ms":-5}}}"#,
+                "call.claim.ttl_ms",
+                "column 60): give 200 to 86400000 milliseconds",
+            ),
+            (
+                r#"{"id":1,"call":{"claim":{"name":"a","holder":"h","deadline_ms":"5s"}}}"#,
+                "call.claim.deadline_ms",
+                ": give 1 to 60000 milliseconds",
+            ),
             (r#"{"id":1,"call":"count"}"#, "call.count", "call.count: takes an object: {\"count\":{}}"),
             (r#"{"id":1,"call":{"count":null}}"#, "call.count", "null, expected an object"),
         ];

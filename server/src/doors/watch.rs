@@ -27,7 +27,7 @@ use super::Doors;
 use super::http::read_query;
 use super::listen::stopped;
 use super::reply::problem;
-use crate::service::{Done, Watching, stopping, unanswered};
+use crate::service::{Done, Echo, Watching, stopping, unanswered};
 
 /// Events pulled at a time.
 const PULL: usize = 256;
@@ -65,7 +65,11 @@ fn after(watch: &Watch, headers: &HeaderMap) -> Result<Option<u64>, Problem> {
     match last.to_str().ok().and_then(|last| last.parse().ok()) {
         Some(revision) => Ok(Some(revision)),
         None => {
-            let message = "Last-Event-ID is not a revision: send that of the last event, or leave it out";
+            let last = String::from_utf8_lossy(last.as_bytes());
+            let message = format!(
+                "Last-Event-ID {} is not a revision: send that of the last event, or leave it out",
+                Echo(&last)
+            );
             Err(Problem::new(Code::BadRequest, message).in_field("Last-Event-ID"))
         }
     }

@@ -36,6 +36,7 @@ use replica::{GivenUp, Read, Status};
 pub(crate) use backend::{Backend, Ticket};
 pub(crate) use done::{Asked, Done, Unfit, Verb};
 pub(crate) use echo::{Echo, clean};
+pub(crate) use parse::bounds;
 use prepare::Draft;
 pub(crate) use time::retry_after_ms;
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 use api::{Code, Problem, Span};
 use lease::{
     DEADLINE_DEFAULT, DEADLINE_MAX, Entity, Holder, Instance, InvalidName, Key, NAME_BYTES_MAX,
-    NAMESPACE_BYTES_MAX, Name, Namespace, Reason, Seq, TTL_DEFAULT, TTL_MAX, TTL_MIN, TTL_MIN_DEFAULT, Token,
-    Ttl, VALUE_BYTES_MAX, Value, WAIT_MAX, WHY_BYTES_MAX,
+    NAMESPACE_BYTES_MAX, Name, Namespace, PAGE_LEASES_MAX, Reason, Seq, TTL_DEFAULT, TTL_MAX, TTL_MIN,
+    TTL_MIN_DEFAULT, Token, Ttl, VALUE_BYTES_MAX, Value, WAIT_MAX, WHY_BYTES_MAX,
 };
 
 use super::echo::Echo;
@@ -107,6 +107,22 @@ pub(super) fn token(token: u64) -> Result<Token, Problem> {
             Err(Problem::new(Code::BadRequest, message).in_field("token"))
         }
         token => Ok(Token::from_u64(token)),
+    }
+}
+
+/// What to give in a field of that name, where its value is no number at all, or one that no field takes.
+pub(crate) fn bounds(field: &str) -> Option<String> {
+    let millis = |least: Ttl, most: Ttl| {
+        let (least, most) = (least.as_millis(), most.as_millis());
+        Some(format!("give {least} to {most} milliseconds"))
+    };
+    let least = Ttl::from_millis(1);
+    match field {
+        "ttl_ms" | "heir_ttl_ms" => millis(TTL_MIN, TTL_MAX),
+        "deadline_ms" => millis(least, DEADLINE_MAX),
+        "timeout_ms" => millis(least, WAIT_MAX),
+        "limit" => Some(format!("give 1 to {PAGE_LEASES_MAX}")),
+        _ => None,
     }
 }
 
