@@ -17,11 +17,12 @@ stopped between its check and its act acts late.
 
 from .belief import Lost
 from .guard import Guard
-from .outcome import Refused, TenureError, Unavailable, Unknown
+from .outcome import BadCall, Refused, TenureError, Unavailable, Unknown
 from .session import Session, connect
 from .watch import Event, Watcher
 
 __all__ = [
+    "BadCall",
     "Event",
     "Guard",
     "Lost",

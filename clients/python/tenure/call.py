@@ -18,7 +18,7 @@ from typing import Any
 from .clock import MS, SECOND, Clock
 from .link import Link, Reply
 from .links import Links, pause
-from .outcome import EFFECTS, Refused, TenureError, Unavailable, Unknown, Verdict, judge
+from .outcome import EFFECTS, TenureError, Unavailable, Unknown, Verdict, judge, refusal
 
 #: The longest that an attempt waits before the call is sent through the next endpoint, in seconds.
 PATIENCE_MAX = 2.0
@@ -149,7 +149,7 @@ class Call:
         if verdict is not Verdict.DONE:
             self._last = answer
         if verdict is Verdict.REFUSED:
-            raise Refused(answer)
+            raise refusal(answer)
         if verdict is Verdict.UNPROVABLE:
             # "Still held" by whom? Once no older attempt can take effect, the same acquire asked again tells.
             settled = self.verb == "acquire" and all(one.not_after <= now for one in others)

@@ -59,12 +59,13 @@ class Links:
 
     async def get(self) -> Link:
         """The current link; waits for one as long as it takes."""
-        while self._current is None:
+        while True:
             if self.closed:
-                raise Unavailable("the session is closed; open another")
+                raise Unavailable("this session is closed; open another")
+            if self._current is not None:
+                return self._current
             # A caller that has enough leaves the seeking to the others.
             await asyncio.wait([self._seek_soon()])
-        return self._current
 
     def unreachable(self) -> str:
         """Every endpoint that failed since one was reached, with its cause."""

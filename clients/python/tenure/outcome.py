@@ -27,6 +27,11 @@ class Refused(TenureError):
         return self.problem.get("end")
 
 
+class BadCall(Refused):
+    """The call itself is wrong, as with a name that is too long: `bad_request`, `bad_name`, `bad_ttl`, `too_large`,
+    `not_found` or `index_ahead`; `problem["field"]` says where."""
+
+
 class Unavailable(TenureError):
     """Surely not done; trying again is safe and may help."""
 
@@ -69,6 +74,11 @@ ANSWERS = {
 EFFECTS = frozenset(("claim", "acquire", "extend", "release", "transfer", "revoke"))
 #: The calls that a member keeps until their time comes, and that are cancelled where nobody wants them any more.
 STANDING = frozenset(("acquire", "wait", "watch"))
+
+
+def refusal(problem: dict[str, Any]) -> Refused:
+    """What a decided no is raised as."""
+    return (BadCall if problem["code"] in USAGE else Refused)(problem)
 
 
 class Verdict(enum.Enum):

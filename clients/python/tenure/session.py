@@ -9,6 +9,7 @@ A lease in a session:
 """
 
 import asyncio
+import math
 import secrets
 from types import TracebackType
 from typing import Any, Self
@@ -37,7 +38,21 @@ TOO_LATE = frozenset("lost stale_token not_yours held cooldown queued ending".sp
 def connect(*endpoints: str) -> "Session":
     """A session over these members (`HOST:PORT`, or several with commas between), for `async with`: entering it connects,
     and raises Unavailable where none can be reached; leaving it releases what is still held."""
+    form = 'write connect("a:7400", "b:7400"), or connect("a:7400,b:7400")'
+    if wrong := [one for one in endpoints if not isinstance(one, str)]:
+        raise TypeError(f"an endpoint is a string, and not {wrong[0]!r}: {form}")
+    if not endpoints:
+        raise ValueError(f"connect takes one endpoint at least: {form}")
     return Session([endpoint(one) for text in endpoints for one in text.split(",")])
+
+
+def seconds(argument: str, value: float) -> float:
+    """`value`, where it is a length of time."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{argument} is {value!r}: give seconds as a number, as {argument}=15")
+    if not 0 <= value < math.inf:
+        raise ValueError(f"{argument} is {value!r}: give seconds from 0 on, as {argument}=15")
+    return value
 
 
 class Key:
@@ -76,16 +91,18 @@ class Session:
         line outlives a lost connection. Refused `still_held` where the turn did not come in time."""
         body: Fields = {"namespace": namespace, "name": name, "holder": holder, "value": value}
         # What is left of the timeout is set when it leaves.
-        body |= {"ttl_ms": round(ttl * 1_000), "timeout_ms": None if timeout is None else 1}
-        return await self._take("acquire", body, self._ends(None if timeout is None else timeout + WAIT_SLACK))
+        body |= {"ttl_ms": round(seconds("ttl", ttl) * 1_000), "timeout_ms": None if timeout is None else 1}
+        ends = None if timeout is None else seconds("timeout", timeout) + WAIT_SLACK
+        return await self._take("acquire", body, self._ends(ends))
 
     async def claim(
         self, name: str, *, holder: str, ttl: float = TTL_SECONDS, value: str | None = None, namespace: str = "default",
         within: float = DEADLINE_SECONDS,
     ) -> Guard:
         """Takes the lease where it is free, and keeps it. Refused `held` where it is not; `within` is for the answer."""
-        body = {"namespace": namespace, "name": name, "holder": holder, "value": value, "ttl_ms": round(ttl * 1_000)}
-        return await self._take("claim", body, self._ends(within))
+        body: Fields = {"namespace": namespace, "name": name, "holder": holder, "value": value}
+        body["ttl_ms"] = round(seconds("ttl", ttl) * 1_000)
+        return await self._take("claim", body, self._ends(seconds("within", within)))
 
     async def wait(
         self, name: str, *, after: int | None = None, timeout: float | None = None, namespace: str = "default"
@@ -93,7 +110,7 @@ class Session:
         """Waits until the lease is free; the revision at which it was. Refused `still_held` at the timeout. `after` is the
         revision that a refusal carried: no older state may answer."""
         body: Fields = {"namespace": namespace, "name": name, "after": None if after is None else str(after)}
-        body["timeout_ms"] = None if timeout is None else max(1, round(timeout * 1_000))
+        body["timeout_ms"] = None if timeout is None else max(1, round(seconds("timeout", timeout) * 1_000))
         ends = self._ends(None if timeout is None else timeout + WAIT_SLACK)
         free, _ = await self.call("wait", body, ends=ends).run()
         return int(free["revision"])
@@ -123,7 +140,7 @@ class Session:
         return ends
 
     async def check(self, name: str, token: int, *, namespace: str = "default") -> Fields:
-        """For a resource that fences: Refused `stale_token` or `lost` where the token is not the living grant's."""
+        """For a resource that fences: Refused `stale_token`, `not_yours` or `lost` where the token is not the living grant's."""
         return await self._ask("check", namespace=namespace, name=name, token=str(token))
 
     async def revoke(self, name: str, token: int, *, why: str = "", now: bool = False, namespace: str = "default") -> Fields:

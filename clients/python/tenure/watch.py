@@ -5,7 +5,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from .link import Link, Stream
-from .outcome import UNAVAILABLE, Refused, Unavailable
+from .outcome import UNAVAILABLE, Unavailable, refusal
 
 if TYPE_CHECKING:
     from .session import Session
@@ -84,7 +84,7 @@ class Watcher:
             else:
                 self._closed = True
                 problem = pushed["error"]
-                raise Unavailable(problem["message"]) if problem["code"] == "unread" else Refused(problem)
+                raise Unavailable(problem["message"]) if problem["code"] == "unread" else refusal(problem)
         event = self._unread.pop(0)
         self.revision = event.revision
         self._body["after"] = str(event.revision)

@@ -1,11 +1,13 @@
 """What is pure: holder time, belief, what an answer proves, endpoints and pauses. No server, no sleep."""
 
+import math
 import unittest
 
 from tenure.belief import Belief, Lost
 from tenure.clock import MS, SECOND, Clock
 from tenure.links import endpoint, pause
 from tenure.outcome import Verdict, judge
+from tenure.session import connect, seconds
 
 
 def grant(ttl_ms=10_000, hold_ms=9_000, extend_after_ms=3_000, confirmed=True, token=7):
@@ -177,6 +179,21 @@ class Judging(unittest.TestCase):
             ("release", {}),
         ):
             self.expect(Verdict.NONSENSE, verb, reply)
+
+
+class BadArguments(unittest.TestCase):
+    def test_what_is_no_length_of_time_names_the_argument_and_the_form(self):
+        for wrong, kind in (("15s", TypeError), (None, TypeError), (True, TypeError), (-1, ValueError), (math.nan, ValueError)):
+            with self.assertRaisesRegex(kind, rf"^ttl is {wrong!r}: give seconds .*ttl=15"):
+                seconds("ttl", wrong)
+        self.assertEqual([seconds("ttl", good) for good in (0, 1.5, 20)], [0, 1.5, 20])
+
+    def test_a_session_is_over_endpoints_that_are_strings(self):
+        for wrong in (None, ["a:1", "b:1"], 7400):
+            with self.assertRaisesRegex(TypeError, r"an endpoint is a string.*connect\("):
+                connect(wrong)
+        with self.assertRaisesRegex(ValueError, "one endpoint at least"):
+            connect()
 
 
 class Connecting(unittest.TestCase):

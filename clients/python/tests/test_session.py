@@ -209,6 +209,30 @@ class Rules(unittest.IsolatedAsyncioTestCase):
                 await session.claim("a", holder="h", within=0.5)
             self.assertTrue(member.calls.empty())
 
+    async def test_a_call_that_is_wrong_itself_is_a_bad_call(self):
+        member = Member()
+        async with session_with(member) as session:
+            for code, kind in (("bad_name", tenure.BadCall), ("too_large", tenure.BadCall), ("held", tenure.Refused)):
+                claim = asyncio.create_task(session.claim("a", holder="h"))
+                await (await member.asked("claim")).refuse(code)
+                with self.assertRaises(tenure.Refused) as caught:
+                    await claim
+                self.assertIs(type(caught.exception), kind)
+            for wrong in ({"ttl": "15s"}, {"timeout": "x"}):
+                with self.assertRaisesRegex(TypeError, f"^{next(iter(wrong))} is "):
+                    await session.hold("a", holder="h", **wrong)
+            with self.assertRaisesRegex(TypeError, "^timeout is 'x'"):
+                await session.wait("a", timeout="x")
+            self.assertTrue(member.calls.empty())
+
+    async def test_a_call_after_the_block_is_told_that_the_session_is_closed(self):
+        async with Member() as member:
+            async with tenure.connect(member.address) as session:
+                pass
+            for call in (session.get("a"), session.hold("a", holder="h"), session.watch(name="a")):
+                with self.assertRaisesRegex(tenure.Unavailable, "^this session is closed"):
+                    await call
+
     async def test_a_transfer_that_is_refused_handed_nothing_on_and_the_lease_was_given_up(self):
         member = Member()
         async with session_with(member) as session:
