@@ -20,6 +20,7 @@ pub(crate) mod fake;
 mod page;
 mod parse;
 mod prepare;
+mod shown;
 #[cfg(test)]
 mod tests;
 mod time;
@@ -303,7 +304,7 @@ impl Watching {
     pub(crate) fn pull(&self, limit: usize) -> Result<(Vec<api::Event>, bool), Problem> {
         let pulled = self.service.backend.pull(self.ticket, limit);
         let pulled = pulled.map_err(|why| word::unwatchable(why, rand::random()))?;
-        let events = pulled.events.iter().filter_map(|event| word::event_of(event)).collect();
+        let events = pulled.events.iter().filter_map(|event| shown::event_of(event)).collect();
         Ok((events, pulled.more))
     }
 }

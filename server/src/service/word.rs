@@ -1,15 +1,12 @@
 //! From the replica's answers to sentences: every message names the value, the limit and the remedy.
 
-use api::{
-    Checked, Code, Cooldown, Counted, End, EndOf, Ending, Ends, Event, EventEnding, EventGrant, EventPin,
-    EventToken, EventValue, Free, Grant, Held, Lease, Page, Pinned, Problem, Released, Reply, Span, Watching,
-    What,
-};
-use lease::{Full, Granted, Holder, Key, LeaseView, Outcome, Refusal, Revision, Token, Ttl, Why};
+use api::{Code, Counted, Ending, Free, Grant, Problem, Released, Reply, Span, Watching};
+use lease::{Full, Granted, Holder, Key, LeaseView, Outcome, Refusal, Revision, Token, Ttl};
 use replica::{Answer, Reading, Unavailable, Unwatchable, Waited, Whose};
 
+use super::shown::{checked, end_of, ends_of, free_lease, lease_of, page_of};
 use super::time::{extend_after_ms, hold_ms, retry_after_ms};
-use super::{Asked, Done, Echo, Unfit, Verb, page};
+use super::{Asked, Done, Echo, Unfit, Verb};
 
 impl Done {
     /// Words it. `chance` spreads the times that callers are told, so that they do not all come at once.
@@ -392,124 +389,6 @@ pub(super) fn not_so_far(after: Revision, at: Reading, chance: u32) -> Problem {
     let problem = Problem::new(Code::Behind, message);
     let problem = problem.retry_after_ms(retry_after_ms(Ttl::from_millis(300), chance));
     Problem { revision: Some(own), ..problem }
-}
-
-fn page_of(mut views: Vec<LeaseView>, limit: usize, at: Reading) -> Page {
-    let more = views.len() > limit;
-    views.truncate(limit);
-    let next = views.last().filter(|_| more).map(|view| page::cursor(&view.key));
-    Page { leases: views.into_iter().map(|view| lease_of(view, at)).collect(), next, revision: at.revision.0 }
-}
-
-fn free_lease(key: &Key, at: Reading) -> Lease {
-    Lease {
-        namespace: key.namespace.as_str().to_owned(),
-        name: key.name.as_str().to_owned(),
-        held: None,
-        cooldown: None,
-        pins: Vec::new(),
-        last_end: None,
-        revision: at.revision.0,
-    }
-}
-
-fn lease_of(view: LeaseView, at: Reading) -> Lease {
-    Lease {
-        held: view.grant.map(|grant| Held {
-            holder: grant.holder.as_str().to_owned(),
-            token: grant.token.as_u64(),
-            ttl_ms: grant.ttl.as_millis(),
-            remaining_ms: at.now.until(grant.deadline).as_millis(),
-            confirmed: grant.confirmed,
-            ending: grant.ending.map(|why| why.as_str().to_owned()),
-            ending_heir: grant.heir.map(|heir| heir.as_str().to_owned()),
-            value: grant.value.map(|value| value.as_str().to_owned()),
-        }),
-        cooldown: view.cooldown.map(|cooldown| Cooldown {
-            admitted: cooldown.admitted.map(|holder| holder.as_str().to_owned()),
-            remaining_ms: at.now.until(cooldown.until).as_millis(),
-        }),
-        pins: view.pins.into_iter().map(pin_of).collect(),
-        last_end: view.last_end.map(|end| end_of(end, at)),
-        ..free_lease(&view.key, at)
-    }
-}
-
-fn ends_of(ends: Vec<(Key, lease::End)>, at: Reading) -> Ends {
-    let of = |(key, end): (Key, lease::End)| EndOf {
-        namespace: key.namespace.as_str().to_owned(),
-        name: key.name.as_str().to_owned(),
-        end: end_of(end, at),
-    };
-    Ends { ends: ends.into_iter().map(of).collect(), revision: at.revision.0 }
-}
-
-fn checked(asked: &Asked, grant: &lease::GrantView, at: Reading) -> Checked {
-    debug_assert!(
-        matches!(asked.verb, Verb::Check(token) if token == grant.token),
-        "another token was found"
-    );
-    Checked {
-        token: grant.token.as_u64(),
-        holder: grant.holder.as_str().to_owned(),
-        remaining_ms: at.now.until(grant.deadline).as_millis(),
-        revision: at.revision.0,
-    }
-}
-
-/// An event as watches are told of it; none where it is about no lease.
-pub(super) fn event_of(event: &lease::Event) -> Option<Event> {
-    let key = replica::key_of(event)?;
-    let text = |text: &str| text.to_owned();
-    let what = match &event.what {
-        lease::What::Granted { holder, token, confirmed, value, .. } => What::Granted(EventGrant {
-            token: token.as_u64(),
-            holder: text(holder.as_str()),
-            confirmed: *confirmed,
-            value: value.as_ref().map(|value| text(value.as_str())),
-        }),
-        lease::What::Confirmed { token, .. } => What::Confirmed(EventToken { token: token.as_u64() }),
-        lease::What::Valued { token, value, .. } => {
-            What::Valued(EventValue { token: token.as_u64(), value: text(value.as_str()) })
-        }
-        lease::What::Ended { end, .. } => {
-            // Told as it happens: at its own instant on the lease clock.
-            What::Ended(end_of(end.clone(), Reading { revision: event.revision, now: end.at }))
-        }
-        lease::What::Ending { token, why, heir, .. } => What::Ending(EventEnding {
-            token: token.as_u64(),
-            reason: text(why.as_str()),
-            heir: heir.as_ref().map(|heir| text(heir.as_str())),
-        }),
-        lease::What::Pinned { entity, .. } => What::Pinned(EventPin { entity: text(entity.as_str()) }),
-        lease::What::Unpinned { entity, .. } => What::Unpinned(EventPin { entity: text(entity.as_str()) }),
-        lease::What::Settings { .. } => return None,
-    };
-    let (namespace, name) = (text(key.namespace.as_str()), text(key.name.as_str()));
-    Some(Event { revision: event.revision.0, namespace, name, what })
-}
-
-fn pin_of((entity, why): (lease::Entity, lease::Reason)) -> Pinned {
-    Pinned { entity: entity.as_str().to_owned(), why: why.as_str().to_owned() }
-}
-
-fn end_of(end: lease::End, at: Reading) -> End {
-    let (why, reason) = match end.why {
-        Why::Expired => ("expired", None),
-        Why::Unconfirmed => ("unconfirmed", None),
-        Why::Released => ("released", None),
-        Why::Transferred => ("transferred", None),
-        Why::Revoked(reason) => ("revoked", Some(reason.as_str().to_owned())),
-        Why::Restored => ("restored", None),
-    };
-    End {
-        token: end.token.as_u64(),
-        holder: end.holder.as_str().to_owned(),
-        why: why.to_owned(),
-        reason,
-        ago_ms: end.at.until(at.now).as_millis(),
-        remained_ms: end.remained.as_millis(),
-    }
 }
 
 /// A lease as messages name it.
