@@ -73,14 +73,27 @@ async fn in_line(args: &Acquire) -> Result<Grant, Failure> {
         timeout: args.timeout,
         ..client::Acquire::new(&args.name, holder)
     };
-    let grant = session.acquire(acquire).await.into_result().map_err(|failure| {
-        let mut failure = Failure::from(failure);
-        // The server names the field of its own call.
-        failure.message = failure.message.replace("its timeout_ms", "its --timeout");
-        failure
-    })?;
+    let grant =
+        session.acquire(acquire).await.into_result().map_err(|failure| not_acquired(failure, &args.name))?;
     // Dropped, the grant stands; a guard would release it.
     Ok(grant)
+}
+
+/// Why a lease was not acquired, also by `run`: the server names the field of its own call, where we name the flag, and who
+/// has the lease.
+pub(crate) fn not_acquired(failure: client::Failure, name: &str) -> Failure {
+    let failure = Failure::from(failure);
+    let Some(problem) = failure.problem.as_ref().filter(|problem| problem.code == api::Code::StillHeld)
+    else {
+        return failure;
+    };
+    let by = problem.holder.as_ref().map(|holder| format!("; it is held by {}", quoted(holder)));
+    let message = format!(
+        "it was not this call's turn for lease {} within its --timeout{}: try again, or allow more time",
+        quoted(name),
+        by.unwrap_or_default()
+    );
+    failure.saying(message)
 }
 
 fn interrupted(name: &str, signal: Signal) -> Failure {

@@ -40,6 +40,12 @@ const LINKED: u8 = 1;
 const LOST: u8 = 2;
 
 impl Reach {
+    /// The endpoints, as a flag or variable takes them.
+    pub(crate) fn endpoints(&self) -> String {
+        let endpoints = self.endpoints.0.iter().map(ToString::to_string);
+        endpoints.collect::<Vec<_>>().join(",")
+    }
+
     /// Makes one call on a session of its own.
     pub(crate) fn call(&self, call: Call) -> Result<Reply, Failure> {
         runtime()?.block_on(async {

@@ -104,6 +104,15 @@ impl Failure {
 }
 
 impl Failure {
+    /// The same failure in other words, for people and for programs.
+    pub(crate) fn saying(mut self, message: impl Into<String>) -> Failure {
+        self.message = message.into();
+        if let Some(problem) = &mut self.problem {
+            problem.message.clone_from(&self.message);
+        }
+        self
+    }
+
     /// The failure for programs: the same body as over HTTP, where a server gave one; else its code and message.
     pub(crate) fn body(&self) -> std::io::Result<String> {
         match &self.problem {

@@ -140,7 +140,8 @@ fn with_present_holder(mut failure: Failure, args: &Release) -> Failure {
         let present = lease.held.map_or("nobody holds it now".to_owned(), |held| {
             format!("{} holds it now, under token {}", crate::exit::quoted(&held.holder), held.token)
         });
-        failure.message = format!("{}; {present}", failure.message);
+        let message = format!("{}; {present}", failure.message);
+        failure = failure.saying(message);
     }
     failure
 }

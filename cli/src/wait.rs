@@ -48,10 +48,10 @@ async fn until_free(args: &Wait) -> Result<Free, Failure> {
     say(format!("waiting until {} is free", quoted(&args.name)));
     let free = session.wait(&args.reach.namespace, &args.name, args.after, args.timeout).await;
     free.into_result().map_err(|failure| {
-        let mut failure = Failure::from(failure);
+        let failure = Failure::from(failure);
         // The server names the field of its own call.
-        failure.message = failure.message.replace("the wait's timeout_ms", "--timeout");
-        failure
+        let message = failure.message.replace("the wait's timeout_ms", "--timeout");
+        failure.saying(message)
     })
 }
 

@@ -38,6 +38,12 @@ fn the_command_has_its_token_its_stdin_and_its_exit_code() {
     assert!(ended.printed.contains("mysql/0"), "{}", ended.said);
     assert!(!ended.said.contains("there is no variable"), "{}", ended.said);
 
+    // What only a flag says, the command's own `tenure` is told too.
+    let mut elsewhere = node.command(&["run", "job", "--endpoints", &node.address, "--", "sh", "-c", &check]);
+    let ended = Running::of(elsewhere.env("TENURE_ENDPOINTS", "127.0.0.1:1")).end();
+    assert_eq!(ended.code, Some(0), "{}", ended.said);
+    assert!(ended.printed.contains("\tjob\t"), "{}", ended.printed);
+
     let ended = Running::start(&node, &[], &sh("kill -KILL $$")).end();
     assert_eq!(ended.code, Some(128 + 9), "{}", ended.said);
     let ended = Running::start(&node, &[], &["cat"]).end();
@@ -286,9 +292,14 @@ fn a_signal_in_line_gives_the_place_up_and_says_so() {
         ended.said
     );
 
-    let ended = Running::start(&node, &["--wait", "300ms"], &sh("echo ran")).end();
-    assert_eq!((ended.code, ended.printed.as_str()), (Some(1), ""));
-    assert!(ended.said.contains("error[still_held]: "), "{}", ended.said);
+    for flag in ["--timeout", "--wait"] {
+        let ended = Running::start(&node, &[flag, "300ms"], &sh("echo ran")).end();
+        assert_eq!((ended.code, ended.printed.as_str()), (Some(1), ""));
+        let said = "error[still_held]: it was not this call's turn for lease \"job\" within its --timeout; it is held by \"h\": ";
+        assert!(ended.said.contains(said), "{}", ended.said);
+        let acquired = node.fails(&["acquire", "job", "--holder", "h2", "--timeout", "300ms"], 1);
+        assert!(acquired.contains(said), "the same words: {acquired}");
+    }
 
     node.done(&["release", "job", "--token", &token]);
     let ended = Running::start(&node, &[], &sh("echo ran")).end();

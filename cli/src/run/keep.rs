@@ -117,6 +117,8 @@ impl<'a> Keep<'a> {
             ("TENURE_LEASE", grant.name().to_owned()),
             ("TENURE_NAMESPACE", grant.namespace().to_owned()),
             ("TENURE_HOLDER", self.holder.clone()),
+            // What `tenure` was told by a flag, the command's own `tenure` would not find.
+            ("TENURE_ENDPOINTS", self.args.reach.endpoints()),
         ]
         .map(|(name, value)| (name.to_owned(), value))
         .to_vec()

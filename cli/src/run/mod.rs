@@ -45,6 +45,7 @@ use claimer::duration::GoDuration;
 use clap::Args;
 use client::{Acquire, Guard, Session};
 
+use crate::acquire::not_acquired;
 use crate::connect::{Reach, holder_default, runtime};
 use crate::exit::{Exit, Failure, quoted};
 use crate::output::say;
@@ -63,9 +64,10 @@ const SILENT_IN_LINE: Duration = Duration::from_millis(200);
 /// Run a command while holding a lease; wait in line for it first.
 ///
 /// The command and all that it started are ended before the lease can be another's: SIGTERM when it could not be extended in
-/// time, then SIGKILL; also when tenure is killed or stopped. The command finds TENURE_TOKEN, TENURE_LEASE, TENURE_NAMESPACE
-/// and TENURE_HOLDER in its environment: give the token to whatever the lease protects. INT, TERM, HUP, QUIT, USR1 and USR2
-/// are passed on to it. When it exits, what it left running is ended and the lease is released.
+/// time, then SIGKILL; also when tenure is killed or stopped. The command finds TENURE_TOKEN, TENURE_LEASE, TENURE_NAMESPACE,
+/// TENURE_HOLDER and TENURE_ENDPOINTS in its environment: give the token to whatever the lease protects, and
+/// `tenure check $TENURE_LEASE $TENURE_TOKEN` asks the same cluster. INT, TERM, HUP, QUIT, USR1 and USR2 are passed on to it.
+/// When it exits, what it left running is ended and the lease is released.
 ///
 /// Exit code: the command's own, 128 + N where signal N ended it. Where the lease ended first: 1 where it was taken away, as
 /// by an operator, 3 where it could not be extended in time or the health command failed; 2 where there is no such command.
@@ -84,8 +86,8 @@ pub(crate) struct Run {
     #[arg(long, value_parser = parse::value())]
     value: Option<String>,
     /// How long to wait in line [default: for ever]; then it is refused as still held.
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = parse::timeout())]
-    wait: Option<Duration>,
+    #[arg(long, visible_alias = "wait", value_name = "TIME", allow_hyphen_values = true, value_parser = parse::timeout())]
+    timeout: Option<Duration>,
     /// A shell command that says whether the command is well: where it fails, or takes longer than its period, the extends
     /// stop and the command is ended.
     #[arg(long, value_name = "SCRIPT", value_parser = parse::prefix())]
@@ -165,16 +167,16 @@ async fn hold(args: &Run, session: &Session) -> Result<Held, Failure> {
         holder: holder.clone(),
         ttl: args.ttl,
         value: args.value.clone(),
-        timeout: args.wait,
+        timeout: args.timeout,
     };
     let guard = {
         let holding = session.hold(acquire);
         tokio::pin!(holding);
         tokio::select! {
-            held = &mut holding => held.into_result()?,
+            held = &mut holding => held.into_result().map_err(|failure| not_acquired(failure, &args.name))?,
             () = tokio::time::sleep(SILENT_IN_LINE) => {
                 say(format!("waiting in line for {}", quoted(&args.name)));
-                let guard = holding.await.into_result()?;
+                let guard = holding.await.into_result().map_err(|failure| not_acquired(failure, &args.name))?;
                 say(format!("holding {} under token {}", quoted(&args.name), guard.token()));
                 guard
             }
