@@ -6,6 +6,7 @@ use clap::Args;
 use client::Grant;
 use nix::sys::signal::Signal;
 
+use crate::announce;
 use crate::connect::{Reach, holder_default, runtime};
 use crate::exit::{Exit, Failure, quoted};
 use crate::hold::show_grant;
@@ -65,7 +66,6 @@ async fn in_line(args: &Acquire) -> Result<Grant, Failure> {
         holder
     });
     let session = args.reach.connect_aloud().await?;
-    say(format!("in line for {}", quoted(&args.name)));
     let acquire = client::Acquire {
         namespace: args.reach.namespace.clone(),
         ttl: args.ttl,
@@ -73,8 +73,10 @@ async fn in_line(args: &Acquire) -> Result<Grant, Failure> {
         timeout: args.timeout,
         ..client::Acquire::new(&args.name, holder)
     };
-    let grant =
-        session.acquire(acquire).await.into_result().map_err(|failure| not_acquired(failure, &args.name))?;
+    let in_line = format!("in line for {}", quoted(&args.name));
+    let lease = (&session, args.reach.namespace.as_str(), args.name.as_str());
+    let (grant, _) = announce::waiting(session.acquire(acquire), lease, &in_line).await;
+    let grant = grant.into_result().map_err(|failure| not_acquired(failure, &args.name))?;
     // Dropped, the grant stands; a guard would release it.
     Ok(grant)
 }

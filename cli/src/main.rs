@@ -8,6 +8,7 @@
 //!   follow   watch history check           run      run, its guardian and its command
 //!   serve    serve                         output   tables, plain text, JSON
 //!   claimer  claimer                       exit     five codes, and what is said of a failure
+//!                                          announce that somebody waits
 //!   bench    bench                         signals  an end that the shell sees as its signal's
 //!   docs     completions man
 //! ```
@@ -17,6 +18,7 @@
 //! measurement's second signal (in `claimer`); `signals` ends it as a signal does.
 
 mod acquire;
+mod announce;
 mod bench;
 mod claimer;
 mod connect;

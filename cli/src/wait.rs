@@ -6,9 +6,10 @@ use api::Free;
 use clap::Args;
 use nix::sys::signal::Signal;
 
+use crate::announce;
 use crate::connect::{Reach, runtime};
 use crate::exit::{Exit, Failure, quoted};
-use crate::output::{JsonFlag, print, say};
+use crate::output::{JsonFlag, print};
 use crate::parse;
 use crate::signals::Held;
 
@@ -45,8 +46,10 @@ pub(crate) fn wait(args: &Wait) -> Result<Exit, Failure> {
 
 async fn until_free(args: &Wait) -> Result<Free, Failure> {
     let session = args.reach.connect_aloud().await?;
-    say(format!("waiting until {} is free", quoted(&args.name)));
-    let free = session.wait(&args.reach.namespace, &args.name, args.after, args.timeout).await;
+    let waiting = format!("waiting until {} is free", quoted(&args.name));
+    let free = session.wait(&args.reach.namespace, &args.name, args.after, args.timeout);
+    let lease = (&session, args.reach.namespace.as_str(), args.name.as_str());
+    let (free, _) = announce::waiting(free, lease, &waiting).await;
     free.into_result().map_err(|failure| {
         let failure = Failure::from(failure);
         // The server names the field of its own call.

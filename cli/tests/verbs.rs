@@ -126,6 +126,21 @@ fn a_wait_ends_when_the_lease_is_free_or_its_time_is_over() {
 }
 
 #[test]
+fn whoever_need_not_wait_is_told_of_no_wait() {
+    let node = Node::start();
+    let silent = |args: &[&str]| {
+        let done = node.tenure(args);
+        assert_eq!((done.status.code(), String::from_utf8_lossy(&done.stderr).as_ref()), (Some(0), ""));
+    };
+    silent(&["wait", "a"]);
+    silent(&["acquire", "a", "--holder", "h1"]);
+    let said = node.fails(&["wait", "a", "--timeout", "600ms"], 1);
+    assert!(said.starts_with("waiting until \"a\" is free\n"), "{said}");
+    let said = node.fails(&["acquire", "a", "--holder", "h2", "--timeout", "600ms"], 1);
+    assert!(said.starts_with("in line for \"a\"\n"), "{said}");
+}
+
+#[test]
 fn what_was_done_is_told_though_stdout_does_not_take_it() {
     let node = Node::start();
     let onto_a_full_disk = |args: &[&str]| {

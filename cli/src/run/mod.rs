@@ -46,6 +46,7 @@ use clap::Args;
 use client::{Acquire, Guard, Session};
 
 use crate::acquire::not_acquired;
+use crate::announce::{self, Told};
 use crate::connect::{Reach, holder_default, runtime};
 use crate::exit::{Exit, Failure, quoted};
 use crate::output::say;
@@ -57,9 +58,6 @@ use signals::{Came, Signals};
 /// How this program starts itself as a guardian, and as what a command is before it is itself. Not verbs: nobody types them.
 const GUARDIAN: &str = "__guardian";
 const CHILD: &str = "__child";
-
-/// Whoever gets the lease at once needs no word about a line.
-const SILENT_IN_LINE: Duration = Duration::from_millis(200);
 
 /// Run a command while holding a lease; wait in line for it first.
 ///
@@ -169,19 +167,13 @@ async fn hold(args: &Run, session: &Session) -> Result<Held, Failure> {
         value: args.value.clone(),
         timeout: args.timeout,
     };
-    let guard = {
-        let holding = session.hold(acquire);
-        tokio::pin!(holding);
-        tokio::select! {
-            held = &mut holding => held.into_result().map_err(|failure| not_acquired(failure, &args.name))?,
-            () = tokio::time::sleep(SILENT_IN_LINE) => {
-                say(format!("waiting in line for {}", quoted(&args.name)));
-                let guard = holding.await.into_result().map_err(|failure| not_acquired(failure, &args.name))?;
-                say(format!("holding {} under token {}", quoted(&args.name), guard.token()));
-                guard
-            }
-        }
-    };
+    let in_line = format!("waiting in line for {}", quoted(&args.name));
+    let lease = (session, args.reach.namespace.as_str(), args.name.as_str());
+    let (guard, told) = announce::waiting(session.hold(acquire), lease, &in_line).await;
+    let guard = guard.into_result().map_err(|failure| not_acquired(failure, &args.name))?;
+    if told == Told::Yes {
+        say(format!("holding {} under token {}", quoted(&args.name), guard.token()));
+    }
     Ok(Held { holder, session: session.clone(), guard })
 }
 
