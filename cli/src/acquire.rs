@@ -2,17 +2,25 @@
 
 use std::time::Duration;
 
+use api::{Call, Reply};
 use clap::Args;
-use client::Grant;
+use client::Session;
 use nix::sys::signal::Signal;
 
 use crate::announce;
 use crate::connect::{Reach, holder_default, runtime};
+use crate::doubt::{self, Signature};
 use crate::exit::{Exit, Failure, quoted};
-use crate::hold::show_grant;
+use crate::hold::{millis, show_grant, signature};
 use crate::output::{JsonFlag, say};
 use crate::parse;
 use crate::signals::Held;
+
+/// So long a call may take that may take for ever.
+const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
+/// The server ends what waits; this much later it is taken for silent.
+const SLACK: Duration = Duration::from_secs(2);
 
 /// Take a lease as claim does, or wait in line for it: first come, first served. Nobody extends it once this command has ended.
 #[derive(Debug, Args)]
@@ -32,6 +40,12 @@ pub(crate) struct Acquire {
     /// Who holds it [default: unique, host:process:chance].
     #[arg(long, env = "TENURE_HOLDER", value_parser = parse::holder())]
     holder: Option<String>,
+    /// Which life of the holder, from 1: the same for a repetition, and for transfer [default: a random number].
+    #[arg(long, requires = "seq", value_parser = parse::number("an instance"))]
+    instance: Option<u64>,
+    /// The acquire's number within its instance: the same for a repetition, higher for a new one.
+    #[arg(long, requires = "instance", value_parser = parse::number("a seq"))]
+    seq: Option<u64>,
     #[command(flatten)]
     reach: Reach,
     #[command(flatten)]
@@ -40,45 +54,76 @@ pub(crate) struct Acquire {
 
 pub(crate) fn acquire(args: &Acquire) -> Result<Exit, Failure> {
     let signal = Held::hold().next();
-    let grant = runtime()?.block_on(async {
+    let reply = runtime()?.block_on(async {
         tokio::select! {
-            grant = in_line(args) => grant,
+            reply = in_line(args) => reply,
             Ok(signal) = signal => Err(interrupted(&args.name, signal)),
         }
     })?;
-    let hold = grant.remaining();
-    let grant = api::Grant {
-        namespace: grant.namespace().to_owned(),
-        name: grant.name().to_owned(),
-        token: grant.token(),
-        ttl_ms: crate::hold::millis(grant.ttl()),
-        hold_ms: crate::hold::millis(hold),
-        extend_after_ms: crate::hold::millis(grant.extend_after()),
-        confirmed: true,
-    };
-    show_grant(api::Reply::Granted(grant), args.json, "acquired")
+    show_grant(reply, args.json, "acquired")
 }
 
-async fn in_line(args: &Acquire) -> Result<Grant, Failure> {
+async fn in_line(args: &Acquire) -> Result<Reply, Failure> {
     let holder = args.holder.clone().unwrap_or_else(|| {
         let holder = holder_default();
         say(format!("holder {holder} (choose one with --holder or TENURE_HOLDER)"));
         holder
     });
     let session = args.reach.connect_aloud().await?;
-    let acquire = client::Acquire {
+    let by = signature(&session, holder, args.instance, args.seq);
+    // Without an instance the session gives its own.
+    let acquire = api::Acquire {
         namespace: args.reach.namespace.clone(),
-        ttl: args.ttl,
+        name: args.name.clone(),
+        holder: by.holder.clone(),
+        instance: args.instance,
+        seq: args.seq,
+        ttl_ms: Some(millis(args.ttl)),
         value: args.value.clone(),
-        timeout: args.timeout,
-        ..client::Acquire::new(&args.name, holder)
+        timeout_ms: args.timeout.map(millis),
     };
+    let call = session.call(Call::Acquire(acquire), args.timeout.map_or(FOR_EVER, |timeout| timeout + SLACK));
     let in_line = format!("in line for {}", quoted(&args.name));
     let lease = (&session, args.reach.namespace.as_str(), args.name.as_str());
-    let (grant, _) = announce::waiting(session.acquire(acquire), lease, &in_line).await;
-    let grant = grant.into_result().map_err(|failure| not_acquired(failure, &args.name))?;
-    // Dropped, the grant stands; a guard would release it.
-    Ok(grant)
+    let (reply, _) = announce::waiting(call, lease, &in_line).await;
+    let reply = reply.map_err(|failure| not_acquired(failure, &args.name));
+    let reply = match reply {
+        // The session confirms what it gave its own instance to; another's grant is confirmed here, while that is possible.
+        Ok(Reply::Granted(grant)) if !grant.confirmed => confirm(args, &session, &by, &grant).await,
+        reply => reply,
+    };
+    reply.map_err(|failure| doubt::with_remedy(failure, &args.reach, &args.name, &by))
+}
+
+/// Confirms a grant that came by waiting; where there is a value, by the claim that sets it.
+async fn confirm(
+    args: &Acquire,
+    session: &Session,
+    by: &Signature,
+    grant: &api::Grant,
+) -> Result<Reply, Failure> {
+    let (namespace, name) = (grant.namespace.clone(), grant.name.clone());
+    let call = match &args.value {
+        Some(value) => Call::Claim(api::Claim {
+            namespace,
+            name,
+            holder: by.holder.clone(),
+            instance: Some(by.instance),
+            seq: Some(by.seq),
+            ttl_ms: Some(millis(args.ttl)),
+            value: Some(value.clone()),
+            deadline_ms: None,
+        }),
+        None => Call::Extend(api::Extend {
+            namespace,
+            name,
+            token: grant.token,
+            instance: Some(by.instance),
+            ttl_ms: Some(millis(args.ttl)),
+            deadline_ms: None,
+        }),
+    };
+    Ok(session.call(call, args.reach.patience).await?)
 }
 
 /// Why a lease was not acquired, also by `run`: the server names the field of its own call, where we name the flag, and who

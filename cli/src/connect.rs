@@ -31,7 +31,7 @@ pub(crate) struct Reach {
     /// How long to try before giving up; of wait, how long to try to connect at first: after that it goes on trying until its
     /// --timeout.
     #[arg(long, value_name = "TIME", default_value = PATIENCE_DEFAULT, value_parser = parse::patience())]
-    patience: Duration,
+    pub(crate) patience: Duration,
 }
 
 /// A session's connection, as far as it was told.

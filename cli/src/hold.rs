@@ -5,8 +5,10 @@ use std::time::Duration;
 use api::{Call, Claim as ClaimCall, Extend as ExtendCall, Grant, Release as ReleaseCall, Reply};
 use claimer::duration::GoDuration;
 use clap::Args;
+use client::Session;
 
-use crate::connect::{Reach, holder_default, misfit};
+use crate::connect::{Reach, holder_default, misfit, runtime};
+use crate::doubt::{self, Signature};
 use crate::exit::{Exit, Failure};
 use crate::output::{JsonFlag, print_done, say};
 use crate::parse;
@@ -27,7 +29,7 @@ pub(crate) struct Claim {
     /// Who holds it [default: unique, host:process:chance].
     #[arg(long, env = "TENURE_HOLDER", value_parser = parse::holder())]
     holder: Option<String>,
-    /// Which life of the holder: the same for a repetition [default: a random number].
+    /// Which life of the holder: the same for a repetition, and for transfer [default: a random number].
     #[arg(long, requires = "seq", value_parser = parse::number("an instance"))]
     instance: Option<u64>,
     /// The claim's number within its instance: the same for a repetition, higher for a new claim.
@@ -84,18 +86,34 @@ pub(crate) fn claim(args: &Claim) -> Result<Exit, Failure> {
         say(format!("holder {holder} (choose one with --holder or TENURE_HOLDER)"));
         holder
     });
-    // Without an instance the session gives its own, and numbers the claim itself.
-    let reply = args.reach.call(Call::Claim(ClaimCall {
-        namespace: args.reach.namespace.clone(),
-        name: args.name.clone(),
-        holder,
-        instance: args.instance,
-        seq: args.seq,
-        ttl_ms: Some(millis(args.ttl)),
-        value: args.value.clone(),
-        deadline_ms: None,
-    }))?;
+    let reply = runtime()?.block_on(async {
+        let session = args.reach.connect().await?;
+        let by = signature(&session, holder, args.instance, args.seq);
+        // Without an instance the session gives its own, and numbers the claim itself.
+        let claim = ClaimCall {
+            namespace: args.reach.namespace.clone(),
+            name: args.name.clone(),
+            holder: by.holder.clone(),
+            instance: args.instance,
+            seq: args.seq,
+            ttl_ms: Some(millis(args.ttl)),
+            value: args.value.clone(),
+            deadline_ms: None,
+        };
+        let reply = session.call(Call::Claim(claim), args.reach.patience).await;
+        reply.map_err(|failure| doubt::with_remedy(failure.into(), &args.reach, &args.name, &by))
+    })?;
     show_grant(reply, args.json, "claimed")
+}
+
+/// By what a claim is known when it is repeated: what was given, or what the session gives its first.
+pub(crate) fn signature(
+    session: &Session,
+    holder: String,
+    instance: Option<u64>,
+    seq: Option<u64>,
+) -> Signature {
+    Signature { holder, instance: instance.unwrap_or(session.instance()), seq: seq.unwrap_or(1) }
 }
 
 pub(crate) fn extend(args: &Extend) -> Result<Exit, Failure> {

@@ -9,6 +9,7 @@
 //!   serve    serve                         output   tables, plain text, JSON
 //!   claimer  claimer                       exit     five codes, and what is said of a failure
 //!                                          announce that somebody waits
+//!                                          doubt    how to resolve what is unknown
 //!   bench    bench                         signals  an end that the shell sees as its signal's
 //!   docs     completions man
 //! ```
@@ -23,6 +24,7 @@ mod bench;
 mod claimer;
 mod connect;
 mod docs;
+mod doubt;
 mod exit;
 mod follow;
 mod hold;

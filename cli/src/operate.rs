@@ -21,7 +21,7 @@ pub(crate) struct Transfer {
     /// The grant's token, as claim printed it.
     #[arg(long, allow_hyphen_values = true, value_parser = parse::token())]
     token: u64,
-    /// The instance that claimed it, as it was given to claim.
+    /// The instance that claimed it, as --instance was given to claim or acquire.
     #[arg(long, value_parser = parse::number("an instance"))]
     instance: u64,
     /// To which holder: the first of that name in line.

@@ -144,3 +144,19 @@ fn a_watch_ends_quietly_when_nobody_reads_it_any_more() {
     node.done(&["claim", "c", "--holder", "h1"]);
     assert!(watch.child.wait().expect("it ends").success());
 }
+
+#[test]
+fn what_was_acquired_under_an_instance_is_confirmed_and_can_be_handed_on() {
+    let node = Node::start();
+    let held = node.done(&["claim", "a", "--holder", "h1"]);
+    let flags = ["--holder", "h2", "--instance", "9", "--seq", "3", "--value", "there", "--ttl", "1m"];
+    let mut next = Running::start(&node, &[&["acquire", "a"], &flags[..]].concat());
+    node.done(&["release", "a", "--token", columns(&held)[0]]);
+    let line = next.next();
+    let token = columns(&line)[0];
+    let seen = node.done(&["get", "a"]);
+    assert_eq!(columns(&seen)[4..], ["held", "there"], "{seen}");
+    assert!(node.fails(&["acquire", "a", "--instance", "9"], 2).contains("--seq"));
+    let to = ["transfer", "a", "--token", token, "--instance", "9", "--to", "h3", "--force"];
+    assert_eq!(node.done(&to), format!("{token}\ta\ttransferred\n"));
+}

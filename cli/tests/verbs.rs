@@ -4,9 +4,12 @@
 
 mod node;
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::process::ExitStatusExt;
 use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use node::Node;
 use serde_json::Value;
@@ -242,4 +245,58 @@ fn a_killed_node_comes_back_with_every_grant() {
     node.start_again();
     assert_eq!(grants(&node), before);
     assert_eq!(before.len(), 3);
+}
+
+/// A way to the node on which the answer to the first call after the greeting is lost.
+fn deaf_way(node: &Node) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("it has one").to_string();
+    let node = node.address.clone();
+    std::thread::spawn(move || {
+        let (client, _) = listener.accept().expect("tenure comes");
+        let server = TcpStream::connect(node).expect("the node serves");
+        let (mut from, mut to) =
+            (server.try_clone().expect("a socket"), client.try_clone().expect("a socket"));
+        let deaf = Arc::new(AtomicBool::new(false));
+        let is_deaf = deaf.clone();
+        std::thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            while let Ok(read @ 1..) = from.read(&mut bytes) {
+                if !is_deaf.load(Ordering::SeqCst) && to.write_all(&bytes[..read]).is_err() {
+                    break;
+                }
+            }
+        });
+        let (mut client, mut server) = (client, server);
+        let mut bytes = [0; 4096];
+        // The upgrade, the greeting, the call.
+        for part in 1.. {
+            let Ok(read @ 1..) = client.read(&mut bytes) else { break };
+            deaf.store(part >= 3, Ordering::SeqCst);
+            server.write_all(&bytes[..read]).expect("the node reads");
+        }
+    });
+    address
+}
+
+#[test]
+fn a_claim_whose_answer_was_lost_says_how_to_see_it_and_how_to_repeat_it() {
+    let node = Node::start();
+    for (verb, name) in [("claim", "a"), ("acquire", "b c")] {
+        let way = deaf_way(&node);
+        let mut args = vec![verb, name, "--endpoints", &way, "--patience", "1s", "--ttl", "1m"];
+        if verb == "acquire" {
+            args.extend(["--timeout", "1s", "--instance", "7", "--seq", "3"]);
+        }
+        let said = node.fails(&args, 4);
+        assert!(said.contains(&format!("error[unknown]: lease \"{name}\": ")), "{said}");
+        let shows = if verb == "claim" { "`tenure get a` shows it" } else { "`tenure get 'b c'` shows it" };
+        assert!(said.contains(shows), "{said}");
+        let (_, flags) = said.trim_end().split_once("to repeat it, add ").expect(&said);
+        let again =
+            node.done(&[&[verb, name, "--ttl", "1m"], &flags.split(' ').collect::<Vec<_>>()[..]].concat());
+        let lease: Value = serde_json::from_str(&node.done(&["get", name, "--json"])).expect("JSON");
+        assert_eq!(lease["held"]["token"].as_str(), Some(columns(&again)[0]), "the same grant");
+        assert!(lease.get("last_end").is_none(), "there was no other: {lease}");
+    }
 }

@@ -1,0 +1,54 @@
+//! A claim or acquire that may have happened: how to see whether it did, and how to repeat it without taking a second place.
+
+use crate::connect::Reach;
+use crate::exit::{Exit, Failure, quoted};
+
+/// What the client adds for programs, and we say as commands.
+const FOR_PROGRAMS: &str = ": repeat it, or look with get";
+
+/// What makes a claim the same claim again.
+pub(crate) struct Signature {
+    pub(crate) holder: String,
+    pub(crate) instance: u64,
+    pub(crate) seq: u64,
+}
+
+/// The same failure, with what to do where its outcome is unknown.
+pub(crate) fn with_remedy(failure: Failure, reach: &Reach, name: &str, by: &Signature) -> Failure {
+    if failure.exit != Exit::Unknown {
+        return failure;
+    }
+    let Signature { holder, instance, seq } = by;
+    let namespace = match reach.namespace.as_str() {
+        api::NAMESPACE_DEFAULT => String::new(),
+        namespace => format!(" --namespace {}", word(namespace)),
+    };
+    let message = format!(
+        "lease {}: {}: `tenure get {}{namespace}` shows it; to repeat it, add --holder {} --instance {instance} --seq {seq}",
+        quoted(name),
+        failure.message.replace(FOR_PROGRAMS, ""),
+        word(name),
+        word(holder),
+    );
+    failure.saying(message)
+}
+
+/// A value as a shell takes it for one word.
+fn word(value: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/_-.:@%+=,".contains(&byte);
+    match value.bytes().all(plain) {
+        true => value.to_owned(),
+        false => format!("'{}'", value.replace('\'', "'\\''")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::word;
+
+    #[test]
+    fn a_shell_takes_each_value_for_one_word() {
+        assert_eq!(word("db/a-1"), "db/a-1");
+        assert_eq!(word("it's $HOME"), "'it'\\''s $HOME'");
+    }
+}
