@@ -12,6 +12,8 @@ use crate::hold::millis;
 use crate::output::{JsonFlag, print_done, say};
 use crate::parse;
 
+const ENTITY_REMEDY: &str = "give who pins it with --entity, or leave it away for this host";
+
 /// Hand a grant on to one who waits in line for the lease. Its holder may not act on it from the moment this is typed.
 #[derive(Debug, Args)]
 pub(crate) struct Transfer {
@@ -25,7 +27,7 @@ pub(crate) struct Transfer {
     #[arg(long, value_parser = parse::number("an instance"))]
     instance: u64,
     /// To which holder: the first of that name in line.
-    #[arg(long, value_name = "HOLDER", value_parser = parse::holder())]
+    #[arg(long, value_name = "HOLDER", value_parser = parse::somebody("give the holder that is to have it with --to"))]
     to: String,
     /// Hand it on though nobody of that name waits: its first claim takes it.
     #[arg(long)]
@@ -55,7 +57,7 @@ pub(crate) struct Revoke {
     #[arg(long)]
     now: bool,
     /// Who is granted the lease when the grant ends.
-    #[arg(long, value_name = "HOLDER", value_parser = parse::holder())]
+    #[arg(long, value_name = "HOLDER", value_parser = parse::somebody("give the next holder with --heir, or leave it away"))]
     heir: Option<String>,
     #[command(flatten)]
     reach: Reach,
@@ -70,7 +72,7 @@ pub(crate) struct Pin {
     #[arg(value_parser = parse::name())]
     name: String,
     /// Who pins it [default: this host].
-    #[arg(long, value_parser = parse::holder())]
+    #[arg(long, value_parser = parse::somebody(ENTITY_REMEDY))]
     entity: Option<String>,
     /// The reason.
     #[arg(long, value_name = "REASON", default_value = "", value_parser = parse::reason())]
@@ -88,7 +90,7 @@ pub(crate) struct Unpin {
     #[arg(value_parser = parse::name())]
     name: String,
     /// Whose pin [default: this host's].
-    #[arg(long, value_parser = parse::holder())]
+    #[arg(long, value_parser = parse::somebody(ENTITY_REMEDY))]
     entity: Option<String>,
     #[command(flatten)]
     reach: Reach,

@@ -60,27 +60,36 @@ pub(crate) fn namespace() -> impl TypedValueParser<Value = String> {
     text(|value| checked(value, Namespace::parse(value).map(drop), "give a namespace of 1 to 64 bytes"))
 }
 
-/// A holder.
+/// Who would hold a lease.
 pub(crate) fn holder() -> impl TypedValueParser<Value = String> {
-    let remedy =
-        "give a holder of 1 to 256 bytes with --holder or TENURE_HOLDER, or leave both away for a unique one";
+    somebody(
+        "give a holder of 1 to 256 bytes with --holder or TENURE_HOLDER, or leave both away for a unique one",
+    )
+}
+
+/// A holder, or who pins a lease, by a flag of its own: the remedy names it.
+pub(crate) fn somebody(remedy: &'static str) -> impl TypedValueParser<Value = String> {
     text(move |value| checked(value, Holder::parse(value).map(drop), remedy))
 }
 
 /// What readers of a lease shall see.
 pub(crate) fn value() -> impl TypedValueParser<Value = String> {
-    text(|value| {
-        let too_large = |bad: BadValue| BadValue { code: "too_large", ..bad };
-        checked(value, Value::parse(value).map(drop), "give at most 1024 bytes").map_err(too_large)
-    })
+    text(|value| free_text(value, Value::parse(value).map(drop), "give at most 1024 bytes"))
 }
 
 /// Why an operator does something.
 pub(crate) fn reason() -> impl TypedValueParser<Value = String> {
-    text(|value| {
-        let too_large = |bad: BadValue| BadValue { code: "too_large", ..bad };
-        checked(value, Reason::parse(value).map(drop), "give at most 256 bytes").map_err(too_large)
-    })
+    text(|value| free_text(value, Reason::parse(value).map(drop), "give at most 256 bytes"))
+}
+
+fn free_text(value: &str, result: Result<(), InvalidName>, limit: &str) -> Result<String, BadValue> {
+    match result {
+        Ok(()) => Ok(value.to_owned()),
+        Err(error @ InvalidName::TooLong { .. }) => Err(bad("too_large", format!("{error}; {limit}"))),
+        Err(error) => {
+            Err(bad("bad_request", format!("{error}; write it on one line, of characters that can be seen")))
+        }
+    }
 }
 
 /// Any text, such as the start of names.

@@ -2,7 +2,7 @@
 //! server's to say.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use nix::sys::signal::{Signal, raise};
@@ -66,12 +66,25 @@ pub(crate) fn serve(args: &Serve) -> Result<Exit, Failure> {
         log_level: args.log_level.clone(),
         log_format: args.log_format.clone(),
     };
-    let config = Config::load(&flags).map_err(ServeError::from)?;
+    let config = Config::load(&flags)
+        .map_err(|error| with_remedy(ServeError::from(error).into(), args.config.as_deref()))?;
     if args.until_stdin_ends {
         stop_when_stdin_ends();
     }
     server::serve(config)?;
     Ok(Exit::Done)
+}
+
+/// What to do where the file with settings is not there, or may not be read.
+fn with_remedy(failure: Failure, file: Option<&Path>) -> Failure {
+    match file.map(std::fs::read) {
+        Some(Err(_)) => {
+            let remedy = "give --config a file that can be read; `tenure serve --print-config` prints one to start from";
+            let message = format!("{}; {remedy}", failure.message);
+            failure.saying(message)
+        }
+        _ => failure,
+    }
 }
 
 fn stop_when_stdin_ends() {

@@ -149,6 +149,30 @@ fn a_holder_that_cannot_be_one_names_the_flag_and_the_variable() {
 }
 
 #[test]
+fn whoever_is_named_by_another_flag_is_refused_with_that_flag() {
+    for (args, flag) in [
+        (&["transfer", "a", "--token", "1", "--instance", "1", "--to", ""][..], "--to"),
+        (&["revoke", "a", "--heir", ""][..], "--heir"),
+        (&["pin", "a", "--entity", ""][..], "--entity"),
+        (&["unpin", "a", "--entity", ""][..], "--entity"),
+    ] {
+        let said = fails(args, 2);
+        assert_says(&said, &[&format!("error[bad_name]: {flag} is \"\": it is empty; give "), flag]);
+        assert!(!said.contains("--holder"), "{said}");
+    }
+    let said = fails(&["list", "--holder", ""], 2);
+    assert!(said.contains("give a holder with --holder") && !said.contains("TENURE_HOLDER"), "{said}");
+}
+
+#[test]
+fn a_reason_that_is_not_too_large_is_not_called_so() {
+    let said = fails(&["revoke", "a", "--why", "a\nb"], 2);
+    assert_says(&said, &["error[bad_request]: --why is ", "at byte 1", "write it on one line"]);
+    let long = "x".repeat(257);
+    assert_says(&fails(&["pin", "a", "--why", &long], 2), &["error[too_large]: --why", "at most 256 bytes"]);
+}
+
+#[test]
 fn malformed_endpoints_are_named_with_an_example() {
     for wrong in ["", "h:0", "h:70000", ":7400", "https://h:1", "a b:1", "127.0.0.1:7400,h:0"] {
         let said = fails(&["get", "a", "--endpoints", wrong], 2);
@@ -270,7 +294,7 @@ fn a_node_that_cannot_start_says_why() {
     assert_says(&fails(&["serve", "--dev", "--listen", "0.0.0.0:0"], 2), &["error[usage]: ", "0.0.0.0:0"]);
     assert_says(
         &fails(&["serve", "--dev", "--config", "/no/such/file"], 2),
-        &["error[usage]: ", "/no/such/file"],
+        &["error[usage]: ", "/no/such/file", "give --config a file", "`tenure serve --print-config`"],
     );
     assert_says(&fails(&["serve", "--dev", "--log", "xml"], 2), &["error[usage]: ", "xml", "json"]);
 }
