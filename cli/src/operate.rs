@@ -6,7 +6,7 @@ use api::{Call, Reply};
 use claimer::duration::GoDuration;
 use clap::Args;
 
-use crate::connect::{Reach, host, misfit};
+use crate::connect::{Reach, host, misfit, runtime};
 use crate::exit::{Exit, Failure, quoted};
 use crate::hold::millis;
 use crate::output::{JsonFlag, print_done, say};
@@ -175,13 +175,37 @@ pub(crate) fn pin(args: &Pin) -> Result<Exit, Failure> {
 
 pub(crate) fn unpin(args: &Unpin) -> Result<Exit, Failure> {
     let entity = args.entity.clone().unwrap_or_else(host);
-    let reply = args.reach.call(Call::Unpin(api::Unpin {
-        namespace: args.reach.namespace.clone(),
-        name: args.name.clone(),
-        entity: entity.clone(),
-        deadline_ms: None,
-    }))?;
+    let reply = runtime()?.block_on(async {
+        let session = args.reach.connect().await?;
+        // Looked at first: what is answered tells nothing of what was there.
+        let before = session.get(&args.reach.namespace, &args.name).await.into_result()?;
+        let unpin = api::Unpin {
+            namespace: args.reach.namespace.clone(),
+            name: args.name.clone(),
+            entity: entity.clone(),
+            deadline_ms: None,
+        };
+        let reply = session.call(Call::Unpin(unpin), args.reach.patience).await?;
+        tell_pins(&args.name, &entity, &before.pins);
+        Ok::<_, Failure>(reply)
+    })?;
     pinned(reply, &args.name, entity, args.json, "unpinned")
+}
+
+/// Whoever takes a pin away wants the lease to expire again: says what stands in the way of that, and what was none.
+fn tell_pins(name: &str, entity: &str, before: &[api::Pinned]) {
+    let remaining = before.iter().map(|pin| pin.entity.as_str()).filter(|other| *other != entity);
+    let remaining = remaining.map(quoted).collect::<Vec<_>>().join(", ");
+    let still = if remaining.is_empty() {
+        "no pin remains".to_owned()
+    } else {
+        format!("it is still pinned by {remaining}")
+    };
+    if before.iter().all(|pin| pin.entity != entity) {
+        say(format!("{} was not pinned by {}; {still}", quoted(name), quoted(entity)));
+    } else if !remaining.is_empty() {
+        say(format!("{}: {still}", quoted(name)));
+    }
 }
 
 fn ended(name: &str, released: &api::Released, json: JsonFlag, state: &str) -> Result<Exit, Failure> {

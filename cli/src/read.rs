@@ -159,7 +159,7 @@ fn row(lease: &Lease) -> Vec<String> {
             dash(),
             holder,
             remaining.unwrap_or_else(dash),
-            state.to_owned(),
+            with_pins(state, lease),
             dash(),
         ];
     };
@@ -173,9 +173,19 @@ fn row(lease: &Lease) -> Vec<String> {
         held.token.to_string(),
         held.holder.clone(),
         remaining(held.remaining_ms),
-        state.to_owned(),
+        with_pins(state, lease),
         held.value.clone().unwrap_or_else(dash),
     ]
+}
+
+/// The state, with who keeps the holder from expiring; what is held as usual is then just pinned.
+fn with_pins(state: &str, lease: &Lease) -> String {
+    if lease.pins.is_empty() {
+        return state.to_owned();
+    }
+    let by = lease.pins.iter().map(|pin| pin.entity.as_str()).collect::<Vec<_>>().join(", ");
+    let state = if state == "held" { String::new() } else { format!("{state}, ") };
+    format!("{state}pinned by {by}")
 }
 
 fn remaining(millis: u64) -> String {
@@ -184,7 +194,7 @@ fn remaining(millis: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use api::{Cooldown, Held, Lease};
+    use api::{Cooldown, Held, Lease, Pinned};
 
     use super::{listed, row};
 
@@ -222,6 +232,10 @@ mod tests {
         assert_eq!(row(&taken), ["db", "41", "h1", "9.5s", "held", "10.0.0.1:80"]);
         let unconfirmed = Lease { held: Some(Held { confirmed: false, ..held() }), ..lease() };
         assert_eq!(row(&unconfirmed)[4], "unconfirmed");
+        let pin = |entity: &str| Pinned { entity: entity.into(), why: String::new() };
+        let pins = vec![pin("m1"), pin("m2")];
+        assert_eq!(row(&Lease { pins: pins.clone(), ..lease() })[4], "free, pinned by m1, m2");
+        assert_eq!(row(&Lease { held: Some(held()), pins, ..lease() })[4], "pinned by m1, m2");
         let ending = Lease { held: Some(Held { ending: Some("drain".into()), ..held() }), ..lease() };
         assert_eq!(row(&ending)[4], "ending");
     }

@@ -121,8 +121,21 @@ fn a_pin_is_set_and_taken_away_by_this_host_unless_another_is_named() {
     assert!(node.done(&["pin", "a", "--entity", "m1"]).starts_with("a\tm1\t"));
     let lease: Value = serde_json::from_str(&node.done(&["get", "a", "--json"])).expect("JSON");
     assert_eq!(lease["pins"].as_array().map(Vec::len), Some(2), "{lease}");
-    assert!(node.done(&["unpin", "a"]).ends_with("\tunpinned\n"));
+    node.done(&["claim", "a", "--holder", "h"]);
+    let host = columns(&node.done(&["unpin", "b"]))[1].to_owned();
+    assert!(node.done(&["get", "a"]).contains("\tpinned by "));
+    let unpin = |args: &[&str]| {
+        let output = node.tenure(args);
+        assert_eq!(output.status.code(), Some(0));
+        String::from_utf8(output.stderr).expect("UTF-8")
+    };
+    let other = ["unpin", "a", "--entity", "m2"];
+    let said = unpin(&other);
+    assert!(said.starts_with("\"a\" was not pinned by \"m2\"; it is still pinned by "), "{said}");
+    assert!(said.contains("\"m1\"") && said.contains(&host), "{said}");
+    assert_eq!(unpin(&["unpin", "a"]), "\"a\": it is still pinned by \"m1\"\n");
     assert_eq!(node.done(&["unpin", "a", "--entity", "m1"]), "a\tm1\tunpinned\n");
+    assert_eq!(unpin(&other), "\"a\" was not pinned by \"m2\"; no pin remains\n");
 }
 
 #[test]
