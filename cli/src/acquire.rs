@@ -41,10 +41,10 @@ pub(crate) struct Acquire {
     #[arg(long, env = "TENURE_HOLDER", value_parser = parse::holder())]
     holder: Option<String>,
     /// Which life of the holder, from 1: the same for a repetition, and for transfer [default: a random number].
-    #[arg(long, requires = "seq", value_parser = parse::number("an instance"))]
+    #[arg(long, requires = "seq", allow_negative_numbers = true, value_parser = parse::instance())]
     instance: Option<u64>,
     /// The acquire's number within its instance: the same for a repetition, higher for a new one.
-    #[arg(long, requires = "instance", value_parser = parse::number("a seq"))]
+    #[arg(long, requires = "instance", allow_negative_numbers = true, value_parser = parse::number("a seq"))]
     seq: Option<u64>,
     #[command(flatten)]
     reach: Reach,

@@ -24,7 +24,7 @@ pub(crate) struct Watch {
     #[arg(long, value_parser = parse::prefix())]
     prefix: Option<String>,
     /// Every change after this revision [default: from now on].
-    #[arg(long, value_name = "REVISION", value_parser = parse::number("a revision"))]
+    #[arg(long, value_name = "REVISION", allow_negative_numbers = true, value_parser = parse::number("a revision"))]
     after: Option<u64>,
     #[command(flatten)]
     reach: Reach,
@@ -39,7 +39,7 @@ pub(crate) struct History {
     #[arg(value_parser = parse::name())]
     name: Option<String>,
     /// At most so many, 1 to 1000.
-    #[arg(long, value_name = "NUMBER", default_value = "100", value_parser = clap::value_parser!(u64).range(1..=1_000))]
+    #[arg(long, value_name = "NUMBER", default_value = "100", allow_negative_numbers = true, value_parser = parse::limit(1_000))]
     limit: u64,
     #[command(flatten)]
     reach: Reach,
@@ -53,9 +53,12 @@ pub(crate) struct Check {
     /// The lease's name.
     #[arg(value_parser = parse::name())]
     name: String,
-    /// The token that somebody showed.
-    #[arg(allow_hyphen_values = true, value_parser = parse::token())]
-    token: u64,
+    /// The token that somebody showed; --token takes it too.
+    #[arg(allow_negative_numbers = true, value_parser = parse::token(), required_unless_present = "as_flag")]
+    token: Option<u64>,
+    /// The same, as the other verbs take it.
+    #[arg(long = "token", value_name = "TOKEN", allow_hyphen_values = true, value_parser = parse::token(), conflicts_with = "token")]
+    as_flag: Option<u64>,
     #[command(flatten)]
     reach: Reach,
     #[command(flatten)]
@@ -152,8 +155,10 @@ pub(crate) fn history(args: &History) -> Result<Exit, Failure> {
 }
 
 pub(crate) fn check(args: &Check) -> Result<Exit, Failure> {
-    let call =
-        api::Check { namespace: args.reach.namespace.clone(), name: args.name.clone(), token: args.token };
+    let Some(token) = args.token.or(args.as_flag) else {
+        return Err(Failure::usage("no token is given; give the one that somebody showed"));
+    };
+    let call = api::Check { namespace: args.reach.namespace.clone(), name: args.name.clone(), token };
     let Reply::Checked(checked) = args.reach.call(Call::Check(call))? else { return Err(misfit()) };
     let remaining = GoDuration::from(Duration::from_millis(checked.remaining_ms)).to_string();
     let row = vec![checked.token.to_string(), args.name.clone(), checked.holder.clone(), remaining];

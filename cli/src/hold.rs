@@ -29,11 +29,11 @@ pub(crate) struct Claim {
     /// Who holds it [default: unique, host:process:chance].
     #[arg(long, env = "TENURE_HOLDER", value_parser = parse::holder())]
     holder: Option<String>,
-    /// Which life of the holder: the same for a repetition, and for transfer [default: a random number].
-    #[arg(long, requires = "seq", value_parser = parse::number("an instance"))]
+    /// Which life of the holder, from 1: the same for a repetition, and for transfer [default: a random number].
+    #[arg(long, requires = "seq", allow_negative_numbers = true, value_parser = parse::instance())]
     instance: Option<u64>,
     /// The claim's number within its instance: the same for a repetition, higher for a new claim.
-    #[arg(long, requires = "instance", value_parser = parse::number("a seq"))]
+    #[arg(long, requires = "instance", allow_negative_numbers = true, value_parser = parse::number("a seq"))]
     seq: Option<u64>,
     #[command(flatten)]
     reach: Reach,
@@ -54,7 +54,7 @@ pub(crate) struct Extend {
     #[arg(long, allow_hyphen_values = true, value_parser = parse::ttl())]
     ttl: Option<Duration>,
     /// The instance that claimed it; without it, the act is an operator's.
-    #[arg(long, value_parser = parse::number("an instance"))]
+    #[arg(long, allow_negative_numbers = true, value_parser = parse::instance())]
     instance: Option<u64>,
     #[command(flatten)]
     reach: Reach,
@@ -72,7 +72,7 @@ pub(crate) struct Release {
     #[arg(long, allow_hyphen_values = true, value_parser = parse::token())]
     token: u64,
     /// The instance that claimed it; without it, the act is an operator's.
-    #[arg(long, value_parser = parse::number("an instance"))]
+    #[arg(long, allow_negative_numbers = true, value_parser = parse::instance())]
     instance: Option<u64>,
     #[command(flatten)]
     reach: Reach,

@@ -24,7 +24,7 @@ pub(crate) struct Transfer {
     #[arg(long, allow_hyphen_values = true, value_parser = parse::token())]
     token: u64,
     /// The instance that claimed it, as --instance was given to claim or acquire.
-    #[arg(long, value_parser = parse::number("an instance"))]
+    #[arg(long, allow_negative_numbers = true, value_parser = parse::instance())]
     instance: u64,
     /// To which holder: the first of that name in line.
     #[arg(long, value_name = "HOLDER", value_parser = parse::somebody("give the holder that is to have it with --to"))]

@@ -153,24 +153,39 @@ fn duration(value: &str, code: &'static str, min: Duration, max: Duration) -> Re
     }
 }
 
-/// A token, an instance or another u64, in decimal.
+/// A revision or another number, in decimal.
 pub(crate) fn number(what: &'static str) -> impl TypedValueParser<Value = u64> {
-    text(move |value| {
-        let digits_only = value.bytes().all(|byte| byte.is_ascii_digit());
-        value.parse().ok().filter(|_| digits_only).ok_or_else(|| {
-            bad(
-                "bad_number",
-                format!("{what} is a whole number from 0 to 18446744073709551615, in decimal digits"),
-            )
-        })
-    })
+    within(what, 0, u64::MAX, "")
 }
 
-/// A grant's token: a number from 1.
+/// A grant's token.
 pub(crate) fn token() -> impl TypedValueParser<Value = u64> {
-    number("a token").try_map(|token| match token {
-        0 => Err(bad("bad_number", "tokens start at 1: give the one that claim printed")),
-        token => Ok(token),
+    within("a token", 1, u64::MAX, ": give the one that claim printed")
+}
+
+/// Which life of a holder. Zero is nobody's.
+pub(crate) fn instance() -> impl TypedValueParser<Value = u64> {
+    within("an instance", 1, u64::MAX, "")
+}
+
+/// How many at most.
+pub(crate) fn limit(most: u64) -> impl TypedValueParser<Value = u64> {
+    within("a limit", 1, most, "")
+}
+
+fn within(
+    what: &'static str,
+    least: u64,
+    most: u64,
+    remedy: &'static str,
+) -> impl TypedValueParser<Value = u64> {
+    text(move |value| {
+        let digits_only = value.bytes().all(|byte| byte.is_ascii_digit());
+        let number = value.parse().ok().filter(|number| digits_only && (least..=most).contains(number));
+        number.ok_or_else(|| {
+            let form = format!("{what} is a whole number from {least} to {most}, in decimal digits");
+            bad("bad_number", form + remedy)
+        })
     })
 }
 

@@ -65,7 +65,9 @@ fn worded(error: &Error, args: &[OsString]) -> Failure {
     let invalid_value = context(error, ContextKind::InvalidValue);
     match error.source().and_then(|source| source.downcast_ref::<BadValue>()) {
         Some(bad) => {
-            let (arg, value) = (invalid_arg.unwrap_or_default(), quoted(&invalid_value.unwrap_or_default()));
+            // What another flag can stand for is in brackets of its own.
+            let arg = invalid_arg.unwrap_or_default().replace('[', "<").replace(']', ">");
+            let value = quoted(&invalid_value.unwrap_or_default());
             let message = format!("{} is {value}: {}", origin(plain(&arg), args), bad.message);
             Failure { code: bad.code.to_owned(), ..Failure::usage(message) }
         }
@@ -103,6 +105,10 @@ fn claps_words(error: &Error, args: &[OsString]) -> String {
         if shown != value {
             text = text.replace(&value, &shown);
         }
+    }
+    if error.kind() == ErrorKind::UnknownArgument {
+        // An argument may be a value too; what begins so was meant as a flag.
+        text = text.replacen("unexpected argument '-", "unknown flag '-", 1).replacen("' found\n", "'\n", 1);
     }
     let text = text.strip_prefix("error: ").unwrap_or(&text);
     escaped(text.trim_end())

@@ -23,7 +23,7 @@ pub(crate) struct Wait {
     #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = parse::timeout())]
     timeout: Option<Duration>,
     /// Answer from no state older than this revision: the one that a refused claim carried.
-    #[arg(long, value_name = "REVISION", value_parser = parse::number("a revision"))]
+    #[arg(long, value_name = "REVISION", allow_negative_numbers = true, value_parser = parse::number("a revision"))]
     after: Option<u64>,
     #[command(flatten)]
     reach: Reach,

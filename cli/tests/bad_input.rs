@@ -220,9 +220,55 @@ fn tokens_are_decimal() {
     for verb in ["release", "extend"] {
         assert_says(
             &fails(&[verb, "a", "--token", "0"], 2),
-            &["error[bad_number]: --token is \"0\"", "tokens start at 1"],
+            &["error[bad_number]: --token is \"0\"", "from 1 to ", "give the one that claim printed"],
         );
     }
+    assert_says(
+        &fails(&["check", "a", "0"], 2),
+        &["<TOKEN> is \"0\"", "a token is a whole number from 1 to "],
+    );
+}
+
+#[test]
+fn every_bad_number_is_explained_alike() {
+    for (args, named) in [
+        (&["watch", "--after", "-1"][..], "--after is \"-1\": a revision is a whole number from 0 to "),
+        (&["wait", "a", "--after", "-1"][..], "--after is \"-1\": a revision is a whole number from 0 to "),
+        (
+            &["claim", "a", "--instance", "-1", "--seq", "1"][..],
+            "--instance is \"-1\": an instance is a whole number from 1 to ",
+        ),
+        (
+            &["acquire", "a", "--instance", "0", "--seq", "1"][..],
+            "--instance is \"0\": an instance is a whole number from 1 to ",
+        ),
+        (
+            &["claim", "a", "--instance", "1", "--seq", "-1"][..],
+            "--seq is \"-1\": a seq is a whole number from 0 to ",
+        ),
+        (
+            &["release", "a", "--token", "1", "--instance", "-1"][..],
+            "--instance is \"-1\": an instance is a whole number from 1 to ",
+        ),
+        (&["check", "a", "-1"][..], "<TOKEN> is \"-1\": a token is a whole number from 1 to "),
+        (
+            &["history", "--limit", "abc"][..],
+            "--limit is \"abc\": a limit is a whole number from 1 to 1000, in decimal digits",
+        ),
+        (
+            &["history", "--limit", "-1"][..],
+            "--limit is \"-1\": a limit is a whole number from 1 to 1000, in decimal digits",
+        ),
+        (
+            &["history", "--limit", "1001"][..],
+            "--limit is \"1001\": a limit is a whole number from 1 to 1000, in decimal digits",
+        ),
+    ] {
+        assert_says(&fails(args, 2), &["error[bad_number]: ", named]);
+    }
+    assert_says(&fails(&["check", "a", "--jsn"], 2), &["error[usage]: unknown flag '--jsn'\n", "'--json'"]);
+    assert_says(&fails(&["check", "a"], 2), &["<TOKEN>"]);
+    assert_says(&fails(&["check", "a", "1", "--token", "2"], 2), &["--token", "cannot be used with"]);
 }
 
 #[test]

@@ -57,6 +57,7 @@ fn a_lease_is_acquired_in_turn_and_a_watch_sees_it_all() {
     assert_eq!((name, ttl), ("db/a", "1m0s"));
     assert!(node.done(&["get", "db/a"]).contains("\th2\t"), "the grant stands behind the command's end");
     assert!(node.done(&["check", "db/a", token]).contains("\th2\t"));
+    assert!(node.done(&["check", "db/a", "--token", token]).contains("\th2\t"));
     let said = node.fails(&["check", "db/a", &held], 1);
     assert!(said.contains("error[stale_token]: ") && said.ends_with("refuse it\n"), "{said}");
     let mut seen: Vec<String> = Vec::new();
