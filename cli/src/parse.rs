@@ -13,6 +13,8 @@ use claimer::duration::GoDuration;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use client::Endpoint;
 
+use crate::run::TTL_MIN as RUN_TTL_MIN;
+
 /// Why a value cannot be used; clap names the flag and the value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct BadValue {
@@ -109,7 +111,34 @@ fn checked(value: &str, result: Result<(), InvalidName>, remedy: &str) -> Result
 
 /// A ttl: 200 ms to 24 h. A namespace may allow less; the server then names its limits.
 pub(crate) fn ttl() -> impl TypedValueParser<Value = Duration> {
-    between("bad_ttl", Duration::from_nanos(TTL_MIN.as_nanos()), Duration::from_nanos(TTL_MAX.as_nanos()))
+    let (min, max) = (Duration::from_nanos(TTL_MIN.as_nanos()), Duration::from_nanos(TTL_MAX.as_nanos()));
+    text(move |value| duration(value, "bad_ttl", min, max, &ttl_note(min)))
+}
+
+/// What the lower limit of ttls means.
+fn ttl_note(min: Duration) -> String {
+    format!(
+        " ({} is the least that any namespace may allow, {} unless the namespace says otherwise)",
+        GoDuration::from(min),
+        GoDuration::from(Duration::from_nanos(TTL_MIN_DEFAULT.as_nanos()))
+    )
+}
+
+/// A ttl under which a command can be ended in time, which is longer than any namespace must allow.
+pub(crate) fn run_ttl() -> impl TypedValueParser<Value = Duration> {
+    let max = Duration::from_nanos(TTL_MAX.as_nanos());
+    text(move |value| {
+        let why = "a command can be ended in time only under a lease of that or more";
+        duration(value, "bad_ttl", RUN_TTL_MIN, max, &format!(" ({}: {why})", GoDuration::from(RUN_TTL_MIN)))
+    })
+}
+
+/// A shell command.
+pub(crate) fn script() -> impl TypedValueParser<Value = String> {
+    text(|value| match value.trim().is_empty() {
+        true => Err(bad("bad_request", "it is empty; give a shell command, or leave the flag away")),
+        false => Ok(value.to_owned()),
+    })
 }
 
 /// How long to wait: 1 ms to 24 h.
@@ -128,18 +157,18 @@ pub(crate) fn span() -> impl TypedValueParser<Value = Duration> {
 }
 
 fn between(code: &'static str, min: Duration, max: Duration) -> impl TypedValueParser<Value = Duration> {
-    text(move |value| duration(value, code, min, max))
+    text(move |value| duration(value, code, min, max, ""))
 }
 
-fn duration(value: &str, code: &'static str, min: Duration, max: Duration) -> Result<Duration, BadValue> {
+fn duration(
+    value: &str,
+    code: &'static str,
+    min: Duration,
+    max: Duration,
+    note: &str,
+) -> Result<Duration, BadValue> {
     let (least, most) = (GoDuration::from(min), GoDuration::from(max));
-    let mut forms = format!("write it as 15s, 1m30s or 1500ms, from {least} to {most}");
-    if code == "bad_ttl" {
-        forms += &format!(
-            " ({least} is the least that any namespace may allow, {} unless the namespace says otherwise)",
-            GoDuration::from(Duration::from_nanos(TTL_MIN_DEFAULT.as_nanos()))
-        );
-    }
+    let forms = format!("write it as 15s, 1m30s or 1500ms, from {least} to {most}{note}");
     let parsed = GoDuration::parse(value).map_err(|error| bad(code, format!("{error}; {forms}")))?;
     match parsed.unsigned() {
         None => Err(bad(code, format!("it is negative; {forms}"))),
@@ -208,7 +237,7 @@ mod tests {
 
     fn ttl(value: &str) -> Result<Duration, String> {
         let day = Duration::from_secs(24 * 60 * 60);
-        duration(value, "bad_ttl", Duration::from_millis(200), day).map_err(|error| error.message)
+        duration(value, "bad_ttl", Duration::from_millis(200), day, "").map_err(|error| error.message)
     }
 
     #[test]

@@ -230,6 +230,28 @@ fn tokens_are_decimal() {
 }
 
 #[test]
+fn a_run_that_cannot_be_is_refused_before_it_waits() {
+    assert_says(
+        &fails(&["run", "j", "--", ""], 2),
+        &["error[usage]: the command is empty; nothing was claimed"],
+    );
+    for empty in ["", " "] {
+        let said = fails(&["run", "j", "--health", empty, "--", "true"], 2);
+        assert_says(&said, &["error[bad_request]: --health is ", "it is empty; give a shell command"]);
+    }
+    let slow = ["run", "j", "--ttl", "10s", "--health", "true", "--health-every", "1m", "--", "true"];
+    assert_says(&fails(&slow, 2), &["error[bad_duration]: --health-every is 1m0s, and --ttl is 10s: "]);
+    for wrong in ["500ms", "5", "25h"] {
+        let said = fails(&["run", "j", "--ttl", wrong, "--", "true"], 2);
+        assert_says(
+            &said,
+            &["error[bad_ttl]: --ttl is ", wrong, "from 1s to 24h0m0s (1s: a command can be ended"],
+        );
+        assert!(!said.contains("200ms"), "{said}");
+    }
+}
+
+#[test]
 fn every_bad_number_is_explained_alike() {
     for (args, named) in [
         (&["watch", "--after", "-1"][..], "--after is \"-1\": a revision is a whole number from 0 to "),

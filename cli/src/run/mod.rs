@@ -51,6 +51,8 @@ use crate::connect::{Reach, holder_default, runtime};
 use crate::exit::{Exit, Failure, quoted};
 use crate::output::say;
 use crate::parse;
+pub(crate) use schedule::TTL_MIN;
+
 use guarded::Guarded;
 use keep::Keep;
 use signals::{Came, Signals};
@@ -78,7 +80,7 @@ pub(crate) struct Run {
     #[arg(long, env = "TENURE_HOLDER", value_parser = parse::holder())]
     holder: Option<String>,
     /// How long the grant lasts from each extend, from 1s on: a command whose tenure is gone is ended within it.
-    #[arg(long, default_value = "15s", allow_hyphen_values = true, value_parser = parse::ttl())]
+    #[arg(long, default_value = "15s", allow_hyphen_values = true, value_parser = parse::run_ttl())]
     ttl: Duration,
     /// What readers of the lease shall see, such as where to reach its holder.
     #[arg(long, value_parser = parse::value())]
@@ -88,9 +90,9 @@ pub(crate) struct Run {
     timeout: Option<Duration>,
     /// A shell command that says whether the command is well: where it fails, or takes longer than its period, the extends
     /// stop and the command is ended.
-    #[arg(long, value_name = "SCRIPT", value_parser = parse::prefix())]
+    #[arg(long, value_name = "SCRIPT", value_parser = parse::script())]
     health: Option<String>,
-    /// How often to ask for its health, the first time after one period [default: a third of --ttl].
+    /// How often to ask for its health, the first time after one period [default: a third of --ttl, and never longer than it].
     #[arg(long, value_name = "TIME", requires = "health", allow_hyphen_values = true, value_parser = parse::timeout())]
     health_every: Option<Duration>,
     #[command(flatten)]
@@ -139,12 +141,13 @@ pub(crate) fn run(args: &Run) -> Result<Exit, Failure> {
 }
 
 fn check(args: &Run) -> Result<(), Failure> {
-    if args.ttl < schedule::TTL_MIN {
-        let (least, ttl) = (GoDuration::from(schedule::TTL_MIN), GoDuration::from(args.ttl));
+    if let Some(every) = args.health_every.filter(|every| *every > args.ttl) {
+        let (every, ttl) = (GoDuration::from(every), GoDuration::from(args.ttl));
         let message = format!(
-            "--ttl is {ttl}: a command can be ended in time only under a lease of {least} or more; give it that"
+            "--health-every is {every}, and --ttl is {ttl}: the lease would be extended meanwhile for a command of which nobody \
+             knows; give it {ttl} or less"
         );
-        return Err(Failure { code: "bad_ttl".to_owned(), ..Failure::usage(message) });
+        return Err(Failure { code: "bad_duration".to_owned(), ..Failure::usage(message) });
     }
     program::check(&args.command[0])
 }

@@ -14,6 +14,9 @@ const PATH_DEFAULT: &str = "/bin:/usr/bin";
 
 /// Refuses a program that is not there, or that is no program.
 pub(crate) fn check(program: &OsStr) -> Result<(), Failure> {
+    if program.is_empty() {
+        return Err(Failure::usage("the command is empty; nothing was claimed: give one after --"));
+    }
     let shown = quoted(&program.to_string_lossy());
     if program.as_bytes().contains(&b'/') {
         return runnable(Path::new(program)).map_err(|why| wrong(&format!("{shown} {why}")));
