@@ -10,7 +10,7 @@ use client::Session;
 use crate::connect::{Reach, holder_default, misfit, runtime};
 use crate::doubt::{self, Signature};
 use crate::exit::{Exit, Failure};
-use crate::output::{JsonFlag, print_done, say};
+use crate::output::{JsonFlag, Of, print_done, say};
 use crate::parse;
 
 /// Take a free lease. Prints its token first: give it to extend, release, and whatever the lease protects.
@@ -140,7 +140,8 @@ pub(crate) fn release(args: &Release) -> Result<Exit, Failure> {
         Reply::Released(released) => {
             let row = vec![released.token.to_string(), args.name.clone(), "released".to_owned()];
             let deed = format!("lease {} was released, token {}", args.name, released.token);
-            print_done(args.json.format(), &["TOKEN", "NAME", "STATE"], &[row], &released, &deed)?;
+            let of = Of { namespace: &args.reach.namespace, name: &args.name, reply: &released };
+            print_done(args.json.format(), &["TOKEN", "NAME", "STATE"], &[row], &of, &deed)?;
             Ok(Exit::Done)
         }
         _ => Err(misfit()),

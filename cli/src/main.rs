@@ -89,6 +89,7 @@ fn main() -> ExitCode {
         return code;
     }
     signals::let_through();
+    let wants_json = usage::wants_json(&args);
     let cli: Cli = match usage::read(args) {
         Parsed::Run(cli) => cli,
         Parsed::Show(text) => {
@@ -98,7 +99,7 @@ fn main() -> ExitCode {
             say(text);
             return Exit::Usage.into();
         }
-        Parsed::Wrong(failure) => return end(Err(failure), false),
+        Parsed::Wrong(failure) => return end(Err(failure), wants_json),
     };
     let json = cli.verb.json();
     warn_of_misspelt_variables(&cli.verb);

@@ -9,7 +9,7 @@ use clap::Args;
 use crate::connect::{Reach, host, misfit, runtime};
 use crate::exit::{Exit, Failure, quoted};
 use crate::hold::millis;
-use crate::output::{JsonFlag, print_done, say};
+use crate::output::{JsonFlag, Of, print_done, say};
 use crate::parse;
 
 const ENTITY_REMEDY: &str = "give who pins it with --entity, or leave it away for this host";
@@ -110,7 +110,7 @@ pub(crate) fn transfer(args: &Transfer) -> Result<Exit, Failure> {
         deadline_ms: None,
     }))?;
     let Reply::Released(released) = reply else { return Err(misfit()) };
-    ended(&args.name, &released, args.json, "transferred")
+    ended((&args.reach.namespace, &args.name), &released, args.json, "transferred")
 }
 
 pub(crate) fn revoke(args: &Revoke) -> Result<Exit, Failure> {
@@ -129,13 +129,16 @@ pub(crate) fn revoke(args: &Revoke) -> Result<Exit, Failure> {
         deadline_ms: None,
     }))?;
     match reply {
-        Reply::Released(released) => ended(&args.name, &released, args.json, "revoked"),
+        Reply::Released(released) => {
+            ended((&args.reach.namespace, &args.name), &released, args.json, "revoked")
+        }
         Reply::Ending(ending) => {
             let remaining = GoDuration::from(Duration::from_millis(ending.remaining_ms));
             let row =
                 vec![ending.token.to_string(), args.name.clone(), "ending".to_owned(), remaining.to_string()];
             let deed = format!("lease {} was revoked, token {}", args.name, ending.token);
-            print_done(args.json.format(), &["TOKEN", "NAME", "STATE", "REMAINING"], &[row], &ending, &deed)?;
+            let of = Of { namespace: &args.reach.namespace, name: &args.name, reply: &ending };
+            print_done(args.json.format(), &["TOKEN", "NAME", "STATE", "REMAINING"], &[row], &of, &deed)?;
             Ok(Exit::Done)
         }
         _ => Err(misfit()),
@@ -170,7 +173,7 @@ pub(crate) fn pin(args: &Pin) -> Result<Exit, Failure> {
         why: args.why.clone(),
         deadline_ms: None,
     }))?;
-    pinned(reply, &args.name, entity, args.json, "pinned")
+    pinned(reply, (&args.reach.namespace, &args.name), entity, args.json, "pinned")
 }
 
 pub(crate) fn unpin(args: &Unpin) -> Result<Exit, Failure> {
@@ -189,7 +192,7 @@ pub(crate) fn unpin(args: &Unpin) -> Result<Exit, Failure> {
         tell_pins(&args.name, &entity, &before.pins);
         Ok::<_, Failure>(reply)
     })?;
-    pinned(reply, &args.name, entity, args.json, "unpinned")
+    pinned(reply, (&args.reach.namespace, &args.name), entity, args.json, "unpinned")
 }
 
 /// Whoever takes a pin away wants the lease to expire again: says what stands in the way of that, and what was none.
@@ -208,17 +211,29 @@ fn tell_pins(name: &str, entity: &str, before: &[api::Pinned]) {
     }
 }
 
-fn ended(name: &str, released: &api::Released, json: JsonFlag, state: &str) -> Result<Exit, Failure> {
+fn ended(
+    (namespace, name): (&str, &str),
+    released: &api::Released,
+    json: JsonFlag,
+    state: &str,
+) -> Result<Exit, Failure> {
     let row = vec![released.token.to_string(), name.to_owned(), state.to_owned()];
     let deed = format!("lease {name} was {state}, token {}", released.token);
-    print_done(json.format(), &["TOKEN", "NAME", "STATE"], &[row], released, &deed)?;
+    let of = Of { namespace, name, reply: released };
+    print_done(json.format(), &["TOKEN", "NAME", "STATE"], &[row], &of, &deed)?;
     Ok(Exit::Done)
 }
 
-fn pinned(reply: Reply, name: &str, entity: String, json: JsonFlag, state: &str) -> Result<Exit, Failure> {
+fn pinned(
+    reply: Reply,
+    (namespace, name): (&str, &str),
+    entity: String,
+    json: JsonFlag,
+    state: &str,
+) -> Result<Exit, Failure> {
     let Reply::Done = reply else { return Err(misfit()) };
     let deed = format!("lease {name} was {state} by {entity}");
-    let body = serde_json::json!({"name": name, "entity": entity, "state": state});
+    let body = serde_json::json!({"namespace": namespace, "name": name, "entity": entity, "state": state});
     let row = vec![name.to_owned(), entity, state.to_owned()];
     print_done(json.format(), &["NAME", "ENTITY", "STATE"], &[row], &body, &deed)?;
     Ok(Exit::Done)

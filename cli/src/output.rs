@@ -40,6 +40,15 @@ impl JsonFlag {
     }
 }
 
+/// A reply with the lease that it is of, for `--json`.
+#[derive(Debug, Serialize)]
+pub(crate) struct Of<'a, T> {
+    pub(crate) namespace: &'a str,
+    pub(crate) name: &'a str,
+    #[serde(flatten)]
+    pub(crate) reply: &'a T,
+}
+
 /// Prints rows: as a table, as plain text, or `json` instead.
 ///
 /// # Errors

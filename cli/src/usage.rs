@@ -51,6 +51,12 @@ pub(crate) fn is_given(flag: &str) -> bool {
     !occurrences(flag, true, &std::env::args_os().collect::<Vec<_>>()).is_empty()
 }
 
+/// Whether a command line that may be wrong asks for JSON. Of the load tools, `--json` names a file.
+pub(crate) fn wants_json(args: &[OsString]) -> bool {
+    let of_load_tool = args.get(1).is_some_and(|verb| verb == "claimer" || verb == "bench");
+    !of_load_tool && !occurrences("--json", false, args).is_empty()
+}
+
 /// clap lists the nearest of several suggestions last.
 fn nearest_first(error: &mut Error) {
     if let Some(ContextValue::Strings(near)) = error.get(ContextKind::SuggestedSubcommand) {

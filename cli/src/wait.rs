@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 use crate::announce;
 use crate::connect::{Reach, runtime};
 use crate::exit::{Exit, Failure, quoted};
-use crate::output::{JsonFlag, print};
+use crate::output::{JsonFlag, Of, print};
 use crate::parse;
 use crate::signals::Held;
 
@@ -40,7 +40,8 @@ pub(crate) fn wait(args: &Wait) -> Result<Exit, Failure> {
         }
     })?;
     let row = vec![args.name.clone(), "free".to_owned(), free.revision.to_string()];
-    print(args.json.format(), &["NAME", "STATE", "REVISION"], &[row], &free)?;
+    let of = Of { namespace: &args.reach.namespace, name: &args.name, reply: &free };
+    print(args.json.format(), &["NAME", "STATE", "REVISION"], &[row], &of)?;
     Ok(Exit::Done)
 }
 

@@ -79,6 +79,26 @@ fn with_json_a_program_reads_why_on_stdout_too() {
 }
 
 #[test]
+fn with_json_a_usage_error_is_on_stdout_too() {
+    for (args, code) in [
+        (&["claim", "a", "--ttl", "5", "--json"][..], "bad_ttl"),
+        (&["get", "--json"][..], "usage"),
+        (&["get", "a", "--json", "--nonsense"][..], "usage"),
+        (&["list", "--json", "--prefix", "a", "--prefix", "b"][..], "usage"),
+        (&["list", "--json", "--all-namespaces", "--namespace", "x"][..], "usage"),
+    ] {
+        let output = tenure(args);
+        assert_eq!(output.status.code(), Some(2));
+        let body: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        assert_eq!(body["error"]["code"], code, "{args:?}");
+        assert!(String::from_utf8_lossy(&output.stderr).starts_with(&format!("error[{code}]: ")));
+    }
+    // Of this one it names a file, and what a run is given after `--` is its command's.
+    fails(&["claimer", "--json", "file", "--nonsense"], 2);
+    fails(&["run", "--nonsense", "--", "list", "--json"], 2);
+}
+
+#[test]
 fn all_namespaces_and_one_of_them_do_not_go_together() {
     for verb in ["list", "count"] {
         let said = fails(&[verb, "--all-namespaces", "--namespace", "x"], 2);

@@ -174,3 +174,26 @@ fn what_was_acquired_under_an_instance_is_confirmed_and_can_be_handed_on() {
     let to = ["transfer", "a", "--token", token, "--instance", "9", "--to", "h3", "--force"];
     assert_eq!(node.done(&to), format!("{token}\ta\ttransferred\n"));
 }
+
+#[test]
+fn each_answer_in_json_says_of_which_lease_it_is() {
+    let node = Node::start();
+    let claim = |seq| {
+        let flags = ["--holder", "h", "--instance", "7", "--seq", seq, "--namespace", "n"];
+        columns(&node.done(&[&["claim", "a"], &flags[..]].concat()))[0].to_owned()
+    };
+    let json = |args: &[&str], field: &str| {
+        let output = node.done(&[args, &["--namespace", "n", "--json"]].concat());
+        let body: Value = serde_json::from_str(&output).expect("JSON");
+        assert_eq!((&body["namespace"], &body["name"]), (&"n".into(), &"a".into()), "{args:?}: {body}");
+        assert!(body[field].is_string() || body[field].is_number(), "{args:?}: {body}");
+    };
+    json(&["wait", "a"], "revision");
+    json(&["release", "a", "--token", &claim("1")], "token");
+    let token = claim("2");
+    json(&["transfer", "a", "--token", &token, "--instance", "7", "--to", "h2", "--force"], "token");
+    json(&["revoke", "a"], "remaining_ms");
+    json(&["revoke", "a", "--now"], "token");
+    json(&["pin", "a"], "entity");
+    json(&["unpin", "a"], "state");
+}

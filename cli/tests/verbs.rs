@@ -8,8 +8,6 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::process::ExitStatusExt;
 use std::process::Stdio;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use node::Node;
 use serde_json::Value;
@@ -247,7 +245,7 @@ fn a_killed_node_comes_back_with_every_grant() {
     assert_eq!(before.len(), 3);
 }
 
-/// A way to the node on which the answer to the first call after the greeting is lost.
+/// A way to the node on which nothing comes back after the greeting.
 fn deaf_way(node: &Node) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("it has one").to_string();
@@ -255,28 +253,32 @@ fn deaf_way(node: &Node) -> String {
     std::thread::spawn(move || {
         let (client, _) = listener.accept().expect("tenure comes");
         let server = TcpStream::connect(node).expect("the node serves");
-        let (mut from, mut to) =
-            (server.try_clone().expect("a socket"), client.try_clone().expect("a socket"));
-        let deaf = Arc::new(AtomicBool::new(false));
-        let is_deaf = deaf.clone();
-        std::thread::spawn(move || {
-            let mut bytes = [0; 4096];
-            while let Ok(read @ 1..) = from.read(&mut bytes) {
-                if !is_deaf.load(Ordering::SeqCst) && to.write_all(&bytes[..read]).is_err() {
-                    break;
-                }
+        let (mut out, mut back) =
+            (client.try_clone().expect("a socket"), server.try_clone().expect("a socket"));
+        std::thread::spawn(move || std::io::copy(&mut { client }, &mut { server }));
+        let (mut bytes, mut all, mut sent) = ([0; 4096], Vec::new(), 0);
+        while let Ok(read @ 1..) = back.read(&mut bytes) {
+            all.extend_from_slice(&bytes[..read]);
+            let end = greeting_end(&all).min(all.len());
+            if sent < end && out.write_all(&all[sent..end]).is_err() {
+                break;
             }
-        });
-        let (mut client, mut server) = (client, server);
-        let mut bytes = [0; 4096];
-        // The upgrade, the greeting, the call.
-        for part in 1.. {
-            let Ok(read @ 1..) = client.read(&mut bytes) else { break };
-            deaf.store(part >= 3, Ordering::SeqCst);
-            server.write_all(&bytes[..read]).expect("the node reads");
+            sent = sent.max(end);
         }
     });
     address
+}
+
+/// Where the upgrade's answer and the first short frame after it end.
+fn greeting_end(bytes: &[u8]) -> usize {
+    let Some(head) = bytes.windows(4).position(|four| four == b"\r\n\r\n").map(|at| at + 4) else {
+        return bytes.len();
+    };
+    match bytes[head..] {
+        [_, 126, high, low, ..] => head + 4 + usize::from(high) * 256 + usize::from(low),
+        [_, length, ..] if length < 126 => head + 2 + usize::from(length),
+        _ => head,
+    }
 }
 
 #[test]
