@@ -7,14 +7,18 @@ use claimer::duration::GoDuration;
 use clap::Args;
 
 use crate::connect::{Reach, misfit, runtime};
-use crate::exit::{Exit, Failure};
-use crate::output::{Format, JsonFlag, Next, print, print_line};
+use crate::exit::{Exit, Failure, quoted};
+use crate::output::{Format, JsonFlag, Next, print, print_line, say};
 use crate::parse;
 use crate::signals::Held;
 
 const TITLES: &[&str] = &["REVISION", "NAME", "EVENT", "TOKEN", "DETAIL"];
 
 /// See every change of a lease, or of all whose names start so, as it happens: a line an event. Extends are no changes.
+///
+/// Columns: REVISION, what to give --after to go on from there; NAME; EVENT: granted, confirmed, valued, ending, ended, pinned or
+/// unpinned; TOKEN of the grant, a dash where it is about none; DETAIL: the holder, the value, how it ended and whose it was, the
+/// reason, or who pins it. In a pipe they are separated by tabs, without titles.
 #[derive(Debug, Args)]
 pub(crate) struct Watch {
     /// Only the lease of this name [default: every lease of the namespace].
@@ -33,6 +37,10 @@ pub(crate) struct Watch {
 }
 
 /// See how grants ended, the newest first.
+///
+/// Columns: NAME; TOKEN and HOLDER of the grant; WHY: expired, unconfirmed, released, transferred, revoked or restored; REASON of
+/// the operator who revoked it, or a dash; AGO, on the lease clock, which stands still while nothing is held; REMAINED, how much
+/// time it had left when it was last extended. In a pipe they are separated by tabs, without titles.
 #[derive(Debug, Args)]
 pub(crate) struct History {
     /// Only of the lease of this name.
@@ -85,6 +93,7 @@ async fn follow(args: &Watch) -> Result<Exit, Failure> {
         after: args.after,
     };
     let mut watcher = session.watch(watch).await.into_result()?;
+    say(format!("watching {} after revision {}", watched(args), watcher.revision()));
     let format = args.json.format();
     if format == Format::Table {
         print_line(Format::Plain, &TITLES.iter().map(|title| (*title).to_owned()).collect::<Vec<_>>(), &())?;
@@ -97,6 +106,16 @@ async fn follow(args: &Watch) -> Result<Exit, Failure> {
         }
     }
     Ok(Exit::Done)
+}
+
+/// What is watched.
+fn watched(args: &Watch) -> String {
+    let what = match (&args.name, &args.prefix) {
+        (Some(name), _) => format!("lease {}", quoted(name)),
+        (None, Some(prefix)) => format!("every lease whose name starts with {}", quoted(prefix)),
+        (None, None) => "every lease".to_owned(),
+    };
+    format!("{what} in namespace {}", quoted(&args.reach.namespace))
 }
 
 fn row(event: &Event) -> Vec<String> {

@@ -19,6 +19,10 @@ const PAGE: u64 = api::rules::PAGE_LEASES_MAX as u64;
 const TITLES: &[&str] = &["NAME", "TOKEN", "HOLDER", "REMAINING", "STATE", "VALUE"];
 
 /// See one lease.
+///
+/// Columns: NAME; TOKEN of the grant; HOLDER, or who alone may claim it in a cooldown; REMAINING until the grant or the cooldown
+/// ends; STATE: free, held, unconfirmed (it must be extended before it counts), ending (revoked), cooldown, or pinned by whom;
+/// VALUE, what the holder tells its readers. A dash is nothing. In a pipe they are separated by tabs, without titles.
 #[derive(Debug, Args)]
 pub(crate) struct Get {
     /// The lease's name.
@@ -45,6 +49,10 @@ struct Which {
 }
 
 /// See many leases, ordered by namespace and name.
+///
+/// Columns: NAME; TOKEN of the grant; HOLDER, or who alone may claim it in a cooldown; REMAINING until the grant or the cooldown
+/// ends; STATE: free, held, unconfirmed (it must be extended before it counts), ending (revoked), cooldown, or pinned by whom;
+/// VALUE, what the holder tells its readers. A dash is nothing. With --all-namespaces NAMESPACE comes first. In a pipe they are separated by tabs, without titles.
 #[derive(Debug, Args)]
 pub(crate) struct List {
     #[command(flatten)]

@@ -386,3 +386,20 @@ fn a_node_that_cannot_start_says_why() {
     );
     assert_says(&fails(&["serve", "--dev", "--log", "xml"], 2), &["error[usage]: ", "xml", "json"]);
 }
+
+#[test]
+fn the_help_of_what_prints_columns_names_them() {
+    for (verb, columns) in [
+        ("get", &["NAME", "TOKEN", "HOLDER", "REMAINING", "STATE", "VALUE"][..]),
+        ("list", &["NAMESPACE", "NAME", "TOKEN", "HOLDER", "REMAINING", "STATE", "VALUE"]),
+        ("history", &["NAME", "TOKEN", "HOLDER", "WHY", "REASON", "AGO", "REMAINED"]),
+        ("watch", &["REVISION", "NAME", "EVENT", "TOKEN", "DETAIL"]),
+    ] {
+        let help = String::from_utf8(tenure(&[verb, "--help"]).stdout).expect("UTF-8");
+        let (_, text) = help.split_once("Columns: ").expect(&help);
+        let (text, _) = text.split_once("Usage:").expect(&help);
+        assert_says(text, columns);
+    }
+    let help = String::from_utf8(tenure(&["run", "--help"]).stdout).expect("UTF-8");
+    assert_says(&help, &["TENURE_ENDPOINTS", "--timeout", "[alias: --wait]"]);
+}

@@ -197,3 +197,22 @@ fn each_answer_in_json_says_of_which_lease_it_is() {
     json(&["pin", "a"], "entity");
     json(&["unpin", "a"], "state");
 }
+
+#[test]
+fn a_watch_says_what_it_watches_and_from_where() {
+    let node = Node::start();
+    let lease: Value = serde_json::from_str(&node.done(&["get", "a", "--json"])).expect("JSON");
+    let now = lease["revision"].as_str().expect("a revision").to_owned();
+    for (args, what, from) in [
+        (&["watch", "a", "--after", "0"][..], "lease \"a\"", "0"),
+        (&["watch", "--prefix", "b/"][..], "every lease whose name starts with \"b/\"", &now),
+        (&["watch"][..], "every lease", &now),
+    ] {
+        let mut watch = node.command(args);
+        let mut watch = watch.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it starts");
+        let mut said = String::new();
+        BufReader::new(watch.stderr.take().expect("a pipe")).read_line(&mut said).expect("UTF-8");
+        watch.kill().and_then(|()| watch.wait()).expect("it runs");
+        assert_eq!(said, format!("watching {what} in namespace \"default\" after revision {from}\n"));
+    }
+}
