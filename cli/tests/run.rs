@@ -9,7 +9,7 @@ mod runs;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use node::Node;
-use runs::{Diary, Running, is_alive, until};
+use runs::{Diary, Running, TTL, is_alive, until};
 
 fn sh(script: &str) -> Vec<&str> {
     vec!["sh", "-c", script]
@@ -230,6 +230,34 @@ fn a_revoked_lease_ends_its_command_before_its_time_with_the_reason() {
 }
 
 #[test]
+fn a_revoke_is_told_at_once_with_its_reason_and_how_long_is_left() {
+    let node = Node::start();
+    let diary = Diary::new();
+    let run = Running::start(&node, &["--ttl=1m"], &sh(&diary.script()));
+    until("it runs", || !diary.tokens().is_empty());
+    // The watch that tells of it begins with the command.
+    std::thread::sleep(TTL);
+    node.done(&["revoke", "job", "--why", "reboot"]);
+    until("it is told", || run.said().contains("\"job\" is revoked: reboot; ends in 5"));
+    assert!(is_alive(run.command()), "the command goes on meanwhile");
+}
+
+#[test]
+fn an_outage_is_told_when_it_begins_and_when_it_ends() {
+    let mut node = Node::start();
+    let diary = Diary::new();
+    let run = Running::start(&node, &["--ttl=1m"], &sh(&diary.script()));
+    until("it runs", || !diary.tokens().is_empty());
+    node.kill();
+    let lost = format!("lost {} (", node.address);
+    until("the outage is told", || run.said().contains(&lost) && run.said().contains("): trying again\n"));
+    node.start_again();
+    until("its end is told", || run.said().contains(&format!("reached {} again\n", node.address)));
+    run.signal(Signal::SIGTERM);
+    assert_eq!(run.end().said.matches("lost").count(), 1, "not at the end");
+}
+
+#[test]
 fn a_lease_revoked_at_once_ends_its_command_at_once() {
     let node = Node::start();
     let diary = Diary::new();
@@ -343,7 +371,7 @@ fn what_was_tenures_child_before_is_left_alone_when_its_guardian_is_killed() {
     let sidecar = || std::fs::read_to_string(&pid).ok()?.trim().parse().ok().map(Pid::from_raw);
     until("the sidecar runs", || sidecar().is_some_and(is_alive));
     let sidecar = sidecar().expect("it has a number");
-    until("it holds the lease", || first.said().contains("holding \"job\""));
+    until("it holds the lease", || node.done(&["get", "job"]).contains("\theld\t"));
     kill(first.guardian_beside(&[sidecar]), Signal::SIGKILL).expect("it runs");
     assert_eq!(first.end().code, Some(3));
     assert!(is_alive(sidecar));

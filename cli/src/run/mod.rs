@@ -125,7 +125,7 @@ pub(crate) fn run(args: &Run) -> Result<Exit, Failure> {
     runtime()?.block_on(async {
         let guarded = Guarded::read(guardian).map_err(cannot)?;
         let session = tokio::select! {
-            session = args.reach.connect() => session?,
+            session = args.reach.connect_aloud() => session?,
             came = stop(&mut signals) => return Err(left_line(args, came)),
         };
         let held = tokio::select! {

@@ -1,8 +1,15 @@
-//! That the grant has ended, told by the cluster at once: an operator's `revoke --now` would else be seen at the next extend,
-//! up to a third of the ttl later.
+//! That the grant has ended, or will, told by the cluster at once: an operator's `revoke --now` would else be seen at the next
+//! extend, up to a third of the ttl later, and a revoke only when the command is ended.
+
+use std::time::Duration;
 
 use api::What;
+use claimer::duration::GoDuration;
 use client::{Grant, LostWhy, Session};
+
+use crate::exit::{escaped, quoted};
+use crate::hold::millis;
+use crate::output::say;
 
 /// Why the grant has ended, once a watch tells. It only hurries what the next extend would tell, so that where there is no
 /// watch, this never resolves.
@@ -23,11 +30,19 @@ async fn watched(session: &Session, grant: &Grant) -> Option<api::End> {
     };
     let mut watcher = session.watch(watch).await.into_result().ok()?;
     while let Some(Ok(event)) = watcher.next().await {
-        if let What::Ended(end) = event.what
-            && end.token == grant.token()
-        {
-            return Some(end);
+        match event.what {
+            What::Ended(end) if end.token == grant.token() => return Some(end),
+            What::Ending(ending) if ending.token == grant.token() => say(revoked(grant, &ending.reason)),
+            _ => {}
         }
     }
     None
+}
+
+/// That the grant may not be extended, said while there is still time.
+fn revoked(grant: &Grant, reason: &str) -> String {
+    let why = if reason.is_empty() { String::new() } else { format!(": {}", escaped(reason)) };
+    // To a tenth of a second: nobody reads more.
+    let left = Duration::from_millis(millis(grant.remaining()) / 100 * 100);
+    format!("{} is revoked{why}; ends in {}", quoted(grant.name()), GoDuration::from(left))
 }
