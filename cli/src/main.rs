@@ -8,10 +8,9 @@
 //!   follow   watch history check           run      run, its guardian and its command
 //!   serve    serve                         output   tables, plain text, JSON
 //!   claimer  claimer                       exit     five codes, and what is said of a failure
-//!                                          announce that somebody waits
-//!                                          doubt    how to resolve what is unknown
 //!   bench    bench                         signals  an end that the shell sees as its signal's
-//!   docs     completions man
+//!   docs     completions man               announce that somebody waits, once it is so
+//!                                          doubt    what to do where the outcome is unknown
 //! ```
 //!
 //! stdout is data, stderr is talk. A verb returns how the program ends or why it failed, and this file exits. The

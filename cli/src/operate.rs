@@ -23,7 +23,7 @@ pub(crate) struct Transfer {
     /// The grant's token, as claim printed it.
     #[arg(long, allow_hyphen_values = true, value_parser = parse::token())]
     token: u64,
-    /// The instance that claimed it, as --instance was given to claim or acquire.
+    /// The instance that claimed it, from 1, as --instance was given to claim or acquire.
     #[arg(long, allow_negative_numbers = true, value_parser = parse::instance())]
     instance: u64,
     /// To which holder: the first of that name in line.
