@@ -298,6 +298,12 @@ fn a_command_that_is_not_there_is_refused_before_anything_is_claimed() {
         ended.said
     );
     assert!(ended.said.contains("nothing was claimed"), "{}", ended.said);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let script = folder.path().join("script").display().to_string();
+    std::fs::write(&script, "#!/no/such/shell\n").expect("a file");
+    assert!(std::process::Command::new("chmod").args(["+x", &script]).status().expect("it runs").success());
+    let said = node.fails(&["run", "job", "--", &script], 2);
+    assert!(said.contains("is a script for \"/no/such/shell\", which is not there"), "{said}");
     let lease = node.done(&["get", "job", "--json"]);
     assert!(!lease.contains("last_end"), "nobody ever held it: {lease}");
     assert!(node.fails(&["run", "job"], 2).contains("COMMAND"));

@@ -70,7 +70,8 @@ const CHILD: &str = "__child";
 /// When it exits, what it left running is ended and the lease is released.
 ///
 /// Exit code: the command's own, 128 + N where signal N ended it. Where the lease ended first: 1 where it was taken away, as
-/// by an operator, 3 where it could not be extended in time or the health command failed; 2 where there is no such command.
+/// by an operator, 3 where it could not be extended in time or the health command failed; 2 where there is no such command, or no interpreter of its script; 126
+/// where the system cannot run it after all.
 #[derive(Debug, Args)]
 pub(crate) struct Run {
     /// The lease's name.
