@@ -14,6 +14,7 @@ use crate::exit::{Exit, Failure, quoted};
 use crate::hold::{millis, show_grant, signature};
 use crate::output::{JsonFlag, say};
 use crate::parse;
+use crate::pinned::with_pins;
 use crate::signals::Held;
 
 /// So long a call may take that may take for ever.
@@ -86,7 +87,10 @@ async fn in_line(args: &Acquire) -> Result<Reply, Failure> {
     let in_line = format!("in line for {}", quoted(&args.name));
     let lease = (&session, args.reach.namespace.as_str(), args.name.as_str());
     let (reply, _) = announce::waiting(call, lease, &in_line).await;
-    let reply = reply.map_err(|failure| not_acquired(failure, &args.name));
+    let reply = match reply {
+        Err(failure) => Err(not_acquired(failure, lease).await),
+        Ok(reply) => Ok(reply),
+    };
     let reply = match reply {
         // The session confirms what it gave its own instance to; another's grant is confirmed here, while that is possible.
         Ok(Reply::Granted(grant)) if !grant.confirmed => confirm(args, &session, &by, &grant).await,
@@ -128,7 +132,10 @@ async fn confirm(
 
 /// Why a lease was not acquired, also by `run`: the server names the field of its own call, where we name the flag, and who
 /// has the lease.
-pub(crate) fn not_acquired(failure: client::Failure, name: &str) -> Failure {
+pub(crate) async fn not_acquired(
+    failure: client::Failure,
+    (session, namespace, name): (&Session, &str, &str),
+) -> Failure {
     let failure = Failure::from(failure);
     let Some(problem) = failure.problem.as_ref().filter(|problem| problem.code == api::Code::StillHeld)
     else {
@@ -140,7 +147,7 @@ pub(crate) fn not_acquired(failure: client::Failure, name: &str) -> Failure {
         quoted(name),
         by.unwrap_or_default()
     );
-    failure.saying(message)
+    with_pins(failure.saying(message), session, namespace, name).await
 }
 
 fn interrupted(name: &str, signal: Signal) -> Failure {

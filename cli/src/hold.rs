@@ -12,6 +12,7 @@ use crate::doubt::{self, Signature};
 use crate::exit::{Exit, Failure};
 use crate::output::{JsonFlag, Of, print_done, say};
 use crate::parse;
+use crate::pinned::with_pins;
 
 /// Take a free lease. Prints its token first: give it to extend, release, and whatever the lease protects.
 #[derive(Debug, Args)]
@@ -100,8 +101,13 @@ pub(crate) fn claim(args: &Claim) -> Result<Exit, Failure> {
             value: args.value.clone(),
             deadline_ms: None,
         };
-        let reply = session.call(Call::Claim(claim), args.reach.patience).await;
-        reply.map_err(|failure| doubt::with_remedy(failure.into(), &args.reach, &args.name, &by))
+        match session.call(Call::Claim(claim), args.reach.patience).await {
+            Ok(reply) => Ok(reply),
+            Err(failure) => {
+                let failure = doubt::with_remedy(failure.into(), &args.reach, &args.name, &by);
+                Err(with_pins(failure, &session, &args.reach.namespace, &args.name).await)
+            }
+        }
     })?;
     show_grant(reply, args.json, "claimed")
 }

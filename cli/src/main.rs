@@ -11,6 +11,7 @@
 //!   bench    bench                         signals  an end that the shell sees as its signal's
 //!   docs     completions man               announce that somebody waits, once it is so
 //!                                          doubt    what to do where the outcome is unknown
+//!                                          pinned   that a pin is in the way
 //! ```
 //!
 //! stdout is data, stderr is talk. A verb returns how the program ends or why it failed, and this file exits. The
@@ -30,6 +31,7 @@ mod hold;
 mod operate;
 mod output;
 mod parse;
+mod pinned;
 mod read;
 mod run;
 mod serve;

@@ -11,6 +11,7 @@ use crate::connect::{Reach, runtime};
 use crate::exit::{Exit, Failure, quoted};
 use crate::output::{JsonFlag, Of, print};
 use crate::parse;
+use crate::pinned::with_pins;
 use crate::signals::Held;
 
 /// Wait until a lease is free. Claims nothing: another may be faster.
@@ -51,12 +52,13 @@ async fn until_free(args: &Wait) -> Result<Free, Failure> {
     let free = session.wait(&args.reach.namespace, &args.name, args.after, args.timeout);
     let lease = (&session, args.reach.namespace.as_str(), args.name.as_str());
     let (free, _) = announce::waiting(free, lease, &waiting).await;
-    free.into_result().map_err(|failure| {
-        let failure = Failure::from(failure);
-        // The server names the field of its own call.
-        let message = failure.message.replace("the wait's timeout_ms", "--timeout");
-        failure.saying(message)
-    })
+    let failure = match free.into_result() {
+        Ok(free) => return Ok(free),
+        Err(failure) => Failure::from(failure),
+    };
+    // The server names the field of its own call.
+    let message = failure.message.replace("the wait's timeout_ms", "--timeout");
+    Err(with_pins(failure.saying(message), &session, &args.reach.namespace, &args.name).await)
 }
 
 fn interrupted(name: &str, signal: Signal) -> Failure {

@@ -140,6 +140,31 @@ fn a_pin_is_set_and_taken_away_by_this_host_unless_another_is_named() {
 }
 
 #[test]
+fn whoever_is_refused_because_of_a_pin_is_told_whose_it_is() {
+    let node = Node::start();
+    node.done(&["claim", "a", "--holder", "h1", "--ttl", "1s"]);
+    node.done(&["pin", "a", "--entity", "m1"]);
+    let early = node.fails(&["claim", "a", "--holder", "h2"], 1);
+    assert!(early.contains("error[held]: ") && !early.contains("pinned"), "its time is not over: {early}");
+    // Held for longer than its ttl, as only a pin can.
+    let overdue = |line: &str| columns(line)[3] == "0s";
+    while !overdue(&node.done(&["get", "a"])) {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    for (args, code) in [
+        (&["claim", "a", "--holder", "h2"][..], "held"),
+        (&["acquire", "a", "--holder", "h2", "--timeout", "300ms"], "still_held"),
+        (&["wait", "a", "--timeout", "300ms"], "still_held"),
+        (&["run", "a", "--timeout", "300ms", "--", "true"], "still_held"),
+    ] {
+        let said = node.fails(args, 1);
+        let pinned =
+            "; its deadline has passed, and it is pinned by \"m1\": it may expire once `tenure unpin`";
+        assert!(said.contains(&format!("error[{code}]: ")) && said.contains(pinned), "{args:?}: {said}");
+    }
+}
+
+#[test]
 fn a_watch_of_what_is_yet_to_come_or_of_two_things_is_refused() {
     let node = Node::start();
     let said = node.fails(&["watch", "--after", "99"], 2);

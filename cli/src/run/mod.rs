@@ -174,7 +174,10 @@ async fn hold(args: &Run, session: &Session) -> Result<Held, Failure> {
     let in_line = format!("waiting in line for {}", quoted(&args.name));
     let lease = (session, args.reach.namespace.as_str(), args.name.as_str());
     let (guard, told) = announce::waiting(session.hold(acquire), lease, &in_line).await;
-    let guard = guard.into_result().map_err(|failure| not_acquired(failure, &args.name))?;
+    let guard = match guard.into_result() {
+        Ok(guard) => guard,
+        Err(failure) => return Err(not_acquired(failure, lease).await),
+    };
     if told == Told::Yes {
         say(format!("holding {} under token {}", quoted(&args.name), guard.token()));
     }
