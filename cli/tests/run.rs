@@ -272,6 +272,21 @@ fn a_lease_revoked_at_once_ends_its_command_at_once() {
 }
 
 #[test]
+fn a_lease_that_an_operator_released_says_so() {
+    let node = Node::start();
+    let run = Running::start(&node, &[], &sh("sleep 1000"));
+    let token = || {
+        let lease = node.done(&["get", "job"]);
+        lease.split('\t').nth(1).filter(|token| *token != "-").map(str::to_owned)
+    };
+    until("it is held", || token().is_some());
+    node.done(&["release", "job", "--token", &token().expect("it is held")]);
+    let ended = run.end();
+    assert_eq!(ended.code, Some(1), "{}", ended.said);
+    assert!(ended.said.contains("error[lost]: \"job\" is lost: released by an operator; "), "{}", ended.said);
+}
+
+#[test]
 fn a_command_that_is_not_well_is_ended_and_the_lease_given_up() {
     let node = Node::start();
     for (script, how) in [("exit 9", "failed"), ("sleep 1000", "took longer than its period")] {

@@ -269,7 +269,7 @@ async fn release_anew(args: &Run, session: &Session, guard: &Guard) -> Result<()
 
 fn ended(name: &str, why: &Why) -> Failure {
     let (exit, code, why) = match why {
-        Why::Lost(why) => (exit_of(why), "lost", format!("{name} is lost: {why}")),
+        Why::Lost(why) => (exit_of(why), "lost", format!("{name} is lost: {}", how(why))),
         Why::NotExtended => {
             let why = "no extend was answered in time, or this process was stopped";
             (Exit::Unavailable, "lost", format!("{name} could not be kept: {why}"))
@@ -282,6 +282,14 @@ fn ended(name: &str, why: &Why) -> Failure {
         ),
     };
     Failure { exit, code: code.to_owned(), message: format!("{why}; the command was ended"), problem: None }
+}
+
+/// How it was lost. A release that is not our own is an operator's, for nobody else knows our instance.
+fn how(why: &LostWhy) -> String {
+    match why.end().map(|end| end.why.as_str()) {
+        Some("released") => "released by an operator".to_owned(),
+        _ => why.to_string(),
+    }
 }
 
 fn stuck(what: &str) -> Failure {
