@@ -45,9 +45,10 @@ where
     OsStringValueParser::new().try_map(move |value: OsString| {
         match str::from_utf8(value.as_encoded_bytes()) {
             Ok(value) => parse(value),
-            Err(error) => {
-                Err(bad("bad_name", format!("it is not UTF-8 from byte {} on", error.valid_up_to())))
-            }
+            Err(error) => Err(bad(
+                "bad_name",
+                format!("it is not UTF-8 from byte {} on; write it in UTF-8", error.valid_up_to()),
+            )),
         }
     })
 }
@@ -102,9 +103,10 @@ pub(crate) fn prefix() -> impl TypedValueParser<Value = String> {
 fn checked(value: &str, result: Result<(), InvalidName>, remedy: &str) -> Result<String, BadValue> {
     match result {
         Ok(()) => Ok(value.to_owned()),
-        Err(error @ InvalidName::Forbidden { .. }) => {
-            Err(bad("bad_name", format!("{error}; control and invisible characters are not allowed")))
-        }
+        Err(error @ InvalidName::Forbidden { .. }) => Err(bad(
+            "bad_name",
+            format!("{error}; control and invisible characters are not allowed; leave them out"),
+        )),
         Err(error) => Err(bad("bad_name", format!("{error}; {remedy}"))),
     }
 }

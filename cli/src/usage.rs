@@ -77,7 +77,26 @@ fn worded(error: &Error, args: &[OsString]) -> Failure {
             let message = format!("{} is {value}: {}", origin(plain(&arg), args), bad.message);
             Failure { code: bad.code.to_owned(), ..Failure::usage(message) }
         }
-        None => Failure::usage(claps_words(error, args)),
+        None => {
+            let unknown = invalid_arg.filter(|_| error.kind() == ErrorKind::UnknownArgument);
+            let meant = unknown.and_then(|arg| meant(&arg, args));
+            Failure::usage(meant.unwrap_or_else(|| claps_words(error, args)))
+        }
+    }
+}
+
+/// What is wrong with an argument of which clap would only say that it is unknown, or name a flag that is spelt like it.
+fn meant(arg: &str, args: &[OsString]) -> Option<String> {
+    let verb = args.get(1)?.to_str()?;
+    match (verb, plain(arg)) {
+        ("revoke" | "pin", "--reason") => {
+            Some("unknown flag --reason; give the reason with --why".to_owned())
+        }
+        ("run", word) if !word.starts_with('-') => Some(format!(
+            "{} stands where no more is expected; give the command after --, as in `tenure run NAME -- COMMAND`",
+            quoted(arg)
+        )),
+        _ => None,
     }
 }
 

@@ -54,6 +54,19 @@ fn an_unknown_flag_is_named_with_the_nearest_one() {
 }
 
 #[test]
+fn what_was_meant_is_said_where_its_spelling_does_not_tell() {
+    for verb in ["revoke", "pin"] {
+        let said = fails(&[verb, "a", "--reason=drill"], 2);
+        assert_eq!(said, "error[usage]: unknown flag --reason; give the reason with --why\n");
+    }
+    let said = fails(&["run", "x", "echo", "hi"], 2);
+    let remedy = "give the command after --, as in `tenure run NAME -- COMMAND`";
+    assert_eq!(said, format!("error[usage]: \"echo\" stands where no more is expected; {remedy}\n"));
+    let said = fails(&["run", "x", "--jsn", "--", "true"], 2);
+    assert_says(&said, &["unknown flag '--jsn'"]);
+}
+
+#[test]
 fn a_flag_with_two_values_is_refused_naming_both() {
     let said = fails(&["claim", "a", "--ttl", "5s", "--ttl=6s"], 2);
     assert_says(&said, &["error[usage]: ", "--ttl", "\"5s\"", "\"6s\"", "once"]);
@@ -149,7 +162,7 @@ fn names_with_bytes_that_mislead_are_refused_at_their_offset() {
     ] {
         let said = fails(&["claim", name], 2);
         assert_says(&said, &["error[bad_name]: ", what]);
-        let invisible = "control and invisible characters are not allowed";
+        let invisible = "control and invisible characters are not allowed; leave them out";
         assert_eq!(said.contains(invisible), !name.contains('/'), "{said}");
         assert_eq!(said.lines().count(), 1, "no line of its own: {said:?}");
         assert!(!said.contains('\u{202e}') && !said.contains('\u{7f}'), "escaped: {said:?}");
@@ -159,7 +172,7 @@ fn names_with_bytes_that_mislead_are_refused_at_their_offset() {
     let said = fails(&["claim", "a", "--value", &"v".repeat(5_000)], 2);
     assert_says(&said, &["error[too_large]: --value is ", "5000 bytes, and the limit is 1024"]);
     let broken = [OsStr::new("claim"), OsStr::from_bytes(b"ab\xff")];
-    assert_says(&fails(&broken, 2), &["error[bad_name]: ", "not UTF-8 from byte 2 on"]);
+    assert_says(&fails(&broken, 2), &["error[bad_name]: ", "not UTF-8 from byte 2 on; write it in UTF-8"]);
 }
 
 #[test]
