@@ -5,6 +5,8 @@ use std::time::Duration;
 use api::{Call, Reply};
 use claimer::duration::GoDuration;
 use clap::Args;
+use serde::Serialize;
+use serde_json::{Value, json};
 
 use crate::connect::{Reach, host, misfit, runtime};
 use crate::exit::{Exit, Failure, quoted};
@@ -110,7 +112,7 @@ pub(crate) fn transfer(args: &Transfer) -> Result<Exit, Failure> {
         deadline_ms: None,
     }))?;
     let Reply::Released(released) = reply else { return Err(misfit()) };
-    ended((&args.reach.namespace, &args.name), &released, args.json, "transferred")
+    ended((&args.reach.namespace, &args.name), released.token, &released, args.json, "transferred")
 }
 
 pub(crate) fn revoke(args: &Revoke) -> Result<Exit, Failure> {
@@ -130,19 +132,30 @@ pub(crate) fn revoke(args: &Revoke) -> Result<Exit, Failure> {
     }))?;
     match reply {
         Reply::Released(released) => {
-            ended((&args.reach.namespace, &args.name), &released, args.json, "revoked")
+            let revoked = Revoked { ending: false, reply: &released };
+            ended((&args.reach.namespace, &args.name), released.token, &revoked, args.json, "revoked")
         }
         Reply::Ending(ending) => {
             let remaining = GoDuration::from(Duration::from_millis(ending.remaining_ms));
             let row =
                 vec![ending.token.to_string(), args.name.clone(), "ending".to_owned(), remaining.to_string()];
             let deed = format!("lease {} was revoked, token {}", args.name, ending.token);
-            let of = Of { namespace: &args.reach.namespace, name: &args.name, reply: &ending };
+            let revoked = Revoked { ending: true, reply: &ending };
+            let of = Of { namespace: &args.reach.namespace, name: &args.name, reply: &revoked };
             print_done(args.json.format(), &["TOKEN", "NAME", "STATE", "REMAINING"], &[row], &of, &deed)?;
             Ok(Exit::Done)
         }
         _ => Err(misfit()),
     }
+}
+
+/// What became of a grant that was revoked, for `--json`: both answers have a token, and programs are to tell them apart.
+#[derive(Serialize)]
+struct Revoked<'a, T> {
+    /// Whether it goes on until its deadline; else it has ended.
+    ending: bool,
+    #[serde(flatten)]
+    reply: &'a T,
 }
 
 /// The token of whoever holds the lease now. It is named before it is revoked: what is revoked is a grant, and never whoever holds
@@ -173,12 +186,12 @@ pub(crate) fn pin(args: &Pin) -> Result<Exit, Failure> {
         why: args.why.clone(),
         deadline_ms: None,
     }))?;
-    pinned(reply, (&args.reach.namespace, &args.name), entity, args.json, "pinned")
+    pinned(reply, (&args.reach.namespace, &args.name), entity, args.json, ("pinned", json!({})))
 }
 
 pub(crate) fn unpin(args: &Unpin) -> Result<Exit, Failure> {
     let entity = args.entity.clone().unwrap_or_else(host);
-    let reply = runtime()?.block_on(async {
+    let (reply, before) = runtime()?.block_on(async {
         let session = args.reach.connect().await?;
         // Looked at first: what is answered tells nothing of what was there.
         let before = session.get(&args.reach.namespace, &args.name).await.into_result()?;
@@ -189,22 +202,24 @@ pub(crate) fn unpin(args: &Unpin) -> Result<Exit, Failure> {
             deadline_ms: None,
         };
         let reply = session.call(Call::Unpin(unpin), args.reach.patience).await?;
-        tell_pins(&args.name, &entity, &before.pins);
-        Ok::<_, Failure>(reply)
+        Ok::<_, Failure>((reply, before.pins.into_iter().map(|pin| pin.entity).collect::<Vec<_>>()))
     })?;
-    pinned(reply, (&args.reach.namespace, &args.name), entity, args.json, "unpinned")
+    let (own, others): (Vec<_>, Vec<_>) = before.into_iter().partition(|pin| *pin == entity);
+    let was_pinned = !own.is_empty();
+    tell_pins(&args.name, &entity, was_pinned, &others);
+    let more = json!({ "was_pinned": was_pinned, "pins": others });
+    pinned(reply, (&args.reach.namespace, &args.name), entity, args.json, ("unpinned", more))
 }
 
 /// Whoever takes a pin away wants the lease to expire again: says what stands in the way of that, and what was none.
-fn tell_pins(name: &str, entity: &str, before: &[api::Pinned]) {
-    let remaining = before.iter().map(|pin| pin.entity.as_str()).filter(|other| *other != entity);
-    let remaining = remaining.map(quoted).collect::<Vec<_>>().join(", ");
+fn tell_pins(name: &str, entity: &str, was_pinned: bool, others: &[String]) {
+    let remaining = others.iter().map(|other| quoted(other)).collect::<Vec<_>>().join(", ");
     let still = if remaining.is_empty() {
         "no pin remains".to_owned()
     } else {
         format!("it is still pinned by {remaining}")
     };
-    if before.iter().all(|pin| pin.entity != entity) {
+    if !was_pinned {
         say(format!("{} was not pinned by {}; {still}", quoted(name), quoted(entity)));
     } else if !remaining.is_empty() {
         say(format!("{}: {still}", quoted(name)));
@@ -213,13 +228,14 @@ fn tell_pins(name: &str, entity: &str, before: &[api::Pinned]) {
 
 fn ended(
     (namespace, name): (&str, &str),
-    released: &api::Released,
+    token: u64,
+    reply: &impl Serialize,
     json: JsonFlag,
     state: &str,
 ) -> Result<Exit, Failure> {
-    let row = vec![released.token.to_string(), name.to_owned(), state.to_owned()];
-    let deed = format!("lease {name} was {state}, token {}", released.token);
-    let of = Of { namespace, name, reply: released };
+    let row = vec![token.to_string(), name.to_owned(), state.to_owned()];
+    let deed = format!("lease {name} was {state}, token {token}");
+    let of = Of { namespace, name, reply };
     print_done(json.format(), &["TOKEN", "NAME", "STATE"], &[row], &of, &deed)?;
     Ok(Exit::Done)
 }
@@ -229,11 +245,14 @@ fn pinned(
     (namespace, name): (&str, &str),
     entity: String,
     json: JsonFlag,
-    state: &str,
+    (state, more): (&str, Value),
 ) -> Result<Exit, Failure> {
     let Reply::Done = reply else { return Err(misfit()) };
     let deed = format!("lease {name} was {state} by {entity}");
-    let body = serde_json::json!({"namespace": namespace, "name": name, "entity": entity, "state": state});
+    let mut body = json!({"namespace": namespace, "name": name, "entity": entity, "state": state});
+    if let (Value::Object(body), Value::Object(more)) = (&mut body, more) {
+        body.extend(more);
+    }
     let row = vec![name.to_owned(), entity, state.to_owned()];
     print_done(json.format(), &["NAME", "ENTITY", "STATE"], &[row], &body, &deed)?;
     Ok(Exit::Done)

@@ -104,6 +104,14 @@ fn a_revoke_names_whom_it_hits_and_its_reason_is_kept() {
     let told = String::from_utf8_lossy(&revoked.stderr).into_owned();
     assert!(told.contains(&format!("revoking the grant of \"h1\", token {held}")), "{told}");
     assert!(String::from_utf8_lossy(&revoked.stdout).starts_with(&format!("{held}\ta\tending\t")));
+    let json = |args: &[&str]| -> Value {
+        serde_json::from_str(&node.done(&[args, &["--json"]].concat())).expect("JSON")
+    };
+    let ending = json(&["revoke", "a", "--token", held, "--why", "maintenance"]);
+    assert!(
+        ending["ending"] == true && ending["remaining_ms"].is_u64() && ending["token"] == *held,
+        "{ending}"
+    );
     let said = node.fails(&["extend", "a", "--token", held], 1);
     assert!(said.contains("error[ending]: "), "{said}");
     let now = node.done(&["revoke", "a", "--token", held, "--now", "--why", "at once"]);
@@ -111,6 +119,9 @@ fn a_revoke_names_whom_it_hits_and_its_reason_is_kept() {
     let history = node.done(&["history", "--json"]);
     let ends: Value = serde_json::from_str(&history).expect("JSON");
     assert_eq!(ends["ends"][0]["end"]["reason"], "at once");
+    let held = node.done(&["claim", "b", "--holder", "h1"]);
+    let ended = json(&["revoke", "b", "--now"]);
+    assert!(ended["ending"] == false && ended["token"] == *columns(&held)[0], "{ended}");
     let long = "x".repeat(257);
     assert!(node.fails(&["revoke", "a", "--why", &long], 2).contains("257 bytes"), "the limit is told");
 }
@@ -137,6 +148,15 @@ fn a_pin_is_set_and_taken_away_by_this_host_unless_another_is_named() {
     assert_eq!(unpin(&["unpin", "a"]), "\"a\": it is still pinned by \"m1\"\n");
     assert_eq!(node.done(&["unpin", "a", "--entity", "m1"]), "a\tm1\tunpinned\n");
     assert_eq!(unpin(&other), "\"a\" was not pinned by \"m2\"; no pin remains\n");
+    for entity in ["m1", "m3"] {
+        node.done(&["pin", "a", "--entity", entity]);
+    }
+    for was_pinned in [true, false] {
+        let done = node.done(&["unpin", "a", "--entity", "m3", "--json"]);
+        let body: Value = serde_json::from_str(&done).expect("JSON");
+        assert_eq!((&body["was_pinned"], &body["state"]), (&was_pinned.into(), &"unpinned".into()), "{body}");
+        assert_eq!(body["pins"], serde_json::json!(["m1"]), "those that remain");
+    }
 }
 
 #[test]
