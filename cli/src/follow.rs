@@ -131,6 +131,7 @@ fn row(event: &Event) -> Vec<String> {
         What::Pinned(pin) => ("pinned", "-".to_owned(), pin.entity.clone()),
         What::Unpinned(pin) => ("unpinned", "-".to_owned(), pin.entity.clone()),
     };
+    let detail = if detail.is_empty() { "-".to_owned() } else { detail };
     vec![event.revision.to_string(), event.name.clone(), what.to_owned(), token, detail]
 }
 
@@ -163,7 +164,8 @@ pub(crate) fn history(args: &History) -> Result<Exit, Failure> {
                 end.why.clone(),
                 reason.unwrap_or_else(|| "-".to_owned()),
                 span(end.ago_ms),
-                span(end.remained_ms),
+                // Two times side by side tell nothing of which is which.
+                format!("{} left", span(end.remained_ms)),
             ]
         })
         .collect();

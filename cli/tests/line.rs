@@ -91,6 +91,7 @@ fn a_grant_is_handed_on_by_force_and_history_tells_how_it_ended() {
     assert!(columns(&taken)[0].parse::<u64>().expect("a token") > held.parse().expect("a token"));
     let history = node.done(&["history", "a"]);
     assert_eq!(columns(&history)[..5], ["a", held, "h1", "transferred", "-"]);
+    assert!(columns(&history)[6].ends_with("s left"), "no time without a word of what it is: {history}");
 }
 
 #[test]
@@ -241,6 +242,16 @@ fn each_answer_in_json_says_of_which_lease_it_is() {
     json(&["revoke", "a", "--now"], "token");
     json(&["pin", "a"], "entity");
     json(&["unpin", "a"], "state");
+}
+
+#[test]
+fn a_watch_has_a_dash_where_there_is_nothing_to_say() {
+    let node = Node::start();
+    let held = node.done(&["claim", "a", "--holder", "h1", "--ttl", "1m"]);
+    node.done(&["revoke", "a"]);
+    let mut watch = Running::start(&node, &["watch", "a", "--after", "0"]);
+    assert_eq!(columns(&watch.next())[2..], ["granted", columns(&held)[0], "h1"]);
+    assert_eq!(columns(&watch.next())[2..], ["ending", columns(&held)[0], "-"]);
 }
 
 #[test]
