@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use api::{Call, Reply};
 use clap::Args;
-use client::{LinkNews, OnLink, Options, Session, Unavailable};
+use client::{LinkNews, OnLink, Options, Session, Unavailable, Unknown};
 use tokio::runtime::Runtime;
 
 use crate::exit::{Exit, Failure, escaped};
@@ -15,6 +15,9 @@ use crate::parse::{self, Endpoints};
 
 /// Where a cluster is sought where nobody says: the node of `tenure serve --dev`.
 pub(crate) const ENDPOINTS_DEFAULT: &str = api::ADDRESS_DEFAULT;
+
+/// What to do about a call that may have happened, where nothing more is known of it.
+pub(crate) const UNKNOWN_REMEDY: &str = ": repeat it, or look with get";
 
 /// How long a verb waits for its answer, connecting included.
 const PATIENCE_DEFAULT: &str = "5s";
@@ -96,13 +99,25 @@ impl From<client::Failure> for Failure {
             client::Failure::Refused(problem) => problem.into(),
             client::Failure::Unavailable(Unavailable::Answered(problem)) => problem.into(),
             client::Failure::Unavailable(cause) => Failure::unavailable(cause.to_string()),
-            client::Failure::Unknown(doubt) => {
-                let message = doubt.to_string();
-                let message = message.strip_prefix("unknown: ").unwrap_or(&message).to_owned();
-                Failure { exit: Exit::Unknown, code: "unknown".to_owned(), message, problem: None }
-            }
+            client::Failure::Unknown(doubt) => Failure {
+                exit: Exit::Unknown,
+                code: "unknown".to_owned(),
+                message: unknown(&doubt),
+                problem: None,
+            },
         }
     }
+}
+
+/// What is known of a call that may have happened.
+fn unknown(doubt: &Unknown) -> String {
+    // To a reader, attempts that left are attempts that remain.
+    let sent = match doubt.unanswered {
+        1 => "the request was sent and not answered".to_owned(),
+        times => format!("the request was sent {times} times, without an answer"),
+    };
+    let last = doubt.last.as_ref().map(|problem| format!(" (a later answer said {problem})"));
+    format!("{sent}{}; it may have happened or may yet{UNKNOWN_REMEDY}", last.unwrap_or_default())
 }
 
 /// A holder that nobody else has: host, process and chance. A name fixed by the user would make two runs one holder.

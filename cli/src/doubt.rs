@@ -1,10 +1,7 @@
 //! A claim or acquire that may have happened: how to see whether it did, and how to repeat it without taking a second place.
 
-use crate::connect::Reach;
+use crate::connect::{Reach, UNKNOWN_REMEDY};
 use crate::exit::{Exit, Failure, quoted};
-
-/// What the client adds for programs, and we say as commands.
-const FOR_PROGRAMS: &str = ": repeat it, or look with get";
 
 /// What makes a claim the same claim again.
 pub(crate) struct Signature {
@@ -24,9 +21,10 @@ pub(crate) fn with_remedy(failure: Failure, reach: &Reach, name: &str, by: &Sign
         namespace => format!(" --namespace {}", word(namespace)),
     };
     let message = format!(
-        "lease {}: {}: `tenure get {}{namespace}` shows it; to repeat it, add --holder {} --instance {instance} --seq {seq}",
+        "lease {} at {}: {}: `tenure get {}{namespace}` shows it; to repeat it, add --holder {} --instance {instance} --seq {seq}",
         quoted(name),
-        failure.message.replace(FOR_PROGRAMS, ""),
+        reach.endpoints(),
+        failure.message.replace(UNKNOWN_REMEDY, ""),
         word(name),
         word(holder),
     );

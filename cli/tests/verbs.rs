@@ -291,7 +291,10 @@ fn a_claim_whose_answer_was_lost_says_how_to_see_it_and_how_to_repeat_it() {
             args.extend(["--timeout", "1s", "--instance", "7", "--seq", "3"]);
         }
         let said = node.fails(&args, 4);
-        assert!(said.contains(&format!("error[unknown]: lease \"{name}\": ")), "{said}");
+        assert!(
+            said.contains(&format!("error[unknown]: lease \"{name}\" at {way}: the request was sent ")),
+            "{said}"
+        );
         let shows = if verb == "claim" { "`tenure get a` shows it" } else { "`tenure get 'b c'` shows it" };
         assert!(said.contains(shows), "{said}");
         let (_, flags) = said.trim_end().split_once("to repeat it, add ").expect(&said);
