@@ -182,7 +182,7 @@ fn row(lease: &Lease) -> Vec<String> {
         held.holder.clone(),
         remaining(held.remaining_ms),
         with_pins(state, lease),
-        held.value.clone().unwrap_or_else(dash),
+        held.value.clone().filter(|value| !value.is_empty()).unwrap_or_else(dash),
     ]
 }
 
@@ -238,6 +238,8 @@ mod tests {
         assert_eq!(row(&Lease { cooldown, ..lease() }), ["db", "-", "h2", "2s", "cooldown", "-"]);
         let taken = Lease { held: Some(Held { value: Some("10.0.0.1:80".into()), ..held() }), ..lease() };
         assert_eq!(row(&taken), ["db", "41", "h1", "9.5s", "held", "10.0.0.1:80"]);
+        let empty = Lease { held: Some(Held { value: Some(String::new()), ..held() }), ..lease() };
+        assert_eq!(row(&empty)[5], "-");
         let unconfirmed = Lease { held: Some(Held { confirmed: false, ..held() }), ..lease() };
         assert_eq!(row(&unconfirmed)[4], "unconfirmed");
         let pin = |entity: &str| Pinned { entity: entity.into(), why: String::new() };
