@@ -9,7 +9,7 @@ mod runs;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use node::Node;
-use runs::{Diary, Running, TTL, is_alive, until};
+use runs::{Diary, Running, is_alive, until};
 
 fn sh(script: &str) -> Vec<&str> {
     vec!["sh", "-c", script]
@@ -235,8 +235,6 @@ fn a_revoke_is_told_at_once_with_its_reason_and_how_long_is_left() {
     let diary = Diary::new();
     let run = Running::start(&node, &["--ttl=1m"], &sh(&diary.script()));
     until("it runs", || !diary.tokens().is_empty());
-    // The watch that tells of it begins with the command.
-    std::thread::sleep(TTL);
     node.done(&["revoke", "job", "--why", "reboot"]);
     until("it is told", || run.said().contains("\"job\" is revoked: reboot; ends in 5"));
     assert!(is_alive(run.command()), "the command goes on meanwhile");

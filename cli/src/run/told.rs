@@ -29,10 +29,22 @@ async fn watched(session: &Session, grant: &Grant) -> Option<api::End> {
         ..api::Watch::default()
     };
     let mut watcher = session.watch(watch).await.into_result().ok()?;
+    let mut is_said = false;
+    // The grant is older than the watch, which tells nothing of what came between the two.
+    if let Ok(lease) = session.get(grant.namespace(), grant.name()).await.into_result()
+        && let Some(held) = lease.held.filter(|held| held.token == grant.token())
+        && let Some(reason) = held.ending
+    {
+        say(revoked(grant, &reason));
+        is_said = true;
+    }
     while let Some(Ok(event)) = watcher.next().await {
         match event.what {
             What::Ended(end) if end.token == grant.token() => return Some(end),
-            What::Ending(ending) if ending.token == grant.token() => say(revoked(grant, &ending.reason)),
+            What::Ending(ending) if ending.token == grant.token() && !is_said => {
+                say(revoked(grant, &ending.reason));
+                is_said = true;
+            }
             _ => {}
         }
     }
