@@ -62,6 +62,32 @@ pub enum Call {
     Cancel(Cancel),
 }
 
+impl Call {
+    /// Whether it may change something: left without an answer, it may have been done.
+    pub fn has_effect(&self) -> bool {
+        match self {
+            Call::Claim(_)
+            | Call::Extend(_)
+            | Call::Release(_)
+            | Call::Acquire(_)
+            | Call::Transfer(_)
+            | Call::Revoke(_)
+            | Call::Pin(_)
+            | Call::Unpin(_)
+            | Call::Bulk(_) => true,
+            Call::Hello(_)
+            | Call::Wait(_)
+            | Call::Watch(_)
+            | Call::Get(_)
+            | Call::List(_)
+            | Call::Count(_)
+            | Call::History(_)
+            | Call::Check(_)
+            | Call::Cancel(_) => false,
+        }
+    }
+}
+
 /// One step of a bulk call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]

@@ -8,14 +8,15 @@ use client::Session;
 use nix::sys::signal::Signal;
 
 use crate::announce;
-use crate::connect::{Reach, holder_default, runtime};
+use crate::connect::Reach;
 use crate::doubt::{self, Signature};
 use crate::exit::{Exit, Failure, quoted};
-use crate::hold::{millis, show_grant, signature};
-use crate::output::{JsonFlag, say};
+use crate::hold::{millis, show_grant};
+use crate::output::JsonFlag;
 use crate::parse;
 use crate::pinned::with_pins;
-use crate::signals::Held;
+use crate::signals::unless_ended;
+use crate::wanted::Wanted;
 
 /// So long a call may take that may take for ever.
 const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
@@ -26,27 +27,11 @@ const SLACK: Duration = Duration::from_secs(2);
 /// Take a lease as claim does, or wait in line for it: first come, first served. Nobody extends it once this command has ended.
 #[derive(Debug, Args)]
 pub(crate) struct Acquire {
-    /// The lease's name.
-    #[arg(value_parser = parse::name())]
-    name: String,
+    #[command(flatten)]
+    wanted: Wanted,
     /// How long to wait in line [default: for ever], outages included; then it is refused as still held.
     #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = parse::timeout())]
     timeout: Option<Duration>,
-    /// How long the grant lasts, from now and from each extend: 15s, 1m30s. At least 1s unless the namespace says otherwise.
-    #[arg(long, default_value = "15s", allow_hyphen_values = true, value_parser = parse::ttl())]
-    ttl: Duration,
-    /// What readers of the lease shall see, such as where to reach its holder.
-    #[arg(long, value_parser = parse::value())]
-    value: Option<String>,
-    /// Who holds it [default: unique, host:process:chance].
-    #[arg(long, env = "TENURE_HOLDER", value_parser = parse::holder())]
-    holder: Option<String>,
-    /// Which life of the holder, from 1: the same for a repetition, and for transfer [default: a random number].
-    #[arg(long, requires = "seq", allow_negative_numbers = true, value_parser = parse::instance())]
-    instance: Option<u64>,
-    /// The acquire's number within its instance: the same for a repetition, higher for a new one.
-    #[arg(long, requires = "instance", allow_negative_numbers = true, value_parser = parse::number("a seq"))]
-    seq: Option<u64>,
     #[command(flatten)]
     reach: Reach,
     #[command(flatten)]
@@ -54,38 +39,29 @@ pub(crate) struct Acquire {
 }
 
 pub(crate) fn acquire(args: &Acquire) -> Result<Exit, Failure> {
-    let signal = Held::hold().next();
-    let reply = runtime()?.block_on(async {
-        tokio::select! {
-            reply = in_line(args) => reply,
-            Ok(signal) = signal => Err(interrupted(&args.name, signal)),
-        }
-    })?;
+    let reply = unless_ended(in_line(args), |signal| Err(interrupted(&args.wanted.name, signal)))?;
     show_grant(reply, args.json, "acquired")
 }
 
 async fn in_line(args: &Acquire) -> Result<Reply, Failure> {
-    let holder = args.holder.clone().unwrap_or_else(|| {
-        let holder = holder_default();
-        say(format!("holder {holder} (choose one with --holder or TENURE_HOLDER)"));
-        holder
-    });
+    let wanted = &args.wanted;
+    let holder = wanted.holder();
     let session = args.reach.connect_aloud().await?;
-    let by = signature(&session, holder, args.instance, args.seq);
+    let by = wanted.signature(&session, holder);
     // Without an instance the session gives its own.
     let acquire = api::Acquire {
         namespace: args.reach.namespace.clone(),
-        name: args.name.clone(),
+        name: wanted.name.clone(),
         holder: by.holder.clone(),
-        instance: args.instance,
-        seq: args.seq,
-        ttl_ms: Some(millis(args.ttl)),
-        value: args.value.clone(),
+        instance: wanted.instance,
+        seq: wanted.seq,
+        ttl_ms: Some(millis(wanted.ttl)),
+        value: wanted.value.clone(),
         timeout_ms: args.timeout.map(millis),
     };
     let call = session.call(Call::Acquire(acquire), args.timeout.map_or(FOR_EVER, |timeout| timeout + SLACK));
-    let in_line = format!("in line for {}", quoted(&args.name));
-    let lease = (&session, args.reach.namespace.as_str(), args.name.as_str());
+    let in_line = format!("in line for {}", quoted(&wanted.name));
+    let lease = (&session, args.reach.namespace.as_str(), wanted.name.as_str());
     let (reply, _) = announce::waiting(call, lease, &in_line).await;
     let reply = match reply {
         Err(failure) => Err(not_acquired(failure, lease).await),
@@ -96,7 +72,7 @@ async fn in_line(args: &Acquire) -> Result<Reply, Failure> {
         Ok(Reply::Granted(grant)) if !grant.confirmed => confirm(args, &session, &by, &grant).await,
         reply => reply,
     };
-    reply.map_err(|failure| doubt::with_remedy(failure, &args.reach, &args.name, &by))
+    reply.map_err(|failure| doubt::with_remedy(failure, &args.reach, &wanted.name, &by))
 }
 
 /// Confirms a grant that came by waiting; where there is a value, by the claim that sets it.
@@ -106,15 +82,16 @@ async fn confirm(
     by: &Signature,
     grant: &api::Grant,
 ) -> Result<Reply, Failure> {
+    let wanted = &args.wanted;
     let (namespace, name) = (grant.namespace.clone(), grant.name.clone());
-    let call = match &args.value {
+    let call = match &wanted.value {
         Some(value) => Call::Claim(api::Claim {
             namespace,
             name,
             holder: by.holder.clone(),
             instance: Some(by.instance),
             seq: Some(by.seq),
-            ttl_ms: Some(millis(args.ttl)),
+            ttl_ms: Some(millis(wanted.ttl)),
             value: Some(value.clone()),
             deadline_ms: None,
         }),
@@ -123,7 +100,7 @@ async fn confirm(
             name,
             token: grant.token,
             instance: Some(by.instance),
-            ttl_ms: Some(millis(args.ttl)),
+            ttl_ms: Some(millis(wanted.ttl)),
             deadline_ms: None,
         }),
     };
@@ -151,13 +128,9 @@ pub(crate) async fn not_acquired(
 }
 
 fn interrupted(name: &str, signal: Signal) -> Failure {
-    Failure {
-        exit: Exit::Signal(signal),
-        code: "interrupted".to_owned(),
-        message: format!(
-            "the wait in line for {} was ended by a signal: its place is given up, and what it may be granted in this moment ends by itself",
-            quoted(name)
-        ),
-        problem: None,
-    }
+    let name = quoted(name);
+    let message = format!(
+        "the wait in line for {name} was ended by a signal: its place is given up, and what it may be granted in this moment ends by itself"
+    );
+    Failure::interrupted(signal, message)
 }

@@ -92,6 +92,11 @@ impl Failure {
         Failure { exit: Exit::Usage, code: "usage".to_owned(), message: message.into(), problem: None }
     }
 
+    /// A signal ended it before its time.
+    pub(crate) fn interrupted(signal: Signal, message: String) -> Failure {
+        Failure { exit: Exit::Signal(signal), code: "interrupted".to_owned(), message, problem: None }
+    }
+
     /// The cluster could not be asked, or the machine could not do its part.
     pub(crate) fn unavailable(message: impl Into<String>) -> Failure {
         Failure {

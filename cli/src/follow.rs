@@ -6,11 +6,11 @@ use api::{Call, Event, Reply, What};
 use claimer::duration::GoDuration;
 use clap::Args;
 
-use crate::connect::{Reach, misfit, runtime};
+use crate::connect::{Reach, misfit};
 use crate::exit::{Exit, Failure, quoted};
 use crate::output::{Format, JsonFlag, Next, print, print_line, say};
 use crate::parse;
-use crate::signals::Held;
+use crate::signals::unless_ended;
 
 const TITLES: &[&str] = &["REVISION", "NAME", "EVENT", "TOKEN", "DETAIL"];
 
@@ -74,14 +74,8 @@ pub(crate) struct Check {
 }
 
 pub(crate) fn watch(args: &Watch) -> Result<Exit, Failure> {
-    let signal = Held::hold().next();
-    runtime()?.block_on(async {
-        tokio::select! {
-            end = follow(args) => end,
-            // Whoever watches ends it so: nothing is left behind, and nothing is to be said.
-            Ok(signal) = signal => Ok(Exit::Signal(signal)),
-        }
-    })
+    // Whoever watches ends it so: nothing is left behind, and nothing is to be said.
+    unless_ended(follow(args), |signal| Ok(Exit::Signal(signal)))
 }
 
 async fn follow(args: &Watch) -> Result<Exit, Failure> {

@@ -5,37 +5,20 @@ use std::time::Duration;
 use api::{Call, Claim as ClaimCall, Extend as ExtendCall, Grant, Release as ReleaseCall, Reply};
 use claimer::duration::GoDuration;
 use clap::Args;
-use client::Session;
 
-use crate::connect::{Reach, holder_default, misfit, runtime};
-use crate::doubt::{self, Signature};
+use crate::connect::{Reach, misfit, runtime};
+use crate::doubt;
 use crate::exit::{Exit, Failure};
 use crate::output::{JsonFlag, Of, print_done, say};
 use crate::parse;
 use crate::pinned::with_pins;
+use crate::wanted::Wanted;
 
 /// Take a free lease. Prints its token first: give it to extend, release, and whatever the lease protects.
 #[derive(Debug, Args)]
 pub(crate) struct Claim {
-    /// The lease's name.
-    #[arg(value_parser = parse::name())]
-    name: String,
-    /// How long the grant lasts, from now and from each extend: 15s, 1m30s, 1500ms. At least 1s unless the namespace says
-    /// otherwise; 200ms is the least that any namespace may allow.
-    #[arg(long, default_value = "15s", allow_hyphen_values = true, value_parser = parse::ttl())]
-    ttl: Duration,
-    /// What readers of the lease shall see, such as where to reach its holder.
-    #[arg(long, value_parser = parse::value())]
-    value: Option<String>,
-    /// Who holds it [default: unique, host:process:chance].
-    #[arg(long, env = "TENURE_HOLDER", value_parser = parse::holder())]
-    holder: Option<String>,
-    /// Which life of the holder, from 1: the same for a repetition, and for transfer [default: a random number].
-    #[arg(long, requires = "seq", allow_negative_numbers = true, value_parser = parse::instance())]
-    instance: Option<u64>,
-    /// The claim's number within its instance: the same for a repetition, higher for a new claim.
-    #[arg(long, requires = "instance", allow_negative_numbers = true, value_parser = parse::number("a seq"))]
-    seq: Option<u64>,
+    #[command(flatten)]
+    wanted: Wanted,
     #[command(flatten)]
     reach: Reach,
     #[command(flatten)]
@@ -82,44 +65,31 @@ pub(crate) struct Release {
 }
 
 pub(crate) fn claim(args: &Claim) -> Result<Exit, Failure> {
-    let holder = args.holder.clone().unwrap_or_else(|| {
-        let holder = holder_default();
-        say(format!("holder {holder} (choose one with --holder or TENURE_HOLDER)"));
-        holder
-    });
+    let wanted = &args.wanted;
+    let holder = wanted.holder();
     let reply = runtime()?.block_on(async {
         let session = args.reach.connect().await?;
-        let by = signature(&session, holder, args.instance, args.seq);
+        let by = wanted.signature(&session, holder);
         // Without an instance the session gives its own, and numbers the claim itself.
         let claim = ClaimCall {
             namespace: args.reach.namespace.clone(),
-            name: args.name.clone(),
+            name: wanted.name.clone(),
             holder: by.holder.clone(),
-            instance: args.instance,
-            seq: args.seq,
-            ttl_ms: Some(millis(args.ttl)),
-            value: args.value.clone(),
+            instance: wanted.instance,
+            seq: wanted.seq,
+            ttl_ms: Some(millis(wanted.ttl)),
+            value: wanted.value.clone(),
             deadline_ms: None,
         };
         match session.call(Call::Claim(claim), args.reach.patience).await {
             Ok(reply) => Ok(reply),
             Err(failure) => {
-                let failure = doubt::with_remedy(failure.into(), &args.reach, &args.name, &by);
-                Err(with_pins(failure, &session, &args.reach.namespace, &args.name).await)
+                let failure = doubt::with_remedy(failure.into(), &args.reach, &wanted.name, &by);
+                Err(with_pins(failure, &session, &args.reach.namespace, &wanted.name).await)
             }
         }
     })?;
     show_grant(reply, args.json, "claimed")
-}
-
-/// By what a claim is known when it is repeated: what was given, or what the session gives its first.
-pub(crate) fn signature(
-    session: &Session,
-    holder: String,
-    instance: Option<u64>,
-    seq: Option<u64>,
-) -> Signature {
-    Signature { holder, instance: instance.unwrap_or(session.instance()), seq: seq.unwrap_or(1) }
 }
 
 pub(crate) fn extend(args: &Extend) -> Result<Exit, Failure> {

@@ -12,6 +12,7 @@
 //!   docs     completions man               announce that somebody waits, once it is so
 //!                                          doubt    what to do where the outcome is unknown
 //!                                          pinned   that a pin is in the way
+//!                                          wanted   what a claim and an acquire want alike
 //! ```
 //!
 //! stdout is data, stderr is talk. A verb returns how the program ends or why it failed, and this file exits. The
@@ -38,6 +39,7 @@ mod serve;
 mod signals;
 mod usage;
 mod wait;
+mod wanted;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

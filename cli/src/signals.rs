@@ -1,8 +1,13 @@
 //! Ctrl-C and SIGTERM, where a verb has something to say before it ends: they are held back, waited for, and in the end let
 //! through, so that the shell sees a program that its signal ended. One that merely exits would let a shell's loop go on.
 
+use std::future::Future;
+
 use nix::sys::signal::{SigSet, Signal, raise};
 use tokio::sync::oneshot;
+
+use crate::connect::runtime;
+use crate::exit::Failure;
 
 /// Both signals, held back from every thread of this process.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +42,20 @@ impl Held {
         std::thread::spawn(move || told.send(self.wait()));
         heard
     }
+}
+
+/// Does the work on a runtime of its own; where one of the two signals comes first, it is dropped, and `ended` says what follows.
+pub(crate) fn unless_ended<T>(
+    work: impl Future<Output = Result<T, Failure>>,
+    ended: impl FnOnce(Signal) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let signal = Held::hold().next();
+    runtime()?.block_on(async {
+        tokio::select! {
+            done = work => done,
+            Ok(signal) = signal => ended(signal),
+        }
+    })
 }
 
 /// Ends the process as `signal` does where nobody holds it back.

@@ -7,12 +7,12 @@ use clap::Args;
 use nix::sys::signal::Signal;
 
 use crate::announce;
-use crate::connect::{Reach, runtime};
+use crate::connect::Reach;
 use crate::exit::{Exit, Failure, quoted};
 use crate::output::{JsonFlag, Of, print};
 use crate::parse;
 use crate::pinned::with_pins;
-use crate::signals::Held;
+use crate::signals::unless_ended;
 
 /// Wait until a lease is free. Claims nothing: another may be faster.
 #[derive(Debug, Args)]
@@ -33,13 +33,7 @@ pub(crate) struct Wait {
 }
 
 pub(crate) fn wait(args: &Wait) -> Result<Exit, Failure> {
-    let signal = Held::hold().next();
-    let free = runtime()?.block_on(async {
-        tokio::select! {
-            free = until_free(args) => free,
-            Ok(signal) = signal => Err(interrupted(&args.name, signal)),
-        }
-    })?;
+    let free = unless_ended(until_free(args), |signal| Err(interrupted(&args.name, signal)))?;
     let row = vec![args.name.clone(), "free".to_owned(), free.revision.to_string()];
     let of = Of { namespace: &args.reach.namespace, name: &args.name, reply: &free };
     print(args.json.format(), &["NAME", "STATE", "REVISION"], &[row], &of)?;
@@ -62,13 +56,9 @@ async fn until_free(args: &Wait) -> Result<Free, Failure> {
 }
 
 fn interrupted(name: &str, signal: Signal) -> Failure {
-    Failure {
-        exit: Exit::Signal(signal),
-        code: "interrupted".to_owned(),
-        message: format!(
-            "the wait for {} was ended by a signal; nothing is left behind: a wait holds no lease and keeps no place",
-            quoted(name)
-        ),
-        problem: None,
-    }
+    let name = quoted(name);
+    let message = format!(
+        "the wait for {name} was ended by a signal; nothing is left behind: a wait holds no lease and keeps no place"
+    );
+    Failure::interrupted(signal, message)
 }

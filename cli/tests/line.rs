@@ -7,7 +7,7 @@ mod node;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, ChildStdout, Stdio};
 
-use node::Node;
+use node::{Node, until};
 use serde_json::Value;
 
 fn columns(line: &str) -> Vec<&str> {
@@ -168,10 +168,7 @@ fn whoever_is_refused_because_of_a_pin_is_told_whose_it_is() {
     let early = node.fails(&["claim", "a", "--holder", "h2"], 1);
     assert!(early.contains("error[held]: ") && !early.contains("pinned"), "its time is not over: {early}");
     // Held for longer than its ttl, as only a pin can.
-    let overdue = |line: &str| columns(line)[3] == "0s";
-    while !overdue(&node.done(&["get", "a"])) {
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
+    until("its time is over", || columns(&node.done(&["get", "a"]))[3] == "0s");
     for (args, code) in [
         (&["claim", "a", "--holder", "h2"][..], "held"),
         (&["acquire", "a", "--holder", "h2", "--timeout", "300ms"], "still_held"),

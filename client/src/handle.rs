@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use crate::cell::Cell;
-use crate::machine::{Ask, Done, OpId, has_effect};
+use crate::machine::{Ask, Done, OpId};
 use crate::mailbox::{Letter, Mailbox};
 use crate::task::Task;
 use crate::{
@@ -190,7 +190,7 @@ impl Session {
         let (answer, answered) = oneshot::channel();
         let op = self.shared.mailbox.next_op();
         let mut waiting = Waiting { mailbox: &self.shared.mailbox, op, answered, is_read: false };
-        let has_effect = matches!(&ask, Ask::Call(call) if has_effect(call));
+        let has_effect = matches!(&ask, Ask::Call(call) if call.has_effect());
         let posted = self.shared.mailbox.post(Letter::Ask { op, ask, ends, answer });
         let result = (&mut waiting.answered).await;
         waiting.is_read = true;

@@ -19,6 +19,10 @@ pub const TTL_MAX: Ttl = Ttl::from_millis(24 * 60 * 60 * 1000);
 pub const TTL_MIN_DEFAULT: Ttl = Ttl::from_millis(1_000);
 /// The longest cooldown a namespace may set.
 pub const COOLDOWN_MAX: Ttl = Ttl::from_millis(60 * 60 * 1000);
+/// The shortest time that a holder has to confirm a grant that it did not see coming.
+pub const CONFIRM_MIN: Ttl = Ttl::from_millis(500);
+/// The longest; between the two it is the grant's ttl.
+pub const CONFIRM_MAX: Ttl = Ttl::from_millis(2_000);
 /// Pins on one lease.
 pub const PINS_MAX: usize = 16;
 /// Commands in one batch.
@@ -47,6 +51,8 @@ pub const ACQUIRES_MAX: usize = 1_000_000;
 pub const SESSION_READS_MAX: usize = 64;
 /// Watches on one session.
 pub const SESSION_WATCHES_MAX: usize = 1_000;
+/// Watches at one member, over all its sessions and streams.
+pub const WATCHES_MAX: usize = 1_000_000;
 /// Waits outstanding at one member, over all its sessions and long polls.
 pub const WAITS_MAX: usize = 1_000_000;
 /// Calls in flight on one session, waits not counted.
@@ -56,6 +62,14 @@ pub const SESSION_CALLS_MAX: usize = 10_000;
 pub const SESSION_STEPS_MAX: usize = 4 * FRAME_OPERATIONS_MAX;
 /// Bytes of one frame from a server that a client takes.
 pub const REPLY_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Bytes that one lease of a page takes at the most: its keys and numbers, and its texts as JSON may write them, a byte of a
+/// value as six and one of a name or a reason as two.
+pub const LEASE_JSON_BYTES_MAX: usize = 1_000
+    + 6 * VALUE_BYTES_MAX
+    + 2 * (PINS_MAX * (32 + NAME_BYTES_MAX + WHY_BYTES_MAX) + NAMESPACE_BYTES_MAX)
+    + 2 * (5 * NAME_BYTES_MAX + 2 * WHY_BYTES_MAX);
+/// Bytes of leases at which a page ends, however few they are: it must fit into one frame.
+pub const PAGE_BYTES_MAX: usize = REPLY_BYTES_MAX - LEASE_JSON_BYTES_MAX - FRAME_BYTES_MAX;
 /// Client connections of one process.
 pub const CONNECTIONS_MAX: usize = 18_000;
 /// Leases in one page of a list.
@@ -93,16 +107,21 @@ const _: () = assert!(
     REPLY_BYTES_MAX >= FRAME_OPERATIONS_MAX * (1_000 + NAMESPACE_BYTES_MAX + 2 * NAME_BYTES_MAX),
     "the answers to a full bulk frame, each with its names and a sentence, must fit into one"
 );
+const _: () = assert!(PAGE_BYTES_MAX > LEASE_JSON_BYTES_MAX, "a page has room for more than one lease");
 const _: () = assert!(
-    // JSON may write a byte of a value as six.
     REPLY_BYTES_MAX
-        >= PAGE_LEASES_MAX
-            * (6 * VALUE_BYTES_MAX
-                + PINS_MAX * (NAME_BYTES_MAX + WHY_BYTES_MAX)
-                + NAMESPACE_BYTES_MAX
-                + 5 * NAME_BYTES_MAX),
-    "a full page must fit into one frame"
+        >= FRAME_BYTES_MAX
+            + PAGE_LEASES_MAX * (1_000 + 2 * (NAMESPACE_BYTES_MAX + 2 * NAME_BYTES_MAX + WHY_BYTES_MAX)),
+    "as many ends as a page has leases must fit into one frame"
 );
+const _: () = assert!(
+    SESSION_WATCHES_MAX * 10 <= WATCHES_MAX,
+    "a few sessions must not take all watches from the others"
+);
+const _: () = assert!(CONFIRM_MIN.as_nanos() <= CONFIRM_MAX.as_nanos());
+const _: () = assert!(CONFIRM_MAX.as_nanos() <= TTL_MAX.as_nanos(), "a time to confirm is a ttl");
+const _: () = assert!(TTL_DEFAULT.as_nanos() <= TTL_MAX.as_nanos());
+const _: () = assert!(WHY_BYTES_MAX <= u16::MAX as usize, "lengths are stored in 16 bits");
 const _: () =
     assert!(SESSION_WAITS_MAX * 10 <= WAITS_MAX, "a few sessions must not take all waits from the others");
 const _: () = assert!(CONNECTIONS_MAX <= WAITS_MAX, "each connection may wait for a lease");

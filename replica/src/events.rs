@@ -10,17 +10,17 @@
 //! once its place has been given up. A watch that has seen all is woken once, by the next event that concerns it; then it pulls
 //! until it has seen all again. So events nobody watches wake nobody, and a place is never lost for want of events.
 //!
-//! The ring keeps the newest events, all of a while and many of longer ago, within a bound in bytes. It is this member's own
+//! The ring keeps every event of the last few minutes, and the newest beyond that, within a bound in bytes. It is this member's own
 //! and not stored: after a restart it begins with what the log still has.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use lease::{Event, Key, Name, Namespace, Revision, Ttl, What};
+use lease::{Event, Key, Name, Namespace, Revision, Ttl, WATCHES_MAX, What};
 
 use crate::clock::Mono;
 
-/// Which events are kept: the newest of this number, and those of this age, but never more than so many bytes.
+/// Which events are kept: the newest so many, and any younger than `age`; but never more than `bytes`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
     /// How many are kept whatever their age.
@@ -80,6 +80,8 @@ const PULL_LOOKS_MAX: usize = 4_096;
 
 pub(crate) struct Events {
     window: Window,
+    /// How many watches there may be.
+    room: usize,
     ring: VecDeque<Kept>,
     bytes: usize,
     newest: Revision,
@@ -107,6 +109,7 @@ impl Events {
     pub(crate) fn new(window: Window) -> Events {
         Events {
             window,
+            room: WATCHES_MAX,
             ring: VecDeque::new(),
             bytes: 0,
             newest: Revision(0),
@@ -120,6 +123,16 @@ impl Events {
     /// How many watch.
     pub(crate) fn watches(&self) -> usize {
         self.watches.len()
+    }
+
+    /// Whether one more may be asked for.
+    pub(crate) fn has_room(&self) -> bool {
+        self.asked.len() + self.watches.len() < self.room
+    }
+
+    #[cfg(test)]
+    pub(crate) fn set_room(&mut self, room: usize) {
+        self.room = room;
     }
 
     /// The state was replaced by one of this revision: nothing is known of what came before it.
@@ -154,8 +167,8 @@ impl Events {
         self.asked.insert(id);
     }
 
-    /// Whether a watch that was to begin still is.
-    pub(crate) fn is_asked(&mut self, id: u64) -> bool {
+    /// Takes out a watch that was to begin; false where it was given up meanwhile.
+    pub(crate) fn take_asked(&mut self, id: u64) -> bool {
         self.asked.remove(&id)
     }
 

@@ -34,8 +34,8 @@ pub use events::{Pulled, Unwatchable, Wake, Watched, Window, key_of};
 pub use handle::*;
 pub use queue::PLACE_KEPT;
 pub use raft::{
-    Alone, Answering, Asked, Connection, Data, FRAME_BYTES_MAX, Link, Network, Peer, Peers, Types, Unreached,
-    WireError,
+    Alone, Answering, Asked, Connection, Data, Link, Network, PEER_FRAME_BYTES_MAX, Peer, Peers, Types,
+    Unreached, WireError,
 };
 pub use snapshot::{SnapshotError, SnapshotFile};
 

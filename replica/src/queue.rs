@@ -23,8 +23,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use lease::{
-    Applied, Claim, GrantView, Granted, Heir, Holder, Instance, Key, Refusal, Seq, Succeed, Table, Token,
-    Ttl, What,
+    Applied, CONFIRM_MAX, CONFIRM_MIN, Claim, GrantView, Granted, Heir, Holder, Instance, Key, Refusal, Seq,
+    Succeed, Table, Token, Ttl, What,
 };
 
 use crate::clock::Mono;
@@ -78,7 +78,7 @@ struct Waiter {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Presence {
-    /// Acquire of that number is to be answered.
+    /// The acquire of that number is to be answered.
     Here(u64),
     /// Its connection is gone.
     Absent { until: Mono },
@@ -215,7 +215,7 @@ impl Queue {
         }
     }
 
-    /// Of a key that is claimable and has a live waiter but no `succeed` on its way, the one whose turn it is; until there is none.
+    /// Whose turn it is on the next ready key that is claimable and has no `succeed` on its way; none once no key is left.
     pub(crate) fn turn(&mut self, table: &Table) -> Option<Succeed> {
         loop {
             let key = self.ready.pop_first()?;
@@ -355,7 +355,7 @@ impl Line {
 
 /// How long a holder has to confirm a grant that came at a time it could not know.
 pub(crate) fn confirm(ttl: Ttl) -> Ttl {
-    ttl.min(Ttl::from_millis(2_000)).max(Ttl::from_millis(500))
+    ttl.min(CONFIRM_MAX).max(CONFIRM_MIN)
 }
 
 /// Whether a refused `succeed` or acquire may be granted once the lease is free.

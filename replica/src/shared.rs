@@ -1,7 +1,7 @@
 //! What the replica's parts share: the inbox that doors fill, and the state that applied entries make.
 //!
-//! Two locks, never held together but in the order inbox, state; and none while a reply is given, but for reads, which need
-//! the table. Whoever changes something the driver must see wakes it.
+//! Three locks: `inbox` may be held while `state` is taken, never the other way round; `status` is held with no other. None is held
+//! while a reply is given, but `state` for reads, which need the table. Whoever changes something the driver must see wakes it.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -148,7 +148,7 @@ impl Shared {
         }
     }
 
-    /// Applies a committed entry, and tells whoever waits for what it did. None for an entry without commands.
+    /// Applies a committed entry, and tells whoever waits for what it did. `batch` is none where the entry carries no commands.
     pub(crate) fn apply(&self, id: LogId, batch: Option<&Batch>) -> (Applied, Reading) {
         let mut state = self.state();
         state.applied = Some(id);
@@ -336,7 +336,14 @@ impl Shared {
             reply(Err(Unwatchable::Unavailable(Unavailable::Stopping)));
             return WaitId(id);
         }
-        self.state().events.ask(id);
+        let mut state = self.state();
+        if !state.events.has_room() {
+            drop((state, inbox));
+            reply(Err(Unwatchable::Unavailable(Unavailable::Overloaded { retry_after: RETRY_AFTER })));
+            return WaitId(id);
+        }
+        state.events.ask(id);
+        drop(state);
         inbox.watches.push(Watching { id, watched, after, wake, due, reply });
         drop(inbox);
         self.poke();
@@ -426,5 +433,28 @@ mod tests {
         assert!(shared.cancel(first));
         wait();
         assert_eq!((shared.status().waits, told.lock().unwrap().len()), (2, 1));
+    }
+
+    #[test]
+    fn a_watch_more_than_a_member_keeps_is_answered_overloaded() {
+        let shared = Shared::new(Arc::new(Still), Table::new(0), Window::default());
+        shared.state().events.set_room(2);
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let watch = || {
+            let told = Arc::clone(&told);
+            let watched = Watched::Prefix(Namespace::parse("n").unwrap(), String::new());
+            let reply = move |begun| told.lock().unwrap().push(begun);
+            shared.watch(watched, None, Arc::new(|| {}), Box::new(reply))
+        };
+        let first = watch();
+        watch();
+        assert!(told.lock().unwrap().is_empty());
+        watch();
+        let no = Unwatchable::Unavailable(Unavailable::Overloaded { retry_after: RETRY_AFTER });
+        assert_eq!(*told.lock().unwrap(), [Err(no)]);
+        // There is room again.
+        shared.unwatch(first);
+        watch();
+        assert_eq!(told.lock().unwrap().len(), 1);
     }
 }

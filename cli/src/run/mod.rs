@@ -194,14 +194,10 @@ async fn stop(signals: &mut Signals) -> Came {
 }
 
 fn left_line(args: &Run, came: Came) -> Failure {
-    Failure {
-        exit: Exit::Signal(came.signal),
-        code: "interrupted".to_owned(),
-        message: format!(
-            "{} came before {} was held: the place in line is given up, nothing was run, and nothing is left behind",
-            came.signal,
-            quoted(&args.name)
-        ),
-        problem: None,
-    }
+    let message = format!(
+        "{} came before {} was held: the place in line is given up, nothing was run, and nothing is left behind",
+        came.signal,
+        quoted(&args.name)
+    );
+    Failure::interrupted(came.signal, message)
 }

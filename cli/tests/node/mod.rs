@@ -6,6 +6,7 @@
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -74,6 +75,19 @@ impl Node {
         assert_eq!(output.status.code(), Some(code), "{args:?}: {said}");
         said
     }
+}
+
+/// So much later than it must, at the latest, something may be seen on a machine that is busy with other tests.
+pub(crate) const BUSY: Duration = Duration::from_secs(5);
+
+/// Waits until it is so, which may take a second, and says how long it took.
+pub(crate) fn until(what: &str, is_so: impl Fn() -> bool) -> Duration {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(start.elapsed() < Duration::from_secs(1) + BUSY, "{what}: not within {:?}", start.elapsed());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    start.elapsed()
 }
 
 impl Drop for Node {

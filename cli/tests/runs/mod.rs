@@ -10,22 +10,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
-use crate::node::Node;
-
-/// The shortest that a command can run under.
-pub(crate) const TTL: Duration = Duration::from_secs(1);
-/// So much later than it must, at the latest, something may be seen on a machine that is busy with other tests.
-const BUSY: Duration = Duration::from_secs(5);
-
-/// Waits until it is so, and says how long that took.
-pub(crate) fn until(what: &str, is_so: impl Fn() -> bool) -> Duration {
-    let start = Instant::now();
-    while !is_so() {
-        assert!(start.elapsed() < TTL + BUSY, "{what}: not within {:?}", start.elapsed());
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    start.elapsed()
-}
+use crate::node::{BUSY, Node};
 
 /// A `tenure run` in a process of its own.
 pub(crate) struct Running {
@@ -43,7 +28,7 @@ pub(crate) struct Ended {
 }
 
 impl Running {
-    /// Starts it, with a ttl of [`TTL`].
+    /// Starts it, with the shortest ttl that a command can run under.
     pub(crate) fn start(node: &Node, flags: &[&str], command: &[&str]) -> Running {
         let ttl: &[&str] =
             if flags.iter().any(|flag| flag.starts_with("--ttl")) { &[] } else { &["--ttl", "1s"] };
@@ -121,10 +106,13 @@ pub(crate) fn is_alive(pid: Pid) -> bool {
     stat(pid).is_some_and(|(state, _)| state != "Z")
 }
 
-fn children(parent: Pid) -> Vec<Pid> {
+fn processes() -> impl Iterator<Item = Pid> {
     let entries = fs::read_dir("/proc").expect("there is a /proc");
-    let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok().map(Pid::from_raw));
-    pids.filter(|pid| stat(*pid).is_some_and(|(_, above)| above == parent.as_raw())).collect()
+    entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok().map(Pid::from_raw))
+}
+
+fn children(parent: Pid) -> Vec<Pid> {
+    processes().filter(|pid| stat(*pid).is_some_and(|(_, above)| above == parent.as_raw())).collect()
 }
 
 fn stat(pid: Pid) -> Option<(String, i32)> {
@@ -161,6 +149,17 @@ impl Diary {
             Some((token.parse().ok()?, (seconds.parse::<f64>().ok()? * 1_000.0) as u64))
         };
         text.lines().filter_map(entry).collect()
+    }
+
+    /// The living processes whose command line names it.
+    pub(crate) fn writers(&self) -> Vec<Pid> {
+        let path = self.path();
+        let path = path.as_os_str().as_encoded_bytes();
+        let names_it = |pid: &Pid| {
+            let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            line.windows(path.len()).any(|part| part == path)
+        };
+        processes().filter(|pid| is_alive(*pid)).filter(names_it).collect()
     }
 
     /// The tokens in it, each once.

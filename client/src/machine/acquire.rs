@@ -24,8 +24,8 @@ use super::{Ask, Done, Effect, Machine, OpId};
 use crate::{Failure, Instant, Unavailable, belief};
 
 /// The shortest and longest time that the cluster gives a holder to confirm.
-const WINDOW_MIN: Duration = Duration::from_millis(500);
-const WINDOW_MAX: Duration = Duration::from_secs(2);
+const WINDOW_MIN: Duration = Duration::from_nanos(api::rules::CONFIRM_MIN.as_nanos());
+const WINDOW_MAX: Duration = Duration::from_nanos(api::rules::CONFIRM_MAX.as_nanos());
 
 impl Op {
     /// Takes in that an attempt stands no longer: cancelled, or its link is gone, or its member does not know. Where it

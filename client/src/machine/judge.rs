@@ -35,36 +35,12 @@ pub(super) fn judge(call: &Call, reply: Reply, others_since: Option<Instant>, no
     }
     match problem.code.kind() {
         Kind::Unavailable => Verdict::Again(problem),
-        Kind::Unknown if has_effect(call) => Verdict::Doubt(problem),
+        Kind::Unknown if call.has_effect() => Verdict::Doubt(problem),
         Kind::Unknown => Verdict::Again(problem),
-        Kind::Refused | Kind::Usage => match others_since.filter(|_| has_effect(call)) {
+        Kind::Refused | Kind::Usage => match others_since.filter(|_| call.has_effect()) {
             None => Verdict::Refused(problem),
             Some(since) => refused_repeat(call, problem, since, now),
         },
-    }
-}
-
-/// Whether the call changes anything.
-pub(crate) fn has_effect(call: &Call) -> bool {
-    match call {
-        Call::Claim(_)
-        | Call::Extend(_)
-        | Call::Release(_)
-        | Call::Acquire(_)
-        | Call::Transfer(_)
-        | Call::Revoke(_)
-        | Call::Pin(_)
-        | Call::Unpin(_)
-        | Call::Bulk(_) => true,
-        Call::Hello(_)
-        | Call::Wait(_)
-        | Call::Watch(_)
-        | Call::Get(_)
-        | Call::List(_)
-        | Call::Count(_)
-        | Call::History(_)
-        | Call::Check(_)
-        | Call::Cancel(_) => false,
     }
 }
 

@@ -113,7 +113,7 @@ impl Key {
     }
 }
 
-/// What a part of a call is about: the lease, and whether as one of this session's own instance.
+/// The lease that a part of a call is about; none where it is not of this instance, or about no lease.
 fn key_of(call: &Call, instance: u64) -> Option<KeyName> {
     let (namespace, name, by) = match call {
         Call::Claim(claim) => (&claim.namespace, &claim.name, claim.instance),
@@ -134,7 +134,7 @@ fn extends(call: &Call) -> bool {
     }
 }
 
-/// The parts of a call that change something: itself, or its steps.
+/// The parts of a call: its steps where it is a bulk call, else itself.
 pub(super) fn parts(call: &Call) -> Vec<Call> {
     match call {
         Call::Bulk(steps) => steps.iter().cloned().map(call_of).collect(),
@@ -159,7 +159,7 @@ impl Machine {
             self.check(now, &parts)?;
         }
         for part in &parts {
-            let Some(key) = key_of(part, self.config.instance) else { continue };
+            let Some(key) = self.own_key(part) else { continue };
             let entry = self.keys.entry(key.clone()).or_default();
             entry.ops += 1;
             if !matches!(part, Call::Extend(_)) {
@@ -187,7 +187,7 @@ impl Machine {
     pub(super) fn ttl_of(&self, call: &Call) -> Option<Duration> {
         let default = Duration::from_nanos(api::rules::TTL_DEFAULT.as_nanos());
         let believed = |part: &Call| {
-            let key = key_of(part, self.config.instance)?;
+            let key = self.own_key(part)?;
             Some(self.keys.get(&key)?.held()?.ttl())
         };
         let ttl = |part: &Call| match part {
@@ -212,7 +212,7 @@ impl Machine {
     /// Whether this grant answers a claim or acquire with a tenure that its session has let go already.
     pub(super) fn is_let_go(&self, call: &Call, grant: &api::Grant) -> bool {
         let claims = matches!(call, Call::Claim(_) | Call::Acquire(_));
-        let key = key_of(call, self.config.instance).filter(|_| claims);
+        let key = self.own_key(call).filter(|_| claims);
         key.and_then(|key| self.keys.get(&key)).is_some_and(|key| grant.token <= key.dead)
     }
 
@@ -224,7 +224,7 @@ impl Machine {
         call: &Call,
         grant: &api::Grant,
     ) -> bool {
-        let Some(name) = key_of(call, self.config.instance) else { return false };
+        let Some(name) = self.own_key(call) else { return false };
         let Some(key) = self.keys.get_mut(&name) else { return false };
         let newest = key.held().map_or(0, Belief::token);
         // An answer that comes late must not bring back what has ended since.
@@ -264,7 +264,7 @@ impl Machine {
         if !matches!(problem.code, Code::Lost | Code::StaleToken | Code::NotYours) {
             return;
         }
-        let Some(name) = key_of(call, self.config.instance) else { return };
+        let Some(name) = self.own_key(call) else { return };
         self.end_belief(now, &name, token, End::Lost(problem.clone()));
         if let Some(key) = self.keys.get_mut(&name)
             && key.dead == token
@@ -278,7 +278,7 @@ impl Machine {
 
     /// Takes in that the end which a release or transfer asked for has come.
     pub(super) fn note_released(&mut self, call: &Call, token: u64) {
-        let Some(name) = key_of(call, self.config.instance) else { return };
+        let Some(name) = self.own_key(call) else { return };
         if let Some(key) = self.keys.get_mut(&name).filter(|key| key.dead == token) {
             key.unresolved = false;
         }
@@ -286,7 +286,7 @@ impl Machine {
 
     /// Takes in that an unanswered attempt may take effect until `not_after`.
     pub(super) fn note_loose(&mut self, call: &Call, not_after: Instant) {
-        let Some(name) = key_of(call, self.config.instance) else { return };
+        let Some(name) = self.own_key(call) else { return };
         let Some(key) = self.keys.get_mut(&name) else { return };
         match call {
             Call::Claim(api::Claim { holder, .. }) | Call::Acquire(api::Acquire { holder, .. }) => {

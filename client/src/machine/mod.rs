@@ -34,7 +34,6 @@ mod watch;
 use std::collections::BTreeMap;
 
 pub use input::*;
-pub(crate) use judge::has_effect;
 use keys::{Key, KeyName};
 use links::Links;
 use ops::Op;

@@ -16,7 +16,7 @@ use api::Call;
 
 use super::keys::KeyName;
 use super::timed::{ACQUIRE_DEADLINE, not_after, timed};
-use super::{Ask, Done, Effect, LinkId, Machine, OpId, Timer, has_effect};
+use super::{Ask, Done, Effect, LinkId, Machine, OpId, Timer};
 use crate::{Failure, Instant, Unavailable, Unknown};
 
 /// The longest that an attempt waits before the call is sent through another endpoint.
@@ -41,7 +41,7 @@ pub(super) struct Op {
     pub(super) stage: Stage,
     /// Not through this link.
     pub(super) avoid: Option<LinkId>,
-    /// Answers in a row that said "surely not done".
+    /// Answers so far that called for another try.
     pub(super) tries: u32,
     pub(super) last: Option<api::Problem>,
     pub(super) let_go: Option<u64>,
@@ -284,7 +284,7 @@ impl Machine {
             Call::Acquire(_) => NEVER,
             _ => not_after(now, deadline),
         };
-        if has_effect(&call) {
+        if call.has_effect() {
             op.attempts.push(Attempt { frame, sent_at: now, not_after });
         } else {
             op.attempts = vec![Attempt { frame, sent_at: now, not_after }];
@@ -322,7 +322,7 @@ impl Machine {
     pub(super) fn abandon(&mut self, now: Instant, id: OpId) {
         let Some(op) = self.ops.get_mut(&id) else { return };
         op.abandoned = true;
-        let goes_on = op.call().is_some_and(|call| has_effect(call) && !is_cancelled(call));
+        let goes_on = op.call().is_some_and(|call| call.has_effect() && !is_cancelled(call));
         if goes_on && !op.attempts.is_empty() {
             return;
         }
@@ -399,7 +399,7 @@ pub(super) fn in_doubt(op: &Op) -> Option<Unknown> {
     let confirming = matches!(op.stage, Stage::Confirming { .. });
     let unanswered = op.attempts.len() + op.settled + usize::from(confirming);
     let unanswered = u32::try_from(unanswered).unwrap_or(u32::MAX);
-    let doubtful = op.call().is_some_and(has_effect) && unanswered > 0;
+    let doubtful = op.call().is_some_and(Call::has_effect) && unanswered > 0;
     doubtful.then(|| Unknown { unanswered, last: op.last.clone() })
 }
 

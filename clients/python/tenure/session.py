@@ -27,6 +27,8 @@ Leases = list[Fields]
 Tasks = list[asyncio.Task[Any]]
 
 TTL_SECONDS = 15.0
+#: The shortest and longest time that the cluster gives a holder to confirm what came by waiting, in seconds.
+CONFIRM_SECONDS_MIN, CONFIRM_SECONDS_MAX = 0.5, 2.0
 #: How long after its own timeout a wait or acquire may still be answered, in seconds.
 WAIT_SLACK = 2.0
 #: How long after a release or a look that came to nothing the next is made, in seconds.
@@ -241,7 +243,7 @@ class Session:
 
     # None where the grant is gone by now, and the lease is to be claimed again.
     async def _confirm(self, key: Key, body: Fields, grant: Fields, ends: int | None) -> Belief | None:
-        window = min(2.0, max(0.5, body["ttl_ms"] / 1_000))
+        window = min(CONFIRM_SECONDS_MAX, max(CONFIRM_SECONDS_MIN, body["ttl_ms"] / 1_000))
         # Time for two attempts, and for a round trip over a continent.
         more = {"ttl": window, "patience": window / 3}
         until = self._ends(max(window, body["ttl_ms"] / 1_000))

@@ -120,7 +120,7 @@ impl<E: Engine> Driver<E> {
             }
             Behind::Watch(Watching { id, watched, after, wake, reply, .. }) => {
                 let mut state = self.shared.state();
-                if !state.events.is_asked(id) {
+                if !state.events.take_asked(id) {
                     return;
                 }
                 let begun = state.events.watch(id, watched, after, Arc::clone(&wake));

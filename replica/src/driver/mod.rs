@@ -93,7 +93,8 @@ impl SnapshotTrigger {
         SnapshotTrigger { written: Arc::default(), every_bytes: u64::MAX, last_at: 0 }
     }
 
-    fn is_due(&mut self) -> bool {
+    /// Whether a snapshot is due; if so, the next is counted from here.
+    fn take_due(&mut self) -> bool {
         let written = self.written.load(std::sync::atomic::Ordering::Relaxed);
         let due = written.saturating_sub(self.last_at) >= self.every_bytes;
         if due {
@@ -160,7 +161,7 @@ impl<E: Engine> Driver<E> {
         let tick_at = self.propose_batches(now).await;
         self.settle_overdue(now);
         self.serve_reads();
-        if self.snapshots.is_due() {
+        if self.snapshots.take_due() {
             self.engine.snapshot().await;
         }
         self.publish();

@@ -18,7 +18,7 @@ pub(crate) mod peers;
 pub(crate) mod types;
 
 pub use peers::{
-    Alone, Answering, Asked, Connection, FRAME_BYTES_MAX, Link, Network, Peers, Unreached, WireError,
+    Alone, Answering, Asked, Connection, Link, Network, PEER_FRAME_BYTES_MAX, Peers, Unreached, WireError,
 };
 pub use types::{Data, Peer, Types};
 pub(crate) use types::{LogId, Membership};
@@ -75,13 +75,16 @@ impl<W: World> Future for Proposing<W> {
     }
 }
 
+/// Entries in one append: so many at their fullest fit into a frame.
+pub(crate) const ENTRIES_MAX: u64 = 512;
+
 fn config(cluster: u128) -> Result<Arc<Config>, StartError> {
     let config = Config {
         cluster_name: format!("{cluster:032x}"),
         heartbeat_interval: 50,
         election_timeout_min: 250,
         election_timeout_max: 500,
-        max_payload_entries: 4_096,
+        max_payload_entries: ENTRIES_MAX,
         snapshot_policy: SnapshotPolicy::Never,
         max_in_snapshot_log_to_keep: 1_000,
         enable_leader_restore: Some(false),

@@ -20,7 +20,7 @@ use super::Doors;
 use super::body::Body;
 use super::listen::stopped;
 use super::reply::{problem, problem_as, reply};
-use crate::service::{Done, Service, Waiting, bounds, clean, is_command, patience, stopping, unanswered};
+use crate::service::{Done, Service, Waiting, bounds, clean, patience, stopping, unanswered};
 
 /// Take a free lease; or extend it, where this holder and instance hold it already.
 #[utoipa::path(
@@ -342,7 +342,7 @@ pub(super) async fn method_not_allowed(method: Method, uri: Uri) -> Response {
 }
 
 async fn answer(service: &Service, call: Call) -> Response {
-    let (patience, is_command) = (patience(&call), is_command(&call));
+    let (patience, is_command) = (patience(&call), call.has_effect());
     let (sender, receiver) = oneshot::channel();
     service.submit(call, move |done| drop(sender.send(done)));
     match tokio::time::timeout(patience, receiver).await {

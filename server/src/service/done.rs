@@ -8,8 +8,8 @@ use replica::{Answer, Reading, Unavailable, Unwatchable, Waited};
 pub(crate) enum Done {
     /// It was known at once.
     Reply(Reply),
-    /// A claim, an extend or a release was answered.
-    Step {
+    /// A command or an acquire was answered.
+    Answered {
         /// What was asked for.
         asked: Asked,
         /// What the replica said.
@@ -81,7 +81,7 @@ pub(crate) enum Unfit {
     Refused(Refusal),
 }
 
-/// What a step asked for, as far as its answer repeats it.
+/// What a call asked for, as far as its answer repeats it.
 pub(crate) struct Asked {
     /// The lease's namespace.
     pub(crate) namespace: String,

@@ -106,7 +106,7 @@ impl Service {
         Reply::Error(Problem::new(Code::BadRequest, message).in_field("call.hello.version"))
     }
 
-    /// Begins a call; `sink` is told what came of it. Greetings, waits and cancels are the doors' own.
+    /// Begins a call; `sink` is told what came of it. Greetings, waits, acquires, watches and cancels are the doors' own.
     pub(crate) fn submit(&self, call: Call, sink: impl FnOnce(Done) + Send + 'static) {
         if self.is_stopping() {
             return sink(Done::refused(stopping()));
@@ -119,17 +119,16 @@ impl Service {
             Call::Get(get) => self.get(&get, sink),
             Call::List(list) => self.list(&list, sink),
             Call::Count(count) => self.count(&count, sink),
-            Call::Hello(hello) => sink(Done::Reply(self.hello(&hello))),
             Call::Transfer(transfer) => self.propose(prepare::transfer(transfer), sink),
             Call::Revoke(revoke) => self.propose(prepare::revoke(revoke), sink),
             Call::Pin(pin) => self.propose(prepare::pin(pin), sink),
             Call::Unpin(unpin) => self.propose(prepare::unpin(unpin), sink),
             Call::History(history) => self.history(&history, sink),
             Call::Check(check) => self.check(check, sink),
-            Call::Wait(_) | Call::Acquire(_) | Call::Watch(_) | Call::Cancel(_) => {
+            Call::Hello(_) | Call::Wait(_) | Call::Acquire(_) | Call::Watch(_) | Call::Cancel(_) => {
                 sink(Done::refused(Problem::new(
                     Code::NotFound,
-                    "only a door's own call may wait, watch or cancel",
+                    "only a door's own call may greet, wait, acquire, watch or cancel",
                 )));
             }
         }
@@ -272,7 +271,8 @@ impl Service {
         let timeout = parse::timeout(acquire.timeout_ms)?;
         let (asked, claim) = prepare::acquire(acquire)?;
         let key = claim.key.clone();
-        let ticket = self.backend.acquire(claim, Box::new(move |answer| sink(Done::Step { asked, answer })));
+        let ticket =
+            self.backend.acquire(claim, Box::new(move |answer| sink(Done::Answered { asked, answer })));
         Ok((Waiting { service: Arc::clone(self), ticket, key, what: WaitsFor::Turn }, timeout))
     }
 
@@ -410,30 +410,6 @@ pub(crate) fn unanswered(is_command: bool) -> Problem {
 /// What a call is answered that comes while this member stops.
 pub(crate) fn stopping() -> Problem {
     word::stopping(rand::random())
-}
-
-/// Whether `call` may change something.
-pub(crate) fn is_command(call: &Call) -> bool {
-    match call {
-        Call::Claim(_)
-        | Call::Extend(_)
-        | Call::Release(_)
-        | Call::Acquire(_)
-        | Call::Transfer(_)
-        | Call::Revoke(_)
-        | Call::Pin(_)
-        | Call::Unpin(_)
-        | Call::Bulk(_) => true,
-        Call::Hello(_)
-        | Call::Wait(_)
-        | Call::Watch(_)
-        | Call::Get(_)
-        | Call::List(_)
-        | Call::Count(_)
-        | Call::History(_)
-        | Call::Check(_)
-        | Call::Cancel(_) => false,
-    }
 }
 
 fn filter(namespace: Option<&str>, prefix: Option<&str>, holder: Option<&str>) -> Result<Filter, Problem> {

@@ -35,7 +35,7 @@ impl Draft {
 
     pub(super) fn answered(self, asked: Asked, sink: impl FnOnce(Done) + Send + 'static) -> Proposal {
         let Draft { command, named, heir, deadline } = self;
-        let reply = Box::new(move |answer| sink(Done::Step { asked, answer }));
+        let reply = Box::new(move |answer| sink(Done::Answered { asked, answer }));
         Proposal { command, named, heir, deadline, reply }
     }
 }

@@ -4,16 +4,51 @@ use api::{
     Checked, Cooldown, End, EndOf, Ends, Event, EventEnding, EventGrant, EventPin, EventToken, EventValue,
     Held, Lease, Page, Pinned, What,
 };
-use lease::{Key, LeaseView, Why};
+use lease::{Key, LeaseView, PAGE_BYTES_MAX, Why};
 use replica::Reading;
 
 use super::{Asked, Verb, page};
 
+/// A page of at most `limit` leases, or of fewer where these are so large that more might not fit into a frame.
 pub(super) fn page_of(mut views: Vec<LeaseView>, limit: usize, at: Reading) -> Page {
-    let more = views.len() > limit;
-    views.truncate(limit);
+    let mut bytes = 0;
+    let fitting = views.iter().take(limit).take_while(|view| {
+        let fits = bytes < PAGE_BYTES_MAX;
+        bytes += json_bytes_max(view);
+        fits
+    });
+    let shown = fitting.count();
+    let more = views.len() > shown;
+    views.truncate(shown);
     let next = views.last().filter(|_| more).map(|view| page::cursor(&view.key));
     Page { leases: views.into_iter().map(|view| lease_of(view, at)).collect(), next, revision: at.revision.0 }
+}
+
+/// Bytes that a lease takes at the most: its keys and numbers, and its texts as JSON may write them, a byte of a value as six and one
+/// of another text as two.
+fn json_bytes_max(view: &LeaseView) -> usize {
+    const FIXED: usize = 1_000;
+    let pins = view.pins.iter().map(|(entity, why)| 32 + entity.as_str().len() + why.as_str().len());
+    let grant = view.grant.as_ref().map_or(0, |grant| {
+        let heir = grant.heir.as_ref().map_or(0, |heir| heir.as_str().len());
+        grant.holder.as_str().len() + heir + grant.ending.as_ref().map_or(0, |why| why.as_str().len())
+    });
+    let value = view.grant.as_ref().and_then(|grant| grant.value.as_ref());
+    let admitted = view.cooldown.as_ref().and_then(|cooldown| cooldown.admitted.as_ref());
+    let end = view.last_end.as_ref().map_or(0, |end| {
+        let reason = match &end.why {
+            Why::Revoked(reason) => reason.as_str().len(),
+            _ => 0,
+        };
+        end.holder.as_str().len() + reason
+    });
+    let texts = view.key.namespace.as_str().len()
+        + view.key.name.as_str().len()
+        + pins.sum::<usize>()
+        + grant
+        + admitted.map_or(0, |holder| holder.as_str().len())
+        + end;
+    FIXED + 2 * texts + 6 * value.map_or(0, |value| value.as_str().len())
 }
 
 pub(super) fn free_lease(key: &Key, at: Reading) -> Lease {

@@ -289,6 +289,37 @@ fn pages_follow_each_other_to_the_end() {
     assert!(matches!(bench.call(Call::Count(count)), Reply::Counted(counted) if counted.held == 5));
 }
 
+/// Texts that JSON writes at their longest: a page of them ends before its frame is full, and the next goes on from there.
+#[test]
+fn a_page_of_the_largest_leases_fits_into_a_frame() {
+    let bench = Bench::new();
+    let quotes = |number: usize| format!("{number:0>6}{}", "\"".repeat(250));
+    let leases = 700;
+    for number in 0..leases {
+        let value = Some("\u{1}".repeat(1_024));
+        bench.granted(Call::Claim(Claim { value, ..claim(&quotes(number), &quotes(number), 1) }));
+        for entity in 0..16 {
+            let (name, entity, why) = (quotes(number), quotes(entity), "\"".repeat(256));
+            let pin = api::Pin { name, entity, why, namespace: "default".into(), deadline_ms: None };
+            assert!(matches!(bench.call(Call::Pin(pin)), Reply::Done));
+        }
+    }
+    let mut list = List { limit: Some(1_000), ..List::default() };
+    let (mut seen, mut pages) = (0, 0);
+    loop {
+        let reply = bench.call(Call::List(list.clone()));
+        let frame = serde_json::to_string(&api::ServerFrame::reply(1, reply.clone())).unwrap();
+        assert!(frame.len() <= lease::REPLY_BYTES_MAX, "{} bytes", frame.len());
+        let Reply::Page(page) = reply else { panic!("no page") };
+        (seen, pages) = (seen + page.leases.len(), pages + 1);
+        match page.next {
+            Some(next) => list.after = Some(next),
+            None => break,
+        }
+    }
+    assert_eq!((seen, pages), (leases, 2), "more would not have fitted into one");
+}
+
 #[test]
 fn a_wait_ends_when_the_lease_is_released_or_is_given_up() {
     let bench = Bench::new();

@@ -13,7 +13,7 @@ impl Done {
     pub(crate) fn reply(self, chance: &mut dyn FnMut() -> u32) -> Reply {
         match self {
             Done::Reply(reply) => reply,
-            Done::Step { asked, answer } => step(asked, answer, chance),
+            Done::Answered { asked, answer } => step(asked, answer, chance),
             Done::Lease { key, view, at } => Reply::Lease(Box::new(match view {
                 Some(view) => lease_of(*view, at),
                 None => free_lease(&key, at),

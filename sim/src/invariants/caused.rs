@@ -42,6 +42,8 @@ fn is_caused(ledger: &mut Ledger, entry: &Committed<'_>, end: &End) -> bool {
 }
 
 fn commands<'a>(entry: &'a Committed<'_>) -> impl Iterator<Item = &'a Command> {
-    let done = entry.batch.requests.iter().zip(&entry.applied.outcomes);
-    done.filter(|(_, outcome)| !matches!(outcome, Outcome::Refused(_))).map(|(request, _)| &request.command)
+    entry
+        .outcomes()
+        .filter(|(_, outcome)| !matches!(outcome, Outcome::Refused(_)))
+        .map(|(request, _)| &request.command)
 }

@@ -27,20 +27,12 @@ impl Ledger {
                 _ => {}
             }
         }
-        for (request, outcome) in entry.batch.requests.iter().zip(&entry.applied.outcomes) {
-            if let (
-                Command::Extend { .. } | Command::Claim(_),
-                Outcome::Extended(granted) | Outcome::Granted(granted),
-            ) = (&request.command, outcome)
-            {
-                self.look(entry, granted.token);
-            }
-        }
+        entry.moved().for_each(|token| self.look(entry, token));
     }
 
     /// A grant may be revoked and end in one entry.
     pub(crate) fn note_ending(&mut self, entry: &Committed<'_>) {
-        for (request, outcome) in entry.batch.requests.iter().zip(&entry.applied.outcomes) {
+        for (request, outcome) in entry.outcomes() {
             if let (Command::Revoke { token, when: RevokeWhen::AtDeadline, .. }, Outcome::Ending { .. }) =
                 (&request.command, outcome)
             {

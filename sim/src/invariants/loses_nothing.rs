@@ -23,7 +23,7 @@ impl LosesNothing {
     }
 
     pub(crate) fn committed(&mut self, entry: &Committed<'_>) -> Kept {
-        for (request, outcome) in entry.batch.requests.iter().zip(&entry.applied.outcomes) {
+        for (request, outcome) in entry.outcomes() {
             let (
                 Command::Extend { token, .. },
                 Outcome::Refused(Refusal::Lost { end: Some(End { why: Why::Expired, .. }) }),

@@ -14,7 +14,7 @@ mod served;
 mod ticket_order;
 mod tokens_rise;
 
-use lease::{Applied, Batch, Table};
+use lease::{Applied, Batch, Command, Outcome, Request, Table, Token};
 
 pub(crate) use ends_once::EndsOnce;
 pub(crate) use ledger::Ledger;
@@ -42,6 +42,24 @@ pub(crate) struct Committed<'a> {
     pub(crate) table: &'a Table,
     /// How long the cluster has been in trouble so far.
     pub(crate) trouble: u64,
+}
+
+impl Committed<'_> {
+    /// Its commands, each with what came of it.
+    pub(crate) fn outcomes(&self) -> impl Iterator<Item = (&Request, &Outcome)> {
+        self.batch.requests.iter().zip(&self.applied.outcomes)
+    }
+
+    /// The grants that its claims and extends gave or moved.
+    pub(crate) fn moved(&self) -> impl Iterator<Item = Token> {
+        self.outcomes().filter_map(|(request, outcome)| match (&request.command, outcome) {
+            (
+                Command::Extend { .. } | Command::Claim(_),
+                Outcome::Extended(granted) | Outcome::Granted(granted),
+            ) => Some(granted.token),
+            _ => None,
+        })
+    }
 }
 
 #[derive(Default)]

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use lease::{Command, Outcome, Token, What};
+use lease::{Token, What};
 
 use super::{Committed, Kept};
 use crate::chance::MILLI;
@@ -42,15 +42,7 @@ impl OnTime {
                 _ => {}
             }
         }
-        for (request, outcome) in entry.batch.requests.iter().zip(&entry.applied.outcomes) {
-            if let (
-                Command::Extend { .. } | Command::Claim(_),
-                Outcome::Extended(granted) | Outcome::Granted(granted),
-            ) = (&request.command, outcome)
-            {
-                self.set(entry, granted.token);
-            }
-        }
+        entry.moved().for_each(|token| self.set(entry, token));
         Ok(())
     }
 

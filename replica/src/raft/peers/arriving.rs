@@ -30,7 +30,7 @@ impl Arriving {
     /// Takes a piece in: the snapshot, once it is whole and was checked; till then, how many bytes there are.
     ///
     /// # Errors
-    /// The disk's; and what came is no snapshot of this cluster. It is forgotten then.
+    /// The disk's; or what came is no snapshot of this cluster, and is forgotten.
     pub(crate) fn take(&self, piece: &Piece) -> io::Result<Result<Snapshot, u64>> {
         let mut part = self.part.lock().unwrap_or_else(PoisonError::into_inner);
         let is_its = |part: &Part| part.last == piece.last && part.total == piece.total;

@@ -58,6 +58,7 @@ impl<W: World> Connection<W> {
     /// # Errors
     /// [`WireError`]: the connection is of no use.
     pub fn take(&mut self, frame: &[u8]) -> Result<Answering, WireError> {
+        let peers = self.peers.clone();
         Ok(match Request::decode(frame)? {
             Request::Append(lane, append) => {
                 let appends = match lane {
@@ -65,20 +66,32 @@ impl<W: World> Connection<W> {
                     Lane::Heartbeats => &self.heartbeats,
                 };
                 let answer = appends.push(append);
-                Box::pin(async move {
-                    let reply = match answer.await {
-                        Ok(result) => Reply::Appended(result),
+                answering(async move {
+                    match answer.await {
+                        Ok(result) => Reply::<W::Runtime>::Appended(result),
                         Err(_) => not_now("an append before it was refused"),
-                    };
-                    reply.encode()
+                    }
                 })
             }
-            other => {
-                let peers = self.peers.clone();
-                Box::pin(async move { peers.answer(other).await.encode() })
+            Request::Vote(vote) => {
+                answering(async move { peers.group.vote(vote).await.map_or_else(not_now, Reply::Vote) })
             }
+            Request::PreVote(vote) => {
+                answering(async move { peers.group.pre_vote(vote).await.map_or_else(not_now, Reply::Vote) })
+            }
+            Request::Lead(lead) => answering(async move {
+                match peers.group.handle_transfer_leader(lead).await {
+                    Ok(answer) => Reply::<W::Runtime>::Lead(answer.map_err(|error| error.to_string())),
+                    Err(fatal) => not_now(fatal),
+                }
+            }),
+            Request::Piece(piece) => answering(async move { peers.take_piece(piece).await }),
         })
     }
+}
+
+fn answering<R: AsyncRuntime>(reply: impl Future<Output = Reply<R>> + Send + 'static) -> Answering {
+    Box::pin(async move { reply.await.encode() })
 }
 
 fn not_now<R: AsyncRuntime>(why: impl ToString) -> Reply<R> {
@@ -86,19 +99,6 @@ fn not_now<R: AsyncRuntime>(why: impl ToString) -> Reply<R> {
 }
 
 impl<W: World> Peers<W> {
-    async fn answer(&self, request: Request<W::Runtime>) -> Reply<W::Runtime> {
-        match request {
-            Request::Vote(vote) => self.group.vote(vote).await.map_or_else(not_now, Reply::Vote),
-            Request::PreVote(vote) => self.group.pre_vote(vote).await.map_or_else(not_now, Reply::Vote),
-            Request::Lead(lead) => match self.group.handle_transfer_leader(lead).await {
-                Ok(answer) => Reply::Lead(answer.map_err(|error| error.to_string())),
-                Err(fatal) => not_now(fatal),
-            },
-            Request::Piece(piece) => self.take_piece(piece).await,
-            Request::Append(..) => not_now("an append has a lane"),
-        }
-    }
-
     async fn take_piece(&self, piece: Piece) -> Reply<W::Runtime> {
         let (vote, arriving) = (piece.vote, Arc::clone(&self.arriving));
         let taken = <W::Runtime as AsyncRuntime>::spawn_blocking(move || arriving.take(&piece)).await;

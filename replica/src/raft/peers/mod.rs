@@ -24,7 +24,7 @@ use std::pin::Pin;
 
 pub use incoming::{Answering, Connection, Peers};
 pub(crate) use remote::Remotes;
-pub use wire::{FRAME_BYTES_MAX, WireError};
+pub use wire::{PEER_FRAME_BYTES_MAX, WireError};
 
 /// How members reach each other: it carries frames, and decides nothing.
 pub trait Network: Send + Sync + 'static {

@@ -139,16 +139,26 @@ impl<R: AsyncRuntime, L: Link> NetStreamAppend<Types<R>> for Remote<R, L> {
     }
 }
 
+impl<R: AsyncRuntime, L: Link> Remote<R, L> {
+    async fn ask_vote(
+        &self,
+        request: &Request<R>,
+        option: &RPCOption,
+    ) -> Result<VoteResponse<Types<R>>, RPCError<Types<R>>> {
+        match self.ask(request, option.soft_ttl()).await? {
+            Reply::Vote(answer) => Ok(answer),
+            other => Err(nonsense(&other)),
+        }
+    }
+}
+
 impl<R: AsyncRuntime, L: Link> NetVote<Types<R>> for Remote<R, L> {
     async fn vote(
         &mut self,
         vote: VoteRequest<Types<R>>,
         option: RPCOption,
     ) -> Result<VoteResponse<Types<R>>, RPCError<Types<R>>> {
-        match self.ask(&Request::Vote(vote), option.soft_ttl()).await? {
-            Reply::Vote(answer) => Ok(answer),
-            other => Err(nonsense(&other)),
-        }
+        self.ask_vote(&Request::Vote(vote), &option).await
     }
 
     // openraft's default grants every one.
@@ -157,10 +167,7 @@ impl<R: AsyncRuntime, L: Link> NetVote<Types<R>> for Remote<R, L> {
         vote: VoteRequest<Types<R>>,
         option: RPCOption,
     ) -> Result<VoteResponse<Types<R>>, RPCError<Types<R>>> {
-        match self.ask(&Request::PreVote(vote), option.soft_ttl()).await? {
-            Reply::Vote(answer) => Ok(answer),
-            other => Err(nonsense(&other)),
-        }
+        self.ask_vote(&Request::PreVote(vote), &option).await
     }
 }
 

@@ -10,7 +10,7 @@
 //!           5 piece      vote │ last id? │ total u64 │ offset u64 │ bytes to the end           of a snapshot
 //! reply     1 appended   last id?        2 conflict  id             3 higher    vote
 //!           4 vote       vote │ granted u8 │ last id?
-//!           5 leads      6 does not      vote? │ vote? │ last id? │ last id?
+//!           5 leads      nothing more        6 does not    text: why
 //!           7 have       offset u64: the piece to go on with        8 installed  vote
 //!           9 not now    text: ask again later
 //!
@@ -27,14 +27,20 @@ use openraft::raft::{
     VoteRequest, VoteResponse,
 };
 
+use crate::raft::ENTRIES_MAX;
 use crate::raft::codec::{Reader, decode_payload, encode_payload};
 use crate::raft::types::{CommittedLeaderId, Entry, LeaderId, LogId, Types, Vote};
 
 pub(crate) const VERSION: u8 = 1;
 const GROUP: u16 = 0;
 
-/// The longest frame: the most entries that go out at once, or a piece of a snapshot, with room to spare.
-pub const FRAME_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// The longest frame between members: the most entries that go out at once, or a piece of a snapshot, with room to spare.
+pub const PEER_FRAME_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+const _: () = assert!(
+    2 * ENTRIES_MAX as usize * lease::BATCH_BYTES_SEAL <= PEER_FRAME_BYTES_MAX,
+    "the entries of one append must fit into a frame, also where each is sealed a little late"
+);
 
 /// Appends of one lane are taken in the order in which they were sent; a lane waits for no other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +96,11 @@ pub enum WireError {
         /// This program's.
         ours: u8,
     },
+    /// It is longer than [`PEER_FRAME_BYTES_MAX`].
+    TooLong {
+        /// How many bytes it has.
+        bytes: usize,
+    },
     /// It does not fit its own form.
     Damaged(lease::DecodeError),
 }
@@ -101,6 +112,9 @@ impl std::fmt::Display for WireError {
                 f,
                 "a frame in version {theirs} of the peers' protocol, and this program speaks {ours}: upgrade the older one"
             ),
+            WireError::TooLong { bytes } => {
+                write!(f, "a frame of {bytes} bytes from a peer; the limit is {PEER_FRAME_BYTES_MAX}")
+            }
             WireError::Damaged(error) => write!(f, "a frame from a peer cannot be read: {error}"),
         }
     }
@@ -261,6 +275,9 @@ fn frame() -> Vec<u8> {
 }
 
 fn opened(bytes: &[u8]) -> Result<Reader<'_>, WireError> {
+    if bytes.len() > PEER_FRAME_BYTES_MAX {
+        return Err(WireError::TooLong { bytes: bytes.len() });
+    }
     let mut from = Reader::new(bytes, "a frame from a peer");
     let theirs = from.u8()?;
     if theirs != VERSION {
@@ -427,7 +444,7 @@ mod tests {
     #[test]
     fn a_frame_that_is_cut_or_too_long_is_refused() {
         // What ends in text or bytes of any length can be cut there.
-        let open = |bytes: &[u8]| matches!(bytes[3], 5 | 6 | 9);
+        let open = |bytes: &[u8]| matches!(bytes[3], 6 | 9);
         let requests: Vec<Vec<u8>> = requests().iter().map(Request::encode).collect();
         for bytes in requests.iter().filter(|bytes| bytes[3] != 5) {
             for length in 0..bytes.len() {
@@ -440,6 +457,14 @@ mod tests {
                 assert!(Reply::<Runtime>::decode(&bytes[..length]).is_err(), "{bytes:?} cut at {length}");
             }
         }
+    }
+
+    #[test]
+    fn a_frame_over_the_limit_is_refused_before_it_is_read() {
+        let bytes = vec![VERSION; PEER_FRAME_BYTES_MAX + 1];
+        let error = Reply::<Runtime>::decode(&bytes).unwrap_err();
+        assert_eq!(error, WireError::TooLong { bytes: PEER_FRAME_BYTES_MAX + 1 });
+        assert!(error.to_string().contains("the limit is 67108864"), "{error}");
     }
 
     #[test]

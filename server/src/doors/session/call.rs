@@ -7,7 +7,7 @@ use api::{Call, Cancel, ClientFrame, Code, Problem, Push, Reply, ServerFrame, St
 
 use super::outbox::{Kind, Outbox};
 use crate::doors::json;
-use crate::service::{Done, Service, Waiting, is_command, patience};
+use crate::service::{Done, Service, Waiting, patience};
 
 /// How long a watch waits to begin, before it is answered that it has not.
 const WATCH_BEGINS_WITHIN: Duration = Duration::from_millis(5_500);
@@ -60,7 +60,7 @@ fn begin_call(
 ) -> Result<Option<Instant>, Problem> {
     let kind = match &call {
         Call::Bulk(steps) => Kind::Command { steps: countable(steps) },
-        call if is_command(call) => Kind::Command { steps: 1 },
+        call if call.has_effect() => Kind::Command { steps: 1 },
         _ => Kind::Read,
     };
     let due = now + patience(&call);
