@@ -54,6 +54,24 @@ impl Batch {
     }
 }
 
+impl Request {
+    /// Appends the request's bytes, as they stand in a batch.
+    pub fn encode(&self, into: &mut Vec<u8>) {
+        Writer(into).request(self);
+    }
+
+    /// The request that [`Request::encode`] wrote.
+    ///
+    /// # Errors
+    /// [`DecodeError`], also for a command that this program does not know.
+    pub fn decode(bytes: &[u8]) -> Result<Request, DecodeError> {
+        let mut reader = Reader::new(bytes, "a request");
+        let request = reader.request()?;
+        reader.end()?;
+        Ok(request)
+    }
+}
+
 impl Writer<'_> {
     fn request(&mut self, request: &Request) {
         self.u8(kind_of(&request.command));
@@ -199,7 +217,7 @@ impl Reader<'_> {
         }
     }
 
-    fn token(&mut self) -> Result<Token, DecodeError> {
+    pub(crate) fn token(&mut self) -> Result<Token, DecodeError> {
         self.u64().map(Token::from_u64)
     }
 }

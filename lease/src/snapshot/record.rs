@@ -28,7 +28,7 @@ impl Writer<'_> {
         self.u8(flags_of(lease));
         lease.grant.iter().for_each(|grant| self.grant(grant));
         lease.value().into_iter().for_each(|value| self.text(value.as_str()));
-        lease.last_end().into_iter().for_each(|end| self.end(end));
+        lease.last_end().into_iter().for_each(|end| self.ended(end));
         self.pins(lease.pins());
         if let Some(revoked) = lease.revoked() {
             self.text(revoked.why.as_str());
@@ -47,7 +47,7 @@ impl Writer<'_> {
         self.ttl(grant.remained);
     }
 
-    fn end(&mut self, end: &End) {
+    pub(crate) fn ended(&mut self, end: &End) {
         self.u64(end.token.as_u64());
         self.text(end.holder.as_str());
         self.u64(end.instance.0);
@@ -96,7 +96,7 @@ impl Writer<'_> {
         self.u32(item.slot);
         self.u8(u8::from(is_last));
         if !is_last {
-            self.end(&item.end);
+            self.ended(&item.end);
         }
     }
 }
