@@ -30,6 +30,8 @@ pub(crate) struct Pending {
     pub(crate) heir: HeirMust,
     /// When the caller stops waiting.
     pub(crate) due: Mono,
+    /// Another member asks, and has said until when it may have an effect: it is not passed on to a third.
+    pub(crate) is_passed_on: bool,
     pub(crate) asker: Asker,
 }
 
@@ -139,6 +141,22 @@ impl Batcher {
         Sealed { batch: Batch { term, stamp, sweep, requests }, pending, later }
     }
 
+    /// Takes out what goes to the leader in one frame: what keeps and frees leases by itself, so that it need not wait for the
+    /// answers to anything else.
+    pub(crate) fn take_frame(&mut self) -> Vec<Pending> {
+        let mut filling = Filling::default();
+        while filling.has_room(BATCH_COMMANDS_MAX) {
+            let urgent = self.classes[EXTEND].pop_front().or_else(|| self.classes[RELEASE].pop_front());
+            let Some(next) = urgent else { break };
+            filling.push(next);
+        }
+        while filling.pending.is_empty() || filling.is_of_others() && filling.has_room(BATCH_COMMANDS_MAX) {
+            let Some(next) = self.classes[OTHER].pop_front() else { break };
+            filling.push(next);
+        }
+        filling.pending
+    }
+
     /// Takes out whoever stopped waiting before `now`.
     pub(crate) fn take_overdue(&mut self, now: Mono) -> Vec<Pending> {
         let mut overdue = Vec::new();
@@ -170,6 +188,10 @@ impl Filling {
         self.pending.len() < commands && self.bytes < BATCH_BYTES_SEAL
     }
 
+    fn is_of_others(&self) -> bool {
+        self.pending.last().is_some_and(|last| class_of(&last.request.command) == OTHER)
+    }
+
     fn push(&mut self, pending: Pending) {
         self.bytes += size_of_command(&pending.request.command);
         self.pending.push(pending);
@@ -180,7 +202,8 @@ impl Filling {
 fn succession(succeed: Succeed) -> Pending {
     let asker = Asker::Line(succeed.key.clone());
     let request = Request { not_after: None, command: Command::Succeed(succeed) };
-    Pending { request, named: None, heir: HeirMust::Wait, due: Mono(u64::MAX), asker }
+    let due = Mono(u64::MAX);
+    Pending { request, named: None, heir: HeirMust::Wait, due, is_passed_on: false, asker }
 }
 
 const EXTEND: usize = 0;
@@ -238,6 +261,7 @@ mod tests {
             named: None,
             heir: HeirMust::Wait,
             due: Mono(due),
+            is_passed_on: false,
             asker: Asker::Caller(Box::new(|_| {})),
         }
     }
@@ -330,6 +354,20 @@ mod tests {
         push(&mut batcher, extend(3));
         batcher.put_back(sealed.pending);
         assert_eq!(commands(&seal(&mut batcher, 2, 0)), [extend(1), extend(2), extend(3)]);
+    }
+
+    #[test]
+    fn a_frame_to_the_leader_has_what_keeps_and_frees_leases_or_all_else() {
+        let mut batcher = Batcher::default();
+        for command in [claim("a"), release(1), extend(2), claim("b")] {
+            push(&mut batcher, command);
+        }
+        let frame = |batcher: &mut Batcher| -> Vec<Command> {
+            batcher.take_frame().into_iter().map(|pending| pending.request.command).collect()
+        };
+        assert_eq!(frame(&mut batcher), [extend(2), release(1)]);
+        assert_eq!(frame(&mut batcher), [claim("a"), claim("b")]);
+        assert_eq!(frame(&mut batcher), []);
     }
 
     #[test]

@@ -16,6 +16,7 @@ use lease::{Batch, Outcome};
 
 use crate::handle::Reading;
 use crate::log::NoRoom;
+use crate::raft::Asked;
 
 /// One group's consensus.
 pub trait Engine: Send + Sync + 'static {
@@ -39,6 +40,16 @@ pub trait Engine: Send + Sync + 'static {
 
     /// Why the log takes no more records, where its disk is full.
     fn no_room(&self) -> Option<NoRoom>;
+
+    /// Asks another member, which takes the frame as [`Peers`](crate::Peers) do. The answer comes within `patience`, or not.
+    fn ask(&self, member: u64, frame: Vec<u8>, patience: Duration) -> Asked;
+
+    /// How long ago this member had news of a quorum: from a leader, or as the leader from so many others. None where it has had
+    /// none in its present part.
+    fn news_age(&self) -> Option<Duration>;
+
+    /// Hands the lead on, where this member has it and another one is fit; whether it did is seen by who leads.
+    fn hand_on(&self) -> impl Future<Output = ()> + Send;
 }
 
 /// Who leads.

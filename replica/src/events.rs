@@ -103,6 +103,8 @@ struct Watch {
     /// The first event that it has not looked at; none where it has seen all that concerns it.
     next: Option<Revision>,
     wake: Wake,
+    /// Why it cannot go on.
+    over: Option<crate::Unavailable>,
 }
 
 impl Events {
@@ -146,6 +148,16 @@ impl Events {
                 Arc::clone(&watch.wake)
             })
             .collect()
+    }
+
+    /// No news come here any more: every watch is over, and is to be told so when it pulls.
+    pub(crate) fn fall_behind(&mut self) -> Vec<Wake> {
+        let all = self.watches.values_mut();
+        all.map(|watch| {
+            watch.over = Some(crate::Unavailable::Behind);
+            Arc::clone(&watch.wake)
+        })
+        .collect()
     }
 
     /// Keeps what a batch did; gives the watches that have something to pull now.
@@ -197,7 +209,7 @@ impl Events {
             }
         };
         let next = (after < newest).then_some(Revision(after.0 + 1));
-        self.watches.insert(id, Watch { watched, next, wake });
+        self.watches.insert(id, Watch { watched, next, wake, over: None });
         Ok(after)
     }
 
@@ -221,6 +233,10 @@ impl Events {
     pub(crate) fn pull(&mut self, id: u64, limit: usize) -> Result<Pulled, Unwatchable> {
         let first = self.first();
         let Some(watch) = self.watches.get_mut(&id) else { return Ok(Pulled::default()) };
+        if let Some(why) = watch.over {
+            self.unwatch(id);
+            return Err(Unwatchable::Unavailable(why));
+        }
         let Some(next) = watch.next else { return Ok(Pulled::default()) };
         if next < first {
             self.unwatch(id);

@@ -202,7 +202,9 @@ pub struct Status {
     pub term: u64,
     /// The leader that this member knows of.
     pub leader: Option<u64>,
-    /// Whether this member leads and has anchored the lease clock, so that it serves.
+    /// Whether this member leads, and has anchored the lease clock.
+    pub leads: bool,
+    /// Whether it serves: as the leader, or by one that it knows of.
     pub serving: bool,
     /// The last applied entry's index.
     pub applied: u64,

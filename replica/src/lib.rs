@@ -15,13 +15,17 @@
 
 mod batch;
 pub mod clock;
+mod desks;
 mod driver;
 pub mod engine;
 mod events;
 mod handle;
 pub mod log;
+mod promise;
 mod queue;
 mod raft;
+mod roster;
+mod serve;
 mod shared;
 #[doc(hidden)]
 pub mod simulation;
@@ -47,7 +51,7 @@ use std::sync::atomic::AtomicU64;
 
 use openraft::async_runtime::AsyncRuntime;
 
-use crate::driver::{Driver, SnapshotTrigger};
+use crate::driver::{Driver, Me, SnapshotTrigger};
 use crate::log::{Cut, Identity, Log, OpenError, START_ANEW, UnprovableTail};
 use crate::raft::Raft;
 use crate::raft::log::Store;
@@ -212,11 +216,17 @@ pub async fn start<W: World>(options: Options, parts: Parts<W>) -> Result<Member
     let alone = || BTreeMap::from([(options.member, Peer::default())]);
     raft.form(if options.voters.is_empty() { alone() } else { options.voters }).await?;
 
-    drop(W::Runtime::spawn(raft.clone().watch(Arc::clone(&shared))));
+    drop(W::Runtime::spawn(raft.clone().watch()));
     let trigger = SnapshotTrigger { written, every_bytes: options.snapshot_log_bytes, last_at: 0 };
-    let driver = Driver::new(Arc::clone(&shared), raft.clone(), trigger);
+    let me = Me { member: options.member, life: random::<W::Runtime>() };
+    let driver = Driver::new(Arc::clone(&shared), raft.clone(), me, trigger);
     let driver = W::Runtime::spawn(driver.run::<W::Runtime>());
     Ok(Member { handle: Handle { shared }, raft, snapshots, log, driver: Some(driver), cut })
+}
+
+fn random<R: AsyncRuntime>() -> u64 {
+    use rand::Rng as _;
+    R::thread_rng().next_u64()
 }
 
 fn log_options(options: &Options, has_snapshot: bool) -> log::Options {

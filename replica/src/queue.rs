@@ -7,6 +7,7 @@
 //!   asks again, keeps │  │    └─────────────────── it was refused ────────────────┘
 //!   its place         │  ▼
 //!                   absent: its connection is gone; skipped, and forgotten after a while
+//!                   silent: its member is; skipped until that is heard again
 //! ```
 //!
 //! The rule is by level: a key with a live waiter is `ready` whenever it may have come to be claimable, and stays so until it
@@ -18,7 +19,8 @@
 //! * Among the waiters of one leader's term that stay, the grants go in the order of their tickets.
 //! * A key that is claimable and has a live waiter is in `ready`, or has a `succeed` on its way.
 //!
-//! It omits: who reaches the leader through which member. That comes with several members.
+//! A member that does not lead keeps no lines: it hands its acquires to the leader's (`roster`), which knows them by the member
+//! that they come through (`desks`). While that is silent they are passed over.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -36,13 +38,27 @@ pub const PLACE_KEPT: Ttl = Ttl::from_millis(5_000);
 
 /// A waiter's place: the leader's term, and a number in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Ticket {
-    term: u64,
-    number: u64,
+pub(crate) struct Ticket {
+    pub(crate) term: u64,
+    pub(crate) number: u64,
+}
+
+/// Through which other member an acquire came, and its number there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Via {
+    pub(crate) member: u64,
+    pub(crate) id: u64,
+}
+
+/// What has become of an acquire that the leader is to know of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Changed {
+    Asked(u64),
+    GivenUp(u64),
+    Left(u64),
 }
 
 /// Every acquire of one member, and the lines that it keeps as the leader.
-#[derive(Default)]
 pub(crate) struct Queue {
     asks: BTreeMap<u64, Ask>,
     lines: BTreeMap<Key, Line>,
@@ -50,13 +66,17 @@ pub(crate) struct Queue {
     /// When each absent waiter is forgotten, in that order.
     absent: VecDeque<(Mono, Key, Ticket)>,
     last_ticket: u64,
+    /// Where another member leads: what it has not been told yet.
+    changed: Option<Vec<Changed>>,
 }
 
 /// An acquire that is not answered yet.
 struct Ask {
     claim: Claim,
     reply: ReplyFn<Answer>,
+    /// In this member's lines, or, while another leads, in that one's.
     place: Option<Ticket>,
+    via: Option<Via>,
 }
 
 type Who = (Holder, Instance);
@@ -80,6 +100,8 @@ struct Waiter {
 enum Presence {
     /// The acquire of that number is to be answered.
     Here(u64),
+    /// The member through which it came is silent.
+    Silent(u64),
     /// Its connection is gone.
     Absent { until: Mono },
 }
@@ -87,14 +109,32 @@ enum Presence {
 impl Waiter {
     fn ask(&self) -> Option<u64> {
         match self.presence {
-            Presence::Here(id) => Some(id),
+            Presence::Here(id) | Presence::Silent(id) => Some(id),
             Presence::Absent { .. } => None,
         }
+    }
+
+    fn is_live(&self) -> bool {
+        matches!(self.presence, Presence::Here(_))
     }
 }
 
 /// An answer that is due, to be given once the lock is released.
 pub(crate) type Due = (ReplyFn<Answer>, Answer);
+
+impl Default for Queue {
+    // Nobody leads yet: whoever will is to be told.
+    fn default() -> Queue {
+        Queue {
+            asks: BTreeMap::new(),
+            lines: BTreeMap::new(),
+            ready: BTreeSet::new(),
+            absent: VecDeque::new(),
+            last_ticket: 0,
+            changed: Some(Vec::new()),
+        }
+    }
+}
 
 impl Queue {
     /// How many acquires are not answered.
@@ -102,14 +142,84 @@ impl Queue {
         self.asks.len()
     }
 
-    /// Whether nobody is in any line.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.lines.is_empty()
+    /// Whether anyone is in a line of this member's.
+    pub(crate) fn has_lines(&self) -> bool {
+        !self.lines.is_empty()
     }
 
-    /// Takes an acquire in; it is in no line yet.
-    pub(crate) fn ask(&mut self, id: u64, claim: Claim, reply: ReplyFn<Answer>) {
-        self.asks.insert(id, Ask { claim, reply, place: None });
+    /// Takes an acquire in; it is in no line yet. `place` is where an earlier leader had it.
+    pub(crate) fn ask(
+        &mut self,
+        id: u64,
+        claim: Claim,
+        via: Option<Via>,
+        place: Option<Ticket>,
+        reply: ReplyFn<Answer>,
+    ) {
+        self.asks.insert(id, Ask { claim, reply, place, via });
+        self.note(Changed::Asked(id));
+    }
+
+    fn note(&mut self, changed: Changed) {
+        self.changed.iter_mut().for_each(|list| list.push(changed));
+    }
+
+    /// Another member leads from now on, or will: it is to be told of every acquire. Those that came through other members are
+    /// theirs to bring again.
+    pub(crate) fn follow(&mut self) {
+        self.lines.clear();
+        self.ready.clear();
+        self.absent.clear();
+        self.asks.retain(|_, ask| ask.via.is_none());
+        self.ask_all_again();
+    }
+
+    /// This member leads from now on: every acquire that it has is to be looked at.
+    pub(crate) fn lead(&mut self) -> Vec<u64> {
+        self.changed = None;
+        self.asks.keys().copied().collect()
+    }
+
+    /// Whoever leads is to be told of every acquire anew.
+    pub(crate) fn ask_all_again(&mut self) {
+        self.changed = Some(self.asks.keys().copied().map(Changed::Asked).collect());
+    }
+
+    /// Whoever leads is to be told of acquire `id` anew.
+    pub(crate) fn ask_again(&mut self, id: u64) {
+        self.note(Changed::Asked(id));
+    }
+
+    /// What the leader has not been told yet, while this member does not lead.
+    pub(crate) fn take_changed(&mut self) -> Vec<Changed> {
+        self.changed.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Where acquire `id` waits in line: with this leader, or with the last one that said so.
+    pub(crate) fn place(&self, id: u64) -> Option<Ticket> {
+        self.asks.get(&id)?.place
+    }
+
+    /// Through which member acquire `id` came; none of this member's own.
+    pub(crate) fn via(&self, id: u64) -> Option<Via> {
+        self.asks.get(&id)?.via
+    }
+
+    /// The leader has put acquire `id` in line there.
+    pub(crate) fn placed(&mut self, id: u64, ticket: Ticket) {
+        self.asks.get_mut(&id).into_iter().for_each(|ask| ask.place = Some(ticket));
+    }
+
+    /// Who came through this member is passed over from now on, or no longer.
+    pub(crate) fn set_silent(&mut self, member: u64, silent: bool) {
+        let Queue { asks, lines, ready, .. } = self;
+        for (id, ask) in asks.iter().filter(|(_, ask)| ask.via.is_some_and(|via| via.member == member)) {
+            let line = lines.get_mut(&ask.claim.key);
+            let waiter = line.zip(ask.place).and_then(|(line, place)| line.waiters.get_mut(&place));
+            let Some(waiter) = waiter.filter(|waiter| waiter.ask() == Some(*id)) else { continue };
+            waiter.presence = if silent { Presence::Silent(*id) } else { Presence::Here(*id) };
+            ready.insert(ask.claim.key.clone());
+        }
     }
 
     /// What acquire `id` asks for, while it is not answered.
@@ -129,9 +239,12 @@ impl Queue {
         let Ask { claim, place, .. } = asks.get_mut(&id)?;
         let who = (claim.holder.clone(), claim.instance);
         let line = lines.entry(claim.key.clone()).or_default();
+        let kept = place.filter(|place| !line.waiters.contains_key(place));
         let ticket = *line.places.entry(who.clone()).or_insert_with(|| {
-            *last_ticket += 1;
-            Ticket { term, number: *last_ticket }
+            kept.unwrap_or_else(|| {
+                *last_ticket += 1;
+                Ticket { term, number: *last_ticket }
+            })
         });
         let before = line.waiters.get(&ticket).map(|waiter| (waiter.ask(), waiter.seq));
         if let Some((Some(other), seq)) = before
@@ -256,6 +369,7 @@ impl Queue {
 
     /// Gives acquire `id` up: it is answered no more.
     pub(crate) fn give_up(&mut self, id: u64) -> GivenUp {
+        self.note(Changed::GivenUp(id));
         match self.remove(id) {
             Some(ask) if ask.place.is_some() => GivenUp::InLine,
             Some(_) => GivenUp::Asking,
@@ -266,6 +380,7 @@ impl Queue {
     /// The connection that asked is gone: its place is kept for a while.
     pub(crate) fn leave(&mut self, id: u64, now: Mono) {
         let Some(Ask { claim, place, .. }) = self.asks.remove(&id) else { return };
+        self.note(Changed::Left(id));
         let Some(ticket) = place else { return };
         let line = self.lines.get_mut(&claim.key);
         if let Some(waiter) = line.and_then(|line| line.waiters.get_mut(&ticket)) {
@@ -294,17 +409,11 @@ impl Queue {
         self.absent.front().map(|(at, ..)| *at)
     }
 
-    /// Takes everyone out of line: this member leads no more.
-    pub(crate) fn dissolve(&mut self) -> Vec<ReplyFn<Answer>> {
-        self.lines.clear();
-        self.ready.clear();
-        self.absent.clear();
-        self.asks.extract_if(.., |_, ask| ask.place.is_some()).map(|(_, ask)| ask.reply).collect()
-    }
-
     /// Takes every acquire out.
     pub(crate) fn drain(&mut self) -> Vec<ReplyFn<Answer>> {
-        std::mem::take(self).asks.into_values().map(|ask| ask.reply).collect()
+        let ids: Vec<u64> = self.asks.keys().copied().collect();
+        ids.iter().for_each(|id| self.note(Changed::GivenUp(*id)));
+        ids.into_iter().filter_map(|id| self.take(id)).collect()
     }
 
     /// Who waits for `key`, the first in line first; for simulations.
@@ -314,7 +423,7 @@ impl Queue {
             ticket: (ticket.term, ticket.number),
             holder: waiter.who.0.clone(),
             instance: waiter.who.1,
-            live: waiter.ask().is_some(),
+            live: waiter.is_live(),
         };
         waiters.map(shown).collect()
     }
@@ -339,7 +448,7 @@ impl Queue {
 
 impl Line {
     fn live(&self) -> impl Iterator<Item = (&Ticket, &Waiter)> {
-        self.waiters.iter().filter(|(_, waiter)| waiter.ask().is_some())
+        self.waiters.iter().filter(|(_, waiter)| waiter.is_live())
     }
 
     fn first(&self) -> Option<(&Ticket, &Waiter)> {

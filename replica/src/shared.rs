@@ -1,7 +1,7 @@
 //! What the replica's parts share: the inbox that doors fill, and the state that applied entries make.
 //!
-//! Three locks: `inbox` may be held while `state` is taken, never the other way round; `status` is held with no other. None is held
-//! while a reply is given, but `state` for reads, which need the table. Whoever changes something the driver must see wakes it.
+//! Four locks: `inbox` may be held while `state` is taken, never the other way round; `status` and `heard` are held with no other.
+//! None is held while a reply is given, but `state` for reads, which need the table. Whoever changes something the driver must see wakes it.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,10 +12,12 @@ use lease::{Applied, Batch, Claim, Key, Revision, Table, Ttl};
 
 use crate::batch::{QUEUE_MAX, READS_MAX};
 use crate::clock::{Clock, Mono};
+use crate::desks::Registration;
 use crate::events::{Events, Unwatchable, Wake, Watched, Window};
 use crate::handle::{Answer, GivenUp, Proposal, Read, Reading, ReplyFn, Status, Unavailable, WaitId, Waited};
-use crate::queue::{self, Queue};
+use crate::queue::{self, Queue, Via};
 use crate::raft::{LogId, Membership};
+use crate::serve::Incoming;
 use crate::waits::{self, Waits, tell_free};
 
 pub(crate) struct Shared {
@@ -34,6 +36,8 @@ pub(crate) struct Shared {
     engine_ended: AtomicBool,
     /// A snapshot waits for room on the disk.
     snapshot_waits: AtomicBool,
+    /// The newest term of which a leader was heard, and when that was last.
+    heard: Mutex<Option<(u64, Mono)>>,
 }
 
 /// What doors have asked and the driver has not yet taken.
@@ -44,6 +48,10 @@ pub(crate) struct Inbox {
     pub(crate) waits: Vec<u64>,
     pub(crate) acquires: Vec<u64>,
     pub(crate) watches: Vec<Watching>,
+    /// From other members.
+    pub(crate) incoming: Vec<Incoming>,
+    /// What acquires that came through other members were answered.
+    pub(crate) letters: Vec<(Via, Registration, Answer)>,
     pub(crate) stage: Stage,
 }
 
@@ -131,6 +139,7 @@ impl Shared {
             reads: AtomicUsize::new(0),
             engine_ended: AtomicBool::new(false),
             snapshot_waits: AtomicBool::new(false),
+            heard: Mutex::new(None),
         }
     }
 
@@ -187,6 +196,21 @@ impl Shared {
     pub(crate) fn set_snapshot_waits(&self, waits: bool) {
         self.snapshot_waits.store(waits, Ordering::Relaxed);
         self.poke();
+    }
+
+    /// A leader of that term sends entries or a heartbeat.
+    pub(crate) fn hear_leader(&self, term: u64) {
+        let now = self.clock.now();
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        if heard.is_none_or(|(newest, _)| newest <= term) {
+            *heard = Some((term, now));
+        }
+    }
+
+    /// How long ago a leader of the newest term was heard.
+    pub(crate) fn leader_heard_ago(&self) -> Option<Ttl> {
+        let heard = *self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.map(|(_, at)| self.clock.now().since(at))
     }
 
     /// Has the driver look again.
@@ -251,7 +275,7 @@ impl Shared {
     }
 
     pub(crate) fn wait(&self, key: Key, after: Option<Revision>, reply: ReplyFn<Waited>) -> WaitId {
-        let id = self.next_wait.fetch_add(1, Ordering::Relaxed);
+        let id = self.new_id();
         let mut inbox = self.inbox();
         if inbox.stage != Stage::Running {
             drop(inbox);
@@ -296,7 +320,7 @@ impl Shared {
     }
 
     pub(crate) fn acquire(&self, claim: Claim, reply: ReplyFn<Answer>) -> WaitId {
-        let id = self.next_wait.fetch_add(1, Ordering::Relaxed);
+        let id = self.new_id();
         let mut inbox = self.inbox();
         if inbox.stage != Stage::Running {
             drop(inbox);
@@ -309,7 +333,7 @@ impl Shared {
             reply(Answer::Unavailable(Unavailable::Overloaded { retry_after: RETRY_AFTER }));
             return WaitId(id);
         }
-        state.queue.ask(id, claim, reply);
+        state.queue.ask(id, claim, None, None, reply);
         drop(state);
         inbox.acquires.push(id);
         drop(inbox);
@@ -318,7 +342,21 @@ impl Shared {
     }
 
     pub(crate) fn give_up(&self, acquire: WaitId) -> GivenUp {
-        self.state().queue.give_up(acquire.0)
+        let given_up = self.state().queue.give_up(acquire.0);
+        // Where another member leads, it is to know.
+        self.poke();
+        given_up
+    }
+
+    /// A number for a wait, an acquire or a watch.
+    pub(crate) fn new_id(&self) -> u64 {
+        self.next_wait.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Keeps what an acquire that came through another member was answered, until the driver sends it there.
+    pub(crate) fn post(&self, via: Via, registration: Registration, answer: Answer) {
+        self.inbox().letters.push((via, registration, answer));
+        self.poke();
     }
 
     pub(crate) fn watch(
@@ -328,7 +366,7 @@ impl Shared {
         wake: Wake,
         reply: ReplyFn<Result<Revision, Unwatchable>>,
     ) -> WaitId {
-        let id = self.next_wait.fetch_add(1, Ordering::Relaxed);
+        let id = self.new_id();
         let due = self.clock.now().after(lease::DEADLINE_DEFAULT);
         let mut inbox = self.inbox();
         if inbox.stage != Stage::Running {
@@ -357,6 +395,7 @@ impl Shared {
     pub(crate) fn leave(&self, acquire: WaitId) {
         let now = self.clock.now();
         self.state().queue.leave(acquire.0, now);
+        self.poke();
     }
 
     pub(crate) fn status(&self) -> Status {

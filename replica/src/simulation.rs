@@ -7,10 +7,11 @@ use std::task::{Context, Poll, Waker};
 
 use lease::{Applied, Batch, Holder, Instance, Key, Table};
 
-use crate::driver::{Driver, SnapshotTrigger};
+use crate::driver::{Driver, Me, SnapshotTrigger};
 use crate::engine::Engine;
 use crate::handle::Reading;
-use crate::raft::{LogId, types};
+use crate::raft::asks::{Ask, Change};
+use crate::raft::{Answering, LogId, WireError, ask_of, frame_of_said, types};
 use crate::shared::Shared;
 use crate::{Clock, Handle, Mono, Window};
 
@@ -34,11 +35,11 @@ pub struct InLine {
 }
 
 impl<E: Engine> Leader<E> {
-    /// A member whose state is `table`.
-    pub fn new(clock: Arc<dyn Clock>, table: Table, engine: E) -> Leader<E> {
+    /// A member whose state is `table`. `life` is a number that none of its other lives has.
+    pub fn new(clock: Arc<dyn Clock>, table: Table, engine: E, member: u64, life: u64) -> Leader<E> {
         let window = Window { events: 0, bytes: 0, ..Window::default() };
         let shared = Arc::new(Shared::new(clock, table, window));
-        let driver = Driver::new(Arc::clone(&shared), engine, SnapshotTrigger::never());
+        let driver = Driver::new(Arc::clone(&shared), engine, Me { member, life }, SnapshotTrigger::never());
         Leader { shared, driver }
     }
 
@@ -60,6 +61,24 @@ impl<E: Engine> Leader<E> {
     /// Applies a committed entry, as the state machine does: a batch, or none for a new leader's first entry.
     pub fn apply(&self, index: u64, term: u64, batch: Option<&Batch>) -> (Applied, Reading) {
         self.shared.apply(LogId::new(types::CommittedLeaderId::new(term), index), batch)
+    }
+
+    /// Takes in a frame from another member; its answer comes about with the steps. Tells too whether it takes somebody out of
+    /// line.
+    ///
+    /// # Errors
+    /// The frame is none of those that [`Engine::ask`] sends.
+    pub fn serve(&self, frame: &[u8]) -> Result<(Answering, bool), WireError> {
+        let ask = ask_of(frame)?;
+        let leaves = |change: &Change| !matches!(change, Change::Joins { .. });
+        let takes_out = matches!(&ask, Ask::Roll(roll) if roll.changes.iter().any(leaves));
+        let said = self.shared.serve(ask);
+        Ok((Box::pin(async move { frame_of_said(&said.await) }), takes_out))
+    }
+
+    /// Whether it passes somebody over, because a member is silent.
+    pub fn passes_over(&self) -> bool {
+        self.driver.passes_over()
     }
 
     /// Who waits in line for `key`, the first in line first.

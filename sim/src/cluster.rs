@@ -58,7 +58,7 @@ impl World {
         for (claim, _) in TicketOrder::claims(&batch, &applied) {
             if let Some(leader) = &self.members[by].leader {
                 let line = leader.line(&claim.key);
-                let kept = self.invariants.ticket_order.granted(by, claim, &line);
+                let kept = self.invariants.ticket_order.granted(by, term, claim, &line);
                 self.judge("no claim passes those who wait", kept);
             }
         }
@@ -205,12 +205,14 @@ impl World {
         self.after(after, Event::Up { m });
         self.trouble(self.now + after);
         self.members[m].asks.clear();
+        self.lose_asks(m);
         self.members[m].sees = usize::MAX;
         let was_leader = {
             let mut log = self.log.get();
             let view = &mut log.views[m];
             view.pending.clear();
             view.barriers.clear();
+            view.asks.clear();
             view.leadership.leads = false;
             log.leader == m
         };

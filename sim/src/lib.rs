@@ -30,6 +30,7 @@ mod invariants;
 mod log;
 mod member;
 mod operator;
+mod peers;
 mod world;
 
 use std::fmt;

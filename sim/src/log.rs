@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use lease::{Applied, Batch};
 use replica::engine::{Engine, Leadership, Proposed};
+use replica::{Asked, Unreached};
 
 /// An outcome that will come, or not.
 pub(crate) struct Promise<T>(Arc<Mutex<Option<T>>>);
@@ -21,8 +22,9 @@ impl<T> Promise<T> {
         Promise(Arc::new(Mutex::new(None)))
     }
 
+    /// Gives it; the first counts.
     pub(crate) fn give(&self, value: T) {
-        *lock(&self.0) = Some(value);
+        lock(&self.0).get_or_insert(value);
     }
 }
 
@@ -60,6 +62,16 @@ pub(crate) struct View {
     pub(crate) pending: Vec<(Option<usize>, Promise<Proposed>)>,
     /// Barriers that have not passed.
     pub(crate) barriers: Vec<Promise<bool>>,
+    /// What it asks of others.
+    pub(crate) asks: Vec<Ask>,
+}
+
+/// A frame from one member to another, and its answer.
+pub(crate) struct Ask {
+    pub(crate) to: usize,
+    pub(crate) frame: Vec<u8>,
+    pub(crate) patience: Duration,
+    pub(crate) answer: Promise<Result<Vec<u8>, Unreached>>,
 }
 
 pub(crate) struct Log {
@@ -154,4 +166,18 @@ impl Engine for Perfect {
     fn no_room(&self) -> Option<replica::log::NoRoom> {
         None
     }
+
+    fn ask(&self, member: u64, frame: Vec<u8>, patience: Duration) -> Asked {
+        let answer = Promise::new();
+        let ask = Ask { to: member as usize, frame, patience, answer: answer.clone() };
+        self.log.get().views[self.me].asks.push(ask);
+        Box::pin(answer)
+    }
+
+    // Members that fall behind are left out.
+    fn news_age(&self) -> Option<Duration> {
+        Some(Duration::ZERO)
+    }
+
+    async fn hand_on(&self) {}
 }

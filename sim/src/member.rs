@@ -13,6 +13,7 @@ use crate::chance::{MICRO, MILLI};
 use crate::clock::{MemberClock, Rate};
 use crate::door::{self, Put, Told};
 use crate::log::Perfect;
+use crate::peers::Serving;
 use crate::world::{Event, World};
 
 pub(crate) struct Member {
@@ -26,6 +27,8 @@ pub(crate) struct Member {
     pub(crate) stalled_until: u64,
     pub(crate) asks: BTreeMap<u64, Asked>,
     pub(crate) outbox: Arc<Mutex<Vec<(u64, Told)>>>,
+    /// What other members have asked it, and it has not answered.
+    pub(crate) serving: Vec<Serving>,
     /// A deposed leader that does not know it yet applies nothing newer than this.
     pub(crate) sees: usize,
 }
@@ -53,7 +56,8 @@ impl World {
     pub(crate) fn begin_member(&mut self, m: usize, table: lease::Table) {
         let rate = Rate::any(&mut self.chance);
         let clock = Arc::new(MemberClock { truth: Arc::clone(&self.truth), rate });
-        let leader = Leader::new(clock, table, Perfect { log: self.log.clone(), me: m });
+        let life = self.chance.below(u64::MAX);
+        let leader = Leader::new(clock, table, Perfect { log: self.log.clone(), me: m }, m as u64, life);
         let member = &mut self.members[m];
         member.leader = Some(leader);
         member.rate = rate;
@@ -96,10 +100,14 @@ impl World {
         }
         let Some(leader) = &mut member.leader else { return };
         let wake_at = leader.step();
+        if leader.passes_over() {
+            self.invariants.ticket_order.left(m, self.now);
+        }
         let at = member.rate.when(wake_at.0).max(self.now + 10 * MICRO);
         member.wake.1 = 0;
         self.step_at(m, at);
         self.take_proposed(m);
+        self.send_asks(m);
         self.drain(m);
     }
 
@@ -136,6 +144,11 @@ impl World {
             ));
         }
         for request in &batch.requests {
+            if let Command::Claim(claim) = &request.command {
+                // It may have come through another member, and come again by itself only now.
+                let of = (&claim.holder, claim.instance, claim.seq);
+                self.invariants.ticket_order.came(m, self.now, batch.term, of, &[]);
+            }
             let Command::Succeed(succeed) = &request.command else { continue };
             let Some(leader) = &self.members[m].leader else { continue };
             let line = leader.line(&succeed.key);
@@ -155,8 +168,8 @@ impl World {
         }
         let from = Some((c, link, frame.id));
         let leads = self.log.get().views[m].leadership.leads;
-        // Most members that do not lead say so at once; some keep their callers waiting.
-        if !leads && !matches!(frame.call, Call::Cancel(_)) && !self.chance.one_in(4) {
+        // Most members that do not lead ask the one that does; some say so at once, as one does that is behind.
+        if !leads && !matches!(frame.call, Call::Cancel(_)) && self.chance.one_in(16) {
             return self.answer(m, from, door::no(Code::NoLeader, Some(50)));
         }
         let transferred = match &frame.call {
@@ -255,11 +268,13 @@ impl World {
             true => Vec::new(),
             false => leader.line(&self.words.keys[key]),
         };
-        self.invariants.ticket_order.came(m, self.now, (holder, instance, seq), &line);
+        let term = self.log.get().views[m].leadership.term;
+        self.invariants.ticket_order.came(m, self.now, term, (holder, instance, seq), &line);
     }
 
     /// Gives out what the replica has answered.
     pub(crate) fn drain(&mut self, m: usize) {
+        self.answer_asks(m);
         let outbox = Arc::clone(&self.members[m].outbox);
         let told = std::mem::take(&mut *outbox.lock().unwrap_or_else(PoisonError::into_inner));
         for (id, told) in told {

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use client::machine::{Effect, Input, LinkId};
 use lease::{Batch, Change, Command, NamespaceSettings, Request, Table, Time};
+use replica::Unreached;
 
 use crate::chance::{Chance, MILLI, SECOND};
 use crate::client::Client;
@@ -16,6 +17,7 @@ use crate::door::Words;
 use crate::invariants::{Invariants, Kept, same_bytes};
 use crate::log::{self, Promise};
 use crate::member::Member;
+use crate::peers;
 use crate::{Ran, Trace, Violation};
 
 /// How long after the end of a trouble the cluster may still be busy with it: another term's grace, and more.
@@ -44,6 +46,8 @@ pub(crate) enum Event {
     Elect { m: Option<usize> },
     StepDown { m: usize },
     Up { m: usize },
+    PeerAsks { m: usize, from: usize, frame: Vec<u8>, answer: peers::Answer },
+    PeerAnswers { m: usize, result: Box<Result<Vec<u8>, Unreached>>, answer: peers::Answer },
     Look,
 }
 
@@ -176,6 +180,7 @@ impl World {
                 stalled_until: 0,
                 asks: Default::default(),
                 outbox: Default::default(),
+                serving: Vec::new(),
                 sees: usize::MAX,
             };
             self.members.push(member);
@@ -255,6 +260,8 @@ impl World {
             Event::Elect { m } => self.elect(m),
             Event::StepDown { m } => self.step_down(m),
             Event::Up { m } => self.come_up(m),
+            Event::PeerAsks { m, from, frame, answer } => self.peer_asks(m, from, &frame, answer),
+            Event::PeerAnswers { m, result, answer } => self.peer_answers(m, *result, &answer),
             Event::Look => self.look(),
         }
     }

@@ -2,19 +2,20 @@
 //!
 //! A refusal must not be an old leader's: it is decided from applied state once ReadIndex has confirmed that this member still
 //! leads, and decided again then; where it no longer stands the command is proposed. One barrier serves all who came before
-//! it left.
+//! it left. Where another member leads, a barrier is that one's: its index, once it is reached here.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use lease::{Command, Holder, Instance, Key, Outcome, Refusal, Time, Token, Ttl};
+use lease::{Command, Holder, Instance, Key, Outcome, Refusal, TTL_DEFAULT, Time, Token, Ttl};
 
+use super::role::Role;
 use super::{Driver, TRY_AGAIN};
 use crate::batch::{Asker, Pending};
 use crate::clock::{CLAMP, Mono};
 use crate::engine::Engine;
-use crate::handle::{Answer, HeirMust, Named, Read, Unavailable, Whose};
+use crate::handle::{Answer, HeirMust, Named, Read, ReplyFn, Unavailable, Whose};
 use crate::queue::{comes_again, confirm};
 use crate::shared::{RETRY_AFTER, State, Watching};
 
@@ -22,8 +23,9 @@ use crate::shared::{RETRY_AFTER, State, Watching};
 pub(super) struct Barrier {
     /// The newest batch that was sealed before it: what that may do yet must be seen by whoever waits.
     pub(super) sealed: u64,
-    pub(super) passed: Pin<Box<dyn Future<Output = bool> + Send>>,
-    pub(super) done: Option<bool>,
+    /// Up to which entry this member must have applied; none where the barrier has failed.
+    pub(super) passed: Pin<Box<dyn Future<Output = Option<u64>> + Send>>,
+    pub(super) done: Option<Option<u64>>,
     pub(super) behind: Vec<Behind>,
 }
 
@@ -33,6 +35,8 @@ pub(super) enum Behind {
     Refusal(Pending),
     Wait(u64),
     Watch(Watching),
+    /// Another member's barrier.
+    Index(ReplyFn<Option<u64>>, Mono),
 }
 
 impl<E: Engine> Driver<E> {
@@ -50,7 +54,9 @@ impl<E: Engine> Driver<E> {
         let state = self.shared.state();
         let (at, lease_now) = (state.reading(), clock.read(state.table.now(), now));
         for mut pending in std::mem::take(&mut self.unchecked) {
-            pending.request.not_after = Some(lease_now.after(CLAMP).after(pending.due.since(now)));
+            if !pending.is_passed_on {
+                pending.request.not_after = Some(lease_now.after(CLAMP).after(pending.due.since(now)));
+            }
             match check(&state, lease_now, in_grace, &mut pending) {
                 Check::Passes => answers.extend(self.batcher.push(pending).map(overloaded)),
                 Check::NotYours { whose, held } => {
@@ -74,14 +80,20 @@ impl<E: Engine> Driver<E> {
     }
 
     pub(super) fn start_barrier(&mut self, now: Mono) {
-        if self.clock.is_none()
-            || now < self.barrier_not_before
-            || self.barrier.is_some()
-            || self.behind_barrier.is_empty()
-        {
+        if now < self.barrier_not_before || self.barrier.is_some() || self.behind_barrier.is_empty() {
             return;
         }
-        let passed = self.engine.read_barrier();
+        if self.behind {
+            return self.refuse_reads(Unavailable::Behind);
+        }
+        let passed: Pin<Box<dyn Future<Output = Option<u64>> + Send>> = match self.role {
+            Role::Leads if self.clock.is_some() => {
+                let passed = self.engine.read_barrier();
+                Box::pin(async move { passed.await.then_some(0) })
+            }
+            Role::Follows(leader) => self.ask_index(leader),
+            _ => return,
+        };
         let behind = std::mem::take(&mut self.behind_barrier);
         self.barrier = Some(Barrier { sealed: self.sealed, passed, done: None, behind });
     }
@@ -90,16 +102,18 @@ impl<E: Engine> Driver<E> {
         // On one voter ReadIndex knows nothing of what is in the log and not yet synced: a read that passed it would see a lease
         // free that a claim under way is about to take, and whoever looks once would look too early.
         let oldest = self.in_flight.iter().map(|in_flight| in_flight.number).min();
+        let applied = self.shared.state().applied.map_or(0, |id| id.index);
         let is_over = |barrier: &mut Barrier| {
-            barrier.done.is_some_and(|passed| !passed || oldest.is_none_or(|oldest| oldest > barrier.sealed))
+            let reached = |index| index <= applied && oldest.is_none_or(|oldest| oldest > barrier.sealed);
+            barrier.done.is_some_and(|passed| passed.is_none_or(reached))
         };
         let Some(Barrier { done: Some(passed), behind, .. }) = self.barrier.take_if(is_over) else {
             return;
         };
         match passed {
-            true => behind.into_iter().for_each(|behind| self.pass(behind)),
-            // It could not tell whether it leads: the next barrier may.
-            false => {
+            Some(_) => behind.into_iter().for_each(|behind| self.pass(behind)),
+            // Nobody could tell who leads: the next barrier may.
+            None => {
                 self.barrier_not_before = now.after(TRY_AGAIN);
                 self.behind_barrier.extend(behind);
             }
@@ -130,6 +144,7 @@ impl<E: Engine> Driver<E> {
                 wake();
             }
             Behind::Refusal(pending) => self.decide_again(pending),
+            Behind::Index(reply, _) => reply(self.shared.state().applied.map(|id| id.index)),
         }
     }
 
@@ -186,6 +201,11 @@ fn check(state: &State, lease_now: Time, in_grace: bool, pending: &mut Pending) 
         let grant = state.table.get(&named.key).and_then(|lease| lease.grant);
         return Check::NotYours { whose, held: grant.map(|grant| (grant.holder, grant.token)) };
     }
+    if let Command::Extend { token, ttl } = command
+        && *ttl == Ttl::ZERO
+    {
+        *ttl = state.table.grant(*token).map_or(TTL_DEFAULT, |(_, grant)| grant.ttl);
+    }
     let found = name_heir(state, command);
     match (state.table.refusal(lease_now, command), &pending.asker) {
         (Some(refusal), Asker::Acquire(id)) if comes_again(&refusal) => return Check::Joins(*id),
@@ -196,7 +216,10 @@ fn check(state: &State, lease_now: Time, in_grace: bool, pending: &mut Pending) 
         (Command::Transfer { .. }, _) if !found && pending.heir == HeirMust::Wait => Check::NotWaiting,
         // A claim of the holder's own grant, or of one that a cooldown admits, passes nobody by.
         (Command::Claim(claim), asker) if state.table.is_open(lease_now, &claim.key) => match asker {
-            Asker::Acquire(id) if in_grace || state.queue.bars(claim) => Check::Joins(*id),
+            // One that an earlier leader had in line has its place among the others, and has been told nothing of a claim.
+            Asker::Acquire(id) if in_grace || state.queue.place(*id).is_some() || state.queue.bars(claim) => {
+                Check::Joins(*id)
+            }
             Asker::Caller(_) if state.queue.bars(claim) => Check::Queued,
             _ => Check::Passes,
         },

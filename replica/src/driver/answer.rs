@@ -10,9 +10,13 @@ use crate::handle::{Answer, Unavailable};
 use crate::queue::comes_again;
 
 impl<E: Engine> Driver<E> {
-    pub(super) fn answer(&self, asker: Asker, answer: Answer) {
+    pub(super) fn answer(&mut self, asker: Asker, answer: Answer) {
         let due = match asker {
             Asker::Caller(reply) => return reply(answer),
+            // Whoever leads is asked again, with the same claim: that shows what came of it.
+            Asker::Acquire(id) if !self.leadership.leads && is_undecided(&answer) => {
+                return self.shared.state().queue.ask_again(id);
+            }
             Asker::Acquire(id) => match &answer {
                 Answer::Decided { outcome: Outcome::Refused(refusal), .. } if comes_again(refusal) => {
                     return self.join(id);
@@ -36,19 +40,20 @@ impl<E: Engine> Driver<E> {
         due.into_iter().for_each(|(reply, answer)| reply(answer));
     }
 
-    pub(super) fn answer_all(&self, pending: impl IntoIterator<Item = Pending>, answer: &Answer) {
+    pub(super) fn answer_all(&mut self, pending: impl IntoIterator<Item = Pending>, answer: &Answer) {
         pending.into_iter().for_each(|pending| self.answer(pending.asker, answer.clone()));
     }
 
     /// Puts an acquire in line, while this member leads.
-    pub(super) fn join(&self, id: u64) {
+    pub(super) fn join(&mut self, id: u64) {
         let mut state = self.shared.state();
         let at = state.reading();
         let due = match self.clock.as_ref().map(LeaseClock::term) {
             Some(term) => state.queue.join(id, term, at),
-            None => state.queue.take(id).map(|reply| (reply, Answer::Unavailable(Unavailable::NoLeader))),
+            None => return state.queue.ask_again(id),
         };
         drop(state);
+        self.tell_place(id);
         due.into_iter().for_each(|(reply, answer)| reply(answer));
     }
 
@@ -61,4 +66,9 @@ impl<E: Engine> Driver<E> {
         self.answer_all(lines, &retry);
         self.batcher.put_back(others);
     }
+}
+
+/// Whether an answer leaves open what an acquire comes to.
+fn is_undecided(answer: &Answer) -> bool {
+    matches!(answer, Answer::Unknown | Answer::Unavailable(Unavailable::NoLeader))
 }

@@ -2,7 +2,7 @@
 
 use lease::Ttl;
 
-use super::{Behind, Driver};
+use super::{Behind, Driver, Role};
 use crate::batch::Pending;
 use crate::clock::Mono;
 use crate::engine::Engine;
@@ -21,11 +21,10 @@ impl<E: Engine> Driver<E> {
             return;
         }
         self.next_scan = now.after(OVERDUE_SCAN);
-        let serving = self.clock.is_some();
-        let no = if serving {
-            Unavailable::Overloaded { retry_after: RETRY_AFTER }
-        } else {
-            Unavailable::NoLeader
+        let no = match self.role {
+            Role::Leads if self.clock.is_none() => Unavailable::NoLeader,
+            Role::Leads | Role::Follows(_) => Unavailable::Overloaded { retry_after: RETRY_AFTER },
+            Role::Nobody => Unavailable::NoLeader,
         };
         let mut late: Vec<Pending> = self.unchecked.extract_if(.., |pending| pending.due <= now).collect();
         late.extend(self.batcher.take_overdue(now));
@@ -42,18 +41,20 @@ impl<E: Engine> Driver<E> {
                 Behind::Read(read, _) => (read.reply)(Err(no)),
                 Behind::Refusal(pending) => late.push(pending),
                 Behind::Watch(watching) => (watching.reply)(Err(Unwatchable::Unavailable(no))),
+                Behind::Index(reply, _) => reply(None),
                 Behind::Wait(_) => {}
             }
         }
         self.answer_all(late, &Answer::Unavailable(no));
         let in_flight = self.in_flight.iter_mut().flat_map(|in_flight| &mut in_flight.pending);
-        let unknown: Vec<Pending> =
+        let mut unknown: Vec<Pending> =
             in_flight.filter_map(|slot| slot.take_if(|pending| pending.due <= now)).collect();
+        unknown.extend(self.forwarding.take_overdue(now));
         self.answer_all(unknown, &Answer::Unknown);
     }
 
     pub(super) fn is_finished(&self) -> bool {
-        let drained = self.in_flight.is_empty() && self.completed.is_empty();
+        let drained = self.in_flight.is_empty() && self.completed.is_empty() && !self.forwarding.has_any();
         let late = self.stop_by.is_some_and(|by| self.shared.clock.now() >= by);
         self.ended || (self.stop_by.is_some() && drained) || late
     }
@@ -68,7 +69,9 @@ impl<E: Engine> Driver<E> {
         let in_flight =
             std::mem::take(&mut self.in_flight).into_iter().flat_map(|in_flight| in_flight.pending);
         let completed = std::mem::take(&mut self.completed).into_iter().flat_map(|(pending, _)| pending);
-        let unknown: Vec<Pending> = in_flight.chain(completed).flatten().collect();
+        let mut unknown: Vec<Pending> = in_flight.chain(completed).flatten().collect();
+        unknown.extend(self.forwarding.drain());
+        self.lines.close_desks();
         self.answer_all(unknown, &Answer::Unknown);
         let mut state = self.shared.state();
         let (waits, acquires) = (state.waits.drain(), state.queue.drain());
@@ -77,6 +80,7 @@ impl<E: Engine> Driver<E> {
         waits.into_iter().for_each(|reply| reply(Waited::Unavailable(Unavailable::Stopping)));
         self.clock = None;
         self.shared.publish(|status| {
+            status.leads = false;
             status.serving = false;
             status.trouble = Some(Unavailable::Stopping);
         });
@@ -86,18 +90,13 @@ impl<E: Engine> Driver<E> {
     pub(super) fn refuse_waiting(&mut self, why: Unavailable) {
         let mut refused = std::mem::take(&mut self.unchecked);
         refused.extend(self.batcher.drain());
-        let barrier = self.barrier.take().map(|barrier| barrier.behind).unwrap_or_default();
-        for behind in std::mem::take(&mut self.behind_barrier).into_iter().chain(barrier) {
-            match behind {
-                Behind::Read(read, _) => (read.reply)(Err(why)),
-                Behind::Refusal(pending) => refused.push(pending),
-                Behind::Watch(watching) => (watching.reply)(Err(Unwatchable::Unavailable(why))),
-                Behind::Wait(id) => {
-                    let reply = self.shared.state().waits.take(id);
-                    reply.into_iter().for_each(|reply| reply(Waited::Unavailable(why)));
-                }
+        self.refuse_reads(why);
+        for behind in std::mem::take(&mut self.behind_barrier) {
+            if let Behind::Refusal(pending) = behind {
+                refused.push(pending);
             }
         }
+        self.barrier = None;
         self.reads.drain(..).for_each(|(read, _)| (read.reply)(Err(why)));
         self.answer_all(refused, &Answer::Unavailable(why));
     }
@@ -111,7 +110,7 @@ impl Behind {
     // A wait has no deadline here: its door cancels it.
     fn is_overdue(&self, now: Mono) -> bool {
         match self {
-            Behind::Read(_, due) => *due <= now,
+            Behind::Read(_, due) | Behind::Index(_, due) => *due <= now,
             Behind::Refusal(pending) => pending.due <= now,
             Behind::Watch(watching) => watching.due <= now,
             Behind::Wait(_) => false,

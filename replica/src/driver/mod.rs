@@ -1,11 +1,17 @@
-//! The driver: the one task through which everything asked of a leading member goes.
+//! The driver: the one task through which everything asked of a member goes.
 //!
 //! ```text
 //!  inbox ─▶ unchecked ─▶ check against the applied table ─▶ batcher ─▶ sealed ─▶ in flight (2) ─▶ answered
 //!           (no anchor yet)      │ would be refused                                   │
 //!                                ▼                                                    │ surely not appended
 //!                             barrier ─▶ checked again: refused, or proposed ◀────────┘ (made anew)
+//!
+//!  where another leads:      unchecked ─▶ batcher ─▶ frames to the leader (4) ─▶ answered
+//!                            reads and waits ─▶ barrier: the leader's index, reached here
 //! ```
+//!
+//! [`admit`] checks, [`seal`] makes batches, [`answer`] and [`end`] tell, [`reads`] reads; [`role`] follows who leads,
+//! [`forward`] asks that one, [`lines`] keeps waiters in line through it.
 //!
 //! It decides nothing about leases (the table does), about time (`clock`) or about batches (`batch`): it carries. One step
 //! takes what has come, moves it as far as it goes, and says when to wake next. Refusals cost no entry: they are answered
@@ -14,7 +20,10 @@
 mod admit;
 mod answer;
 mod end;
+mod forward;
+mod lines;
 mod reads;
+mod role;
 mod seal;
 
 use std::collections::VecDeque;
@@ -28,6 +37,9 @@ use lease::{Claim, Command, DEADLINE_DEFAULT, Outcome, Refusal, Request, Time, T
 use openraft::async_runtime::AsyncRuntime;
 
 use admit::{Barrier, Behind};
+use forward::Forwarding;
+use lines::Lines;
+use role::Role;
 
 use crate::batch::{Asker, Batcher, Pending};
 use crate::clock::{LeaseClock, Mono};
@@ -41,7 +53,7 @@ const IN_FLIGHT_MAX: usize = 2;
 /// answered.
 const TRY_AGAIN: Ttl = Ttl::from_millis(5);
 /// A member whose oldest record has waited so long for its sync is not ready.
-const STALLED: Duration = Duration::from_millis(3_000);
+pub(crate) const STALLED: Duration = Duration::from_millis(3_000);
 /// How long a stopping member waits for what is in flight.
 const STOP_WITHIN: Ttl = Ttl::from_millis(2_000);
 
@@ -49,7 +61,11 @@ pub(crate) struct Driver<E: Engine> {
     shared: Arc<Shared>,
     engine: E,
     snapshots: SnapshotTrigger,
+    /// This member's id.
+    me: u64,
     leadership: Leadership,
+    role: Role,
+    /// Of a leader, once its term's first entry is applied.
     clock: Option<LeaseClock>,
     skipped_before: Ttl,
     unchecked: Vec<Pending>,
@@ -61,11 +77,17 @@ pub(crate) struct Driver<E: Engine> {
     behind_barrier: Vec<Behind>,
     /// Reads whose barrier has passed.
     reads: VecDeque<(Read, Mono)>,
+    forwarding: Forwarding,
+    lines: Lines,
     last_sealed: Mono,
     last_stamp: Time,
     append_not_before: Mono,
     barrier_not_before: Mono,
     next_scan: Mono,
+    /// When this member last had news of a quorum: from a leader, or as one.
+    news_at: Mono,
+    behind: bool,
+    hand_on_not_before: Mono,
     stop_by: Option<Mono>,
     ended: bool,
     /// When the first of the commands that wait for a batch came.
@@ -78,6 +100,15 @@ struct InFlight<P> {
     number: u64,
     outcome: P,
     pending: Vec<Option<Pending>>,
+}
+
+/// Who a member is among the others.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Me {
+    /// Its id.
+    pub(crate) member: u64,
+    /// Which of its lives: at random.
+    pub(crate) life: u64,
 }
 
 /// When the log has grown so much that a snapshot is due.
@@ -105,12 +136,15 @@ impl SnapshotTrigger {
 }
 
 impl<E: Engine> Driver<E> {
-    pub(crate) fn new(shared: Arc<Shared>, engine: E, snapshots: SnapshotTrigger) -> Driver<E> {
+    pub(crate) fn new(shared: Arc<Shared>, engine: E, me: Me, snapshots: SnapshotTrigger) -> Driver<E> {
+        let news_at = shared.clock.now();
         Driver {
             shared,
             engine,
             snapshots,
+            me: me.member,
             leadership: Leadership::default(),
+            role: Role::Nobody,
             clock: None,
             skipped_before: Ttl::ZERO,
             unchecked: Vec::new(),
@@ -121,11 +155,16 @@ impl<E: Engine> Driver<E> {
             barrier: None,
             behind_barrier: Vec::new(),
             reads: VecDeque::new(),
+            forwarding: Forwarding::default(),
+            lines: Lines::new(me),
             last_sealed: Mono(0),
             last_stamp: Time::ZERO,
             append_not_before: Mono(0),
             barrier_not_before: Mono(0),
             next_scan: Mono(0),
+            news_at,
+            behind: false,
+            hand_on_not_before: Mono(0),
             stop_by: None,
             ended: false,
             #[cfg(planted)]
@@ -153,14 +192,18 @@ impl<E: Engine> Driver<E> {
             self.opened = now;
         }
         self.take_inbox(now);
-        self.follow_leadership();
+        self.follow_leadership(now);
         self.settle_completed(now);
+        self.settle_forwarded(now);
         self.settle_barrier(now);
+        self.keep_lines(now);
         self.check_new(now);
+        self.forward(now);
         self.start_barrier(now);
         let tick_at = self.propose_batches(now).await;
         self.settle_overdue(now);
         self.serve_reads();
+        self.hand_on_if_unfit(now).await;
         if self.snapshots.take_due() {
             self.engine.snapshot().await;
         }
@@ -175,52 +218,39 @@ impl<E: Engine> Driver<E> {
         let waits = std::mem::take(&mut inbox.waits);
         let acquires = std::mem::take(&mut inbox.acquires);
         let watches = std::mem::take(&mut inbox.watches);
+        let incoming = std::mem::take(&mut inbox.incoming);
         let stage = inbox.stage;
         drop(inbox);
         self.unchecked.extend(proposals.into_iter().map(|(proposal, due)| pending(proposal, due)));
-        let state = self.shared.state();
-        let claims = acquires.into_iter().filter_map(|id| Some((id, state.queue.claim(id)?.clone())));
-        self.unchecked.extend(claims.map(|(id, claim)| acquiring(id, claim, now)));
-        drop(state);
+        if self.role == Role::Leads {
+            self.claim_acquires(acquires, now);
+        }
         self.behind_barrier.extend(reads.into_iter().map(|(read, due)| Behind::Read(read, due)));
         self.behind_barrier.extend(waits.into_iter().map(Behind::Wait));
         self.behind_barrier.extend(watches.into_iter().map(Behind::Watch));
+        incoming.into_iter().for_each(|incoming| self.take_incoming(incoming, now));
         if stage == Stage::Stopping && self.stop_by.is_none() {
             self.stop_by = Some(now.after(STOP_WITHIN));
             self.refuse_waiting(Unavailable::Stopping);
         }
     }
 
-    /// Anchors the lease clock once the first entry of this member's term is applied, and drops it with the term.
-    fn follow_leadership(&mut self) {
-        if self.shared.engine_has_ended() && !self.ended {
-            tracing::error!("the consensus engine has ended");
-            self.ended = true;
-        }
-        let leadership = self.engine.leadership();
-        if leadership != self.leadership {
-            let leader = leadership.leader.map_or("none".to_owned(), |leader| leader.to_string());
-            tracing::info!(term = leadership.term, %leader, leads = leadership.leads, "leadership");
-            self.leadership = leadership;
-        }
-        let anchored = self.clock.as_ref().map(LeaseClock::term);
-        if anchored.is_some_and(|term| !leadership.leads || term != leadership.term)
-            && let Some(clock) = self.clock.take()
-        {
-            self.skipped_before = sum(self.skipped_before, clock.skipped());
-            let waiters = self.shared.state().queue.dissolve();
-            waiters.into_iter().for_each(|reply| reply(Answer::Unavailable(Unavailable::NoLeader)));
-        }
-        if leadership.leads && self.clock.is_none() {
-            let state = self.shared.state();
-            if state.applied.is_some_and(|id| id.leader_id.term == leadership.term) {
-                // Read after the entry was applied, under the lock that it was applied under.
-                let now = self.shared.clock.now();
-                self.clock = Some(LeaseClock::anchor(leadership.term, state.table.now(), now));
-                self.last_stamp = state.table.now();
-                self.last_sealed = now;
+    /// Makes a claim of each acquire, which shows whether its holder has the lease already. One that has a place in line is there
+    /// at once, so that nobody passes it meanwhile.
+    fn claim_acquires(&mut self, acquires: Vec<u64>, now: Mono) {
+        let term = self.leadership.term;
+        let mut state = self.shared.state();
+        let at = state.reading();
+        let mut due = Vec::new();
+        for id in acquires {
+            if state.queue.place(id).is_some() {
+                due.extend(state.queue.join(id, term, at));
             }
+            let claim = state.queue.claim(id).cloned();
+            self.unchecked.extend(claim.map(|claim| acquiring(id, claim, now)));
         }
+        drop(state);
+        due.into_iter().for_each(|(reply, answer)| reply(answer));
     }
 
     fn settle_completed(&mut self, now: Mono) {
@@ -267,13 +297,15 @@ impl<E: Engine> Driver<E> {
                 Some(Unavailable::DiskFull)
             }
             _ if unsynced > STALLED => Some(Unavailable::DiskStalled),
-            (None, None) => Some(Unavailable::NoLeader),
-            (None, Some(_)) => None,
+            _ if self.behind => Some(Unavailable::Behind),
+            (None, None) if !matches!(self.role, Role::Follows(_)) => Some(Unavailable::NoLeader),
+            (None, _) => None,
         };
         self.shared.publish(|status| {
             status.term = self.leadership.term;
             status.leader = self.leadership.leader;
-            status.serving = self.clock.is_some();
+            status.leads = self.clock.is_some();
+            status.serving = trouble.is_none();
             status.queued = (self.batcher.len() + self.unchecked.len()) as u64;
             status.lease_clock_skipped = skipped;
             status.unsynced_for = Ttl::from_nanos(unsynced.as_nanos() as u64);
@@ -286,6 +318,7 @@ impl<E: Engine> Driver<E> {
             || self.batcher.len() > 0
             || !self.in_flight.is_empty()
             || !self.behind_barrier.is_empty()
+            || self.forwarding.has_any()
             || self.barrier.is_some();
         if !self.reads.is_empty() {
             return now;
@@ -298,8 +331,10 @@ impl<E: Engine> Driver<E> {
         let [append_at, barrier_at] =
             [self.append_not_before, self.barrier_not_before].map(|at| (now < at).then_some(at));
         let idle = now.after(Ttl::from_millis(1_000));
-        let others = [turn_at, absent_at, tick_at, self.stop_by];
-        [scan_at, append_at, barrier_at].into_iter().chain(others).flatten().fold(idle, Mono::min)
+        let others = [turn_at, absent_at, tick_at, self.stop_by, self.lines_at(now), self.behind_at(now)];
+        let forward_at = self.forward_at(now);
+        let all = [scan_at, append_at, barrier_at, forward_at].into_iter().chain(others);
+        all.flatten().fold(idle, Mono::min)
     }
 
     /// Waits until something has come, a batch or a barrier is done, or `wake_at` has.
@@ -318,7 +353,9 @@ impl<E: Engine> Driver<E> {
     /// Takes in what came of batches and barriers; true where something did.
     pub(crate) fn poll_outcomes(&mut self, cx: &mut Context<'_>) -> bool {
         let batches = self.poll_in_flight(cx);
-        self.poll_barrier(cx) || batches
+        let forwarded = self.forwarding.poll(cx);
+        let rolls = self.lines.poll(cx);
+        self.poll_barrier(cx) || batches || forwarded || rolls
     }
 
     fn poll_in_flight(&mut self, cx: &mut Context<'_>) -> bool {
@@ -350,15 +387,16 @@ impl<E: Engine> Driver<E> {
 
 fn pending(proposal: Proposal, due: Mono) -> Pending {
     let request = Request { not_after: None, command: proposal.command };
-    let heir = proposal.heir;
-    Pending { request, named: proposal.named, heir, due, asker: Asker::Caller(proposal.reply) }
+    let Proposal { named, heir, reply, .. } = proposal;
+    Pending { request, named, heir, due, is_passed_on: false, asker: Asker::Caller(reply) }
 }
 
 /// The claim that an acquire begins with.
 fn acquiring(id: u64, claim: Claim, now: Mono) -> Pending {
     let request = Request { not_after: None, command: Command::Claim(claim) };
     let due = now.after(DEADLINE_DEFAULT);
-    Pending { request, named: None, heir: HeirMust::Wait, due, asker: Asker::Acquire(id) }
+    let asker = Asker::Acquire(id);
+    Pending { request, named: None, heir: HeirMust::Wait, due, is_passed_on: false, asker }
 }
 
 fn sum(a: Ttl, b: Ttl) -> Ttl {

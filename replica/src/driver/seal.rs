@@ -85,7 +85,7 @@ impl<E: Engine> Driver<E> {
         self.last_stamp = stamp;
         self.last_sealed = mono;
         let mut sweep = SWEEP_MAX;
-        let serves_queue = !queue.is_empty() && clock.grace_ends() <= mono;
+        let serves_queue = queue.has_lines() && clock.grace_ends() <= mono;
         if serves_queue {
             for (swept, freed) in table.sweep_ahead(stamp, SWEEP_MAX).into_iter().enumerate() {
                 if !turns.has_room() {

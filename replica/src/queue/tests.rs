@@ -48,7 +48,13 @@ impl Rig {
 
     fn join(&mut self, id: u64, claim: Claim) {
         let told = Arc::clone(&self.told);
-        self.queue.ask(id, claim, Box::new(move |answer| told.lock().unwrap().push((id, answer))));
+        self.queue.ask(
+            id,
+            claim,
+            None,
+            None,
+            Box::new(move |answer| told.lock().unwrap().push((id, answer))),
+        );
         let due = self.queue.join(id, 1, Reading::default());
         due.into_iter().for_each(|(reply, answer)| reply(answer));
     }
@@ -100,7 +106,7 @@ fn each_is_granted_in_its_turn_and_leaves_on_the_grant() {
     assert_eq!(rig.turns(), ["h2"]);
     assert_eq!(rig.told(), [(2, true)]);
     rig.release();
-    assert!(rig.turns().is_empty() && rig.queue.is_empty());
+    assert!(rig.turns().is_empty() && !rig.queue.has_lines());
     assert_eq!(rig.queue.len(), 0);
 }
 
@@ -165,7 +171,7 @@ fn an_absent_waiter_is_skipped_keeps_its_place_and_is_forgotten_in_time() {
     assert_eq!(rig.turns(), ["h1"], "its old place was still its own");
     rig.queue.leave(4, Mono(10));
     rig.queue.forget_absent(Mono(kept + 10));
-    assert!(rig.queue.is_empty(), "forgotten");
+    assert!(!rig.queue.has_lines(), "forgotten");
 }
 
 #[test]
@@ -206,7 +212,7 @@ fn a_grant_that_came_another_way_is_the_waiters_too() {
     let to = Heir { holder, instance, ttl, confirm: confirm(ttl) };
     rig.apply(vec![Command::Transfer { token, to }]);
     assert_eq!(rig.told(), [(1, true)]);
-    assert!(rig.queue.is_empty());
+    assert!(!rig.queue.has_lines());
 }
 
 // The claim may have been stamped long before the acquire was sent: told that the grant is confirmed, its holder would count
@@ -227,7 +233,7 @@ fn a_grant_by_an_older_claim_of_the_waiter_is_to_be_confirmed() {
 fn what_is_given_up_is_answered_no_more_and_says_how_far_it_was() {
     let (mut rig, _) = Rig::held();
     rig.join(1, claim("h1", 1, 1));
-    rig.queue.ask(2, claim("h2", 1, 1), Box::new(|_| {}));
+    rig.queue.ask(2, claim("h2", 1, 1), None, None, Box::new(|_| {}));
     assert_eq!(rig.queue.give_up(2), GivenUp::Asking);
     assert_eq!(rig.queue.give_up(1), GivenUp::InLine);
     assert_eq!(rig.queue.give_up(1), GivenUp::Answered);
@@ -236,11 +242,48 @@ fn what_is_given_up_is_answered_no_more_and_says_how_far_it_was() {
 }
 
 #[test]
-fn a_leader_that_leads_no_more_tells_all_who_wait() {
+fn a_leader_that_leads_no_more_keeps_its_own_waiters_and_their_places_for_the_next() {
+    let (mut rig, _) = Rig::held();
+    rig.queue.lead();
+    rig.join(1, claim("h1", 1, 1));
+    let place = rig.queue.place(1).unwrap();
+    rig.queue.ask(2, claim("h2", 1, 1), None, None, Box::new(|_| {}));
+    let via = Via { member: 2, id: 9 };
+    rig.queue.ask(3, claim("h3", 1, 1), Some(via), None, Box::new(|_| {}));
+    rig.queue.follow();
+    assert!(!rig.queue.has_lines() && !rig.queue.has_ready(), "it keeps no lines");
+    assert_eq!(rig.queue.take_changed(), [Changed::Asked(1), Changed::Asked(2)], "but those of others");
+    assert_eq!(rig.queue.place(1), Some(place));
+    rig.queue.give_up(2);
+    rig.queue.leave(1, Mono(0));
+    assert_eq!(rig.queue.take_changed(), [Changed::GivenUp(2), Changed::Left(1)]);
+}
+
+#[test]
+fn who_comes_with_a_place_of_an_earlier_term_goes_before_the_others() {
     let (mut rig, _) = Rig::held();
     rig.join(1, claim("h1", 1, 1));
-    rig.queue.ask(2, claim("h2", 1, 1), Box::new(|_| {}));
-    assert_eq!(rig.queue.dissolve().len(), 1, "the other is not in line yet");
-    assert!(rig.queue.is_empty() && !rig.queue.has_ready());
-    assert_eq!(rig.queue.drain().len(), 1);
+    let earlier = Some(Ticket { term: 0, number: 7 });
+    let told = Arc::clone(&rig.told);
+    let reply = move |answer| told.lock().unwrap().push((2, answer));
+    rig.queue.ask(2, claim("h2", 1, 1), None, earlier, Box::new(reply));
+    assert!(rig.queue.join(2, 1, Reading::default()).is_none());
+    assert_eq!(rig.queue.place(2), earlier);
+    let line: Vec<_> = rig.queue.line(&key("a")).into_iter().map(|waiter| waiter.ticket).collect();
+    assert_eq!(line, [(0, 7), (1, 1)]);
+}
+
+#[test]
+fn who_came_through_a_silent_member_is_passed_over_until_that_is_heard_again() {
+    let (mut rig, _) = Rig::held();
+    let via = Via { member: 2, id: 9 };
+    rig.queue.ask(1, claim("h1", 1, 1), Some(via), None, Box::new(|_| {}));
+    rig.queue.join(1, 1, Reading::default());
+    rig.join(2, claim("h2", 1, 1));
+    rig.queue.set_silent(2, true);
+    assert!(rig.queue.bars(&claim("h3", 1, 1)));
+    assert_eq!(rig.queue.succeed(&key("a")).unwrap().to.holder.as_str(), "h2");
+    rig.queue.settle(&key("a"), None, Reading::default());
+    rig.queue.set_silent(2, false);
+    assert_eq!(rig.queue.succeed(&key("a")).unwrap().to.holder.as_str(), "h1");
 }

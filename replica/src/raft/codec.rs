@@ -105,7 +105,7 @@ pub(crate) fn decode_membership(bytes: &[u8]) -> Result<Membership<u64, Peer>, D
 }
 
 /// Reads what was written above, and what peers say; never past the end.
-pub(super) struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     bytes: &'a [u8],
     offset: usize,
     what: &'static str,

@@ -4,7 +4,7 @@
 //! * [`log`] puts our segmented log behind its storage trait;
 //! * [`machine`] puts the lease table behind its state machine;
 //! * [`codec`] has our own encodings of what openraft wants kept: its serde layout is neither on disk nor on the wire;
-//! * [`peers`] is its network.
+//! * [`peers`] is its network, and [`links`] keeps the ways to the other members.
 //!
 //! Settings, and why: a restarted leader does not lead on without an election (`enable_leader_restore` off: it would report
 //! itself leader of a term that may be over); candidates ask before they raise the term (`enable_pre_vote`), so that a
@@ -12,6 +12,7 @@
 //! only, because lease reads are unsafe across a voter's restart.
 
 pub(crate) mod codec;
+mod links;
 pub(crate) mod log;
 pub(crate) mod machine;
 pub(crate) mod peers;
@@ -20,6 +21,7 @@ pub(crate) mod types;
 pub use peers::{
     Alone, Answering, Asked, Connection, Link, Network, PEER_FRAME_BYTES_MAX, Peers, Unreached, WireError,
 };
+pub(crate) use peers::{ask_of, asks, frame_of, frame_of_said, said_of};
 pub use types::{Data, Peer, Types};
 pub(crate) use types::{LogId, Membership};
 
@@ -31,7 +33,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use lease::Batch;
-use openraft::async_runtime::AsyncRuntime;
+use openraft::async_runtime::{AsyncRuntime, Instant as _};
 use openraft::errors::ClientWriteError;
 use openraft::raft::ClientWriteResult;
 use openraft::type_config::async_runtime::oneshot::Oneshot;
@@ -43,6 +45,7 @@ use crate::log::{Log, NoRoom};
 use crate::shared::Shared;
 use crate::snapshot::Snapshots;
 use crate::{StartError, World};
+use links::Links;
 use machine::Machine;
 
 /// One group's consensus, as openraft has it.
@@ -52,11 +55,18 @@ pub(crate) type Group<W> = openraft::Raft<Types<<W as World>::Runtime>, Machine<
 pub(crate) struct Raft<W: World> {
     raft: Group<W>,
     log: Log,
+    shared: Arc<Shared>,
+    links: Arc<Links<W::Network>>,
 }
 
 impl<W: World> Clone for Raft<W> {
     fn clone(&self) -> Raft<W> {
-        Raft { raft: self.raft.clone(), log: self.log.clone() }
+        Raft {
+            raft: self.raft.clone(),
+            log: self.log.clone(),
+            shared: Arc::clone(&self.shared),
+            links: Arc::clone(&self.links),
+        }
     }
 }
 
@@ -104,11 +114,13 @@ impl<W: World> Raft<W> {
         store: log::Store<W::Runtime>,
         machine: Machine<W>,
     ) -> Result<Raft<W>, StartError> {
-        let network = peers::Remotes { network };
-        let raft = openraft::Raft::new(member, config(cluster)?, network, store, machine)
+        let shared = Arc::clone(&machine.shared);
+        let links = Arc::new(Links::new(network));
+        let remotes = peers::Remotes { links: Arc::clone(&links) };
+        let raft = openraft::Raft::new(member, config(cluster)?, remotes, store, machine)
             .await
             .map_err(|error| StartError::Engine(error.to_string()))?;
-        Ok(Raft { raft, log })
+        Ok(Raft { raft, log, shared, links })
     }
 
     /// Makes these the voters of a new cluster, where this member has no log yet. Each of them may say so.
@@ -122,16 +134,16 @@ impl<W: World> Raft<W> {
 
     /// This member, as the others ask it.
     pub(crate) fn peers(&self, snapshots: Snapshots) -> Peers<W> {
-        Peers::new(self.raft.clone(), snapshots)
+        Peers::new(self.raft.clone(), snapshots, Arc::clone(&self.shared), self.log.clone())
     }
 
     /// Pokes `shared` whenever who leads may have changed, and tells it when the engine has ended.
-    pub(crate) async fn watch(self, shared: Arc<Shared>) {
+    pub(crate) async fn watch(self) {
         let mut metrics = self.raft.server_metrics();
         while metrics.changed().await.is_ok() {
-            shared.poke();
+            self.shared.poke();
         }
-        shared.end_engine();
+        self.shared.end_engine();
     }
 
     pub(crate) async fn shutdown(&self) {
@@ -179,7 +191,65 @@ impl<W: World> Engine for Raft<W> {
     fn no_room(&self) -> Option<NoRoom> {
         self.log.no_room()
     }
+
+    fn ask(&self, member: u64, frame: Vec<u8>, patience: Duration) -> Asked {
+        let peer = {
+            let metrics = self.raft.metrics();
+            let metrics = metrics.borrow_watched();
+            metrics.membership_config.membership().get_node(&member).cloned()
+        };
+        let Some(peer) = peer else {
+            let why = format!("member {member} is not of this cluster");
+            return Box::pin(std::future::ready(Err(Unreached::never_left(why))));
+        };
+        let asked = self.links.get(member, &peer.address).ask(frame);
+        Box::pin(async move {
+            let late = || Unreached::unanswered(format!("no answer within {patience:?}"));
+            <W::Runtime as AsyncRuntime>::timeout(patience, asked).await.unwrap_or_else(|_| Err(late()))
+        })
+    }
+
+    fn news_age(&self) -> Option<Duration> {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        if metrics.state != ServerState::Leader {
+            let ago = self.shared.leader_heard_ago();
+            return ago.map(|ago| Duration::from_nanos(ago.as_nanos()));
+        }
+        match metrics.membership_config.membership().voter_ids().count() {
+            1 => Some(Duration::ZERO),
+            _ => metrics.last_quorum_acked.map(|at| at.elapsed()),
+        }
+    }
+
+    async fn hand_on(&self) {
+        let Some(to) = self.fit_to_lead() else { return };
+        tracing::info!(to, "handing the lead on");
+        if let Err(error) = self.raft.trigger().transfer_leader(to).await {
+            tracing::warn!(%error, "the lead could not be handed on");
+        }
+    }
 }
+
+impl<W: World> Raft<W> {
+    /// The voter that has most of the log, of those that were heard lately.
+    fn fit_to_lead(&self) -> Option<u64> {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let (replication, heard) = (metrics.replication.as_ref()?, metrics.heartbeat.as_ref()?);
+        let voters = metrics.membership_config.membership().voter_ids().filter(|id| *id != metrics.id);
+        let is_near = |id: &u64| {
+            let at = heard.get(id).and_then(Option::as_ref);
+            at.is_some_and(|at| at.elapsed() < HEARD_LATELY)
+        };
+        voters
+            .filter(is_near)
+            .max_by_key(|id| replication.get(id).and_then(Option::as_ref).map(|id| id.index))
+    }
+}
+
+/// Whoever is handed the lead was heard so lately.
+const HEARD_LATELY: Duration = Duration::from_millis(500);
 
 /// What openraft's answer to a proposal means for those who wait for it.
 fn proposed<R: AsyncRuntime, E>(result: Result<ClientWriteResult<Types<R>>, E>) -> Proposed {

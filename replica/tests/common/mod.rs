@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on must stop")]
 //! A replica on one disk, in this process, for tests.
 
+pub mod cluster;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;

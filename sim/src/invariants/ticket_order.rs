@@ -10,6 +10,7 @@ use super::Kept;
 /// Who was first in line when a claim came to a leader, and when that was.
 struct Came {
     at: u64,
+    term: u64,
     first: Option<InLine>,
 }
 
@@ -34,11 +35,18 @@ impl TicketOrder {
     }
 
     /// A claim comes to a member, whose line is empty where nobody could be passed by.
-    pub(crate) fn came(&mut self, member: usize, at: u64, claim: (&Holder, Instance, Seq), line: &[InLine]) {
+    pub(crate) fn came(
+        &mut self,
+        member: usize,
+        at: u64,
+        term: u64,
+        claim: (&Holder, Instance, Seq),
+        line: &[InLine],
+    ) {
         let is_own = |waiter: &&InLine| (&waiter.holder, waiter.instance) == (claim.0, claim.1);
         let own = line.iter().any(|waiter| is_own(&waiter));
         let first = line.iter().find(|waiter| waiter.live).filter(|_| !own).cloned();
-        self.claims.entry((member, claim.1, claim.2)).or_insert(Came { at, first });
+        self.claims.entry((member, claim.1, claim.2)).or_insert(Came { at, term, first });
     }
 
     pub(crate) fn left(&mut self, member: usize, at: u64) {
@@ -65,12 +73,11 @@ impl TicketOrder {
         })
     }
 
-    /// A claim was granted what was free, while `line` stands at the member that made the entry.
-    pub(crate) fn granted(&self, member: usize, claim: &lease::Claim, line: &[InLine]) -> Kept {
-        let Some(Came { at, first: Some(first) }) = self.claims.get(&(member, claim.instance, claim.seq))
-        else {
-            return Ok(());
-        };
+    /// A claim was granted what was free by an entry of `term`, while `line` stands at the member that made it. In another term
+    /// than the one that it came in, those who wait through other members may have had to come again.
+    pub(crate) fn granted(&self, member: usize, term: u64, claim: &lease::Claim, line: &[InLine]) -> Kept {
+        let came = self.claims.get(&(member, claim.instance, claim.seq)).filter(|came| came.term == term);
+        let Some(Came { at, first: Some(first), .. }) = came else { return Ok(()) };
         let stayed = line.iter().any(|waiter| waiter.live && waiter.ticket == first.ticket)
             && self.left.get(&member).is_none_or(|left| left < at);
         match stayed {

@@ -14,25 +14,41 @@ use openraft::type_config::async_runtime::oneshot::{Oneshot, OneshotSender as _}
 use super::arriving::Arriving;
 use super::wire::{Lane, Piece, Reply, Request, WireError};
 use crate::World;
+use crate::driver::STALLED;
+use crate::log::Log;
 use crate::raft::Group;
 use crate::raft::types::Types;
+use crate::shared::Shared;
 use crate::snapshot::Snapshots;
 
 /// This member, as the others ask it.
 pub struct Peers<W: World> {
     group: Group<W>,
     arriving: Arc<Arriving>,
+    shared: Arc<Shared>,
+    log: Log,
 }
 
 impl<W: World> Clone for Peers<W> {
     fn clone(&self) -> Peers<W> {
-        Peers { group: self.group.clone(), arriving: Arc::clone(&self.arriving) }
+        Peers {
+            group: self.group.clone(),
+            arriving: Arc::clone(&self.arriving),
+            shared: Arc::clone(&self.shared),
+            log: self.log.clone(),
+        }
     }
 }
 
 impl<W: World> Peers<W> {
-    pub(crate) fn new(group: Group<W>, snapshots: Snapshots) -> Peers<W> {
-        Peers { group, arriving: Arc::new(Arriving::new(snapshots)) }
+    pub(crate) fn new(group: Group<W>, snapshots: Snapshots, shared: Arc<Shared>, log: Log) -> Peers<W> {
+        Peers { group, arriving: Arc::new(Arriving::new(snapshots)), shared, log }
+    }
+
+    /// Why this member gives no vote, where it does not: its own could not be kept.
+    fn unfit(&self) -> Option<&'static str> {
+        let stalled = self.log.oldest_unsynced().is_some_and(|unsynced| unsynced > STALLED);
+        (stalled || self.log.no_room().is_some()).then_some("its disk takes no more, and so it gives no vote")
     }
 
     /// A connection from another member.
@@ -61,6 +77,7 @@ impl<W: World> Connection<W> {
         let peers = self.peers.clone();
         Ok(match Request::decode(frame)? {
             Request::Append(lane, append) => {
+                peers.shared.hear_leader(append.vote.leader_id.term);
                 let appends = match lane {
                     Lane::Entries => &self.entries,
                     Lane::Heartbeats => &self.heartbeats,
@@ -72,6 +89,9 @@ impl<W: World> Connection<W> {
                         Err(_) => not_now("an append before it was refused"),
                     }
                 })
+            }
+            Request::Vote(_) | Request::PreVote(_) if let Some(why) = peers.unfit() => {
+                answering(async move { not_now::<W::Runtime>(why) })
             }
             Request::Vote(vote) => {
                 answering(async move { peers.group.vote(vote).await.map_or_else(not_now, Reply::Vote) })
@@ -86,6 +106,10 @@ impl<W: World> Connection<W> {
                 }
             }),
             Request::Piece(piece) => answering(async move { peers.take_piece(piece).await }),
+            Request::Ask(ask) => {
+                let said = peers.shared.serve(ask);
+                answering(async move { Reply::<W::Runtime>::Said(said.await) })
+            }
         })
     }
 }

@@ -7,6 +7,7 @@
 //! ```
 //!
 //! * [`wire`] has the bytes; [`remote`] asks; [`incoming`] answers; [`arriving`] is a snapshot on its way in.
+//! * [`asks`] is what a member asks the leader for its own clients: no business of openraft's.
 //! * Appends are pipelined: up to 32 are on their way to a member, which takes them in the order in which they left.
 //!   Heartbeats have a lane of their own, so that no disk that is slow to sync delays the news that a leader lives.
 //! * A link that fails fails whatever was asked over it, and openraft asks anew: everything said here may be said twice.
@@ -14,6 +15,7 @@
 //! A cluster of one has no peers: [`Alone`] is its network, and whatever is asked of it is unreachable.
 
 mod arriving;
+pub(crate) mod asks;
 mod incoming;
 mod remote;
 mod wire;
@@ -25,6 +27,7 @@ use std::pin::Pin;
 pub use incoming::{Answering, Connection, Peers};
 pub(crate) use remote::Remotes;
 pub use wire::{PEER_FRAME_BYTES_MAX, WireError};
+pub(crate) use wire::{ask_of, frame_of, frame_of_said, said_of};
 
 /// How members reach each other: it carries frames, and decides nothing.
 pub trait Network: Send + Sync + 'static {
@@ -46,13 +49,30 @@ pub trait Link: Send + Sync + 'static {
 /// A frame under way, and then its answer.
 pub type Asked = Pin<Box<dyn Future<Output = Result<Vec<u8>, Unreached>> + Send>>;
 
-/// Why a frame has no answer: it may have arrived all the same.
+/// Why a frame has no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unreached(pub String);
+pub struct Unreached {
+    /// In words.
+    pub why: String,
+    /// Whether it may have arrived all the same.
+    pub may_have_arrived: bool,
+}
+
+impl Unreached {
+    /// No byte of the frame has left.
+    pub fn never_left(why: impl Into<String>) -> Unreached {
+        Unreached { why: why.into(), may_have_arrived: false }
+    }
+
+    /// It may have arrived, and its answer been lost.
+    pub fn unanswered(why: impl Into<String>) -> Unreached {
+        Unreached { why: why.into(), may_have_arrived: true }
+    }
+}
 
 impl fmt::Display for Unreached {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.why)
     }
 }
 
@@ -72,7 +92,7 @@ impl Network for Alone {
 
 impl Link for Alone {
     fn ask(&self, _: Vec<u8>) -> Asked {
-        let why = Unreached("this member was started without a network".to_owned());
+        let why = Unreached::never_left("this member was started without a network");
         Box::pin(std::future::ready(Err(why)))
     }
 }

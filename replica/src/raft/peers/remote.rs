@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt as _};
@@ -22,6 +23,7 @@ use openraft_rt::Select2;
 
 use super::wire::{Lane, Piece, Reply, Request};
 use super::{Link, Network};
+use crate::raft::links::Links;
 use crate::raft::types::{Peer, Types, Vote};
 use crate::snapshot::SnapshotFile;
 
@@ -37,8 +39,8 @@ const PIECE_PATIENCE: Duration = Duration::from_secs(30);
 const SNAPSHOT_BYTES_A_SECOND: u64 = 64 * 1024 * 1024;
 
 /// Makes openraft's ways to the other members.
-pub(crate) struct Remotes<N> {
-    pub(crate) network: N,
+pub(crate) struct Remotes<N: Network> {
+    pub(crate) links: Arc<Links<N>>,
 }
 
 impl<R: AsyncRuntime, N: Network> RaftNetworkFactory<Types<R>> for Remotes<N> {
@@ -55,13 +57,13 @@ impl<R: AsyncRuntime, N: Network> RaftNetworkFactory<Types<R>> for Remotes<N> {
 
 impl<N: Network> Remotes<N> {
     fn remote<R: AsyncRuntime>(&self, target: u64, node: &Peer, lane: Lane) -> Remote<R, N::Link> {
-        Remote { link: self.network.link(target, &node.address), lane, runtime: PhantomData }
+        Remote { link: self.links.get(target, &node.address), lane, runtime: PhantomData }
     }
 }
 
 /// One member.
 pub(crate) struct Remote<R, L> {
-    link: L,
+    link: Arc<L>,
     lane: Lane,
     runtime: PhantomData<fn() -> R>,
 }
@@ -77,7 +79,7 @@ impl<R: AsyncRuntime, L: Link> Remote<R, L> {
         async move {
             let answer = R::timeout(patience, asked).await;
             let answer = answer.map_err(|_| not_reached(format!("no answer within {patience:?}")))?;
-            let bytes = answer.map_err(|error| not_reached(error.0))?;
+            let bytes = answer.map_err(|error| not_reached(error.why))?;
             match Reply::decode(&bytes) {
                 Ok(Reply::NotNow(why)) => Err(failed(why)),
                 Ok(reply) => Ok(reply),

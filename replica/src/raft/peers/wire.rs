@@ -8,11 +8,12 @@
 //!           3 pre-vote   as a vote: would you?
 //!           4 lead       vote │ to u64 │ last id?                     the leader hands on
 //!           5 piece      vote │ last id? │ total u64 │ offset u64 │ bytes to the end           of a snapshot
+//!          16 and on     asks.rs: for the member's clients
 //! reply     1 appended   last id?        2 conflict  id             3 higher    vote
 //!           4 vote       vote │ granted u8 │ last id?
 //!           5 leads      nothing more        6 does not    text: why
 //!           7 have       offset u64: the piece to go on with        8 installed  vote
-//!           9 not now    text: ask again later
+//!           9 not now    text: ask again later                16 and on     asks.rs
 //!
 //! vote      term u64 │ member u64 │ committed u8
 //! id        term u64 │ index u64; id? has a byte before it that says whether there is one
@@ -27,6 +28,7 @@ use openraft::raft::{
     VoteRequest, VoteResponse,
 };
 
+use super::asks::{Ask, Said};
 use crate::raft::ENTRIES_MAX;
 use crate::raft::codec::{Reader, decode_payload, encode_payload};
 use crate::raft::types::{CommittedLeaderId, Entry, LeaderId, LogId, Types, Vote};
@@ -59,6 +61,7 @@ pub(crate) enum Request<R: AsyncRuntime> {
     PreVote(VoteRequest<Types<R>>),
     Lead(TransferLeaderRequest<Types<R>>),
     Piece(Piece),
+    Ask(Ask),
 }
 
 /// A part of a snapshot.
@@ -84,6 +87,7 @@ pub(crate) enum Reply<R: AsyncRuntime> {
     Have(u64),
     Installed(SnapshotResponse<Types<R>>),
     NotNow(String),
+    Said(Said),
 }
 
 /// Why a frame cannot be read.
@@ -159,6 +163,7 @@ impl<R: AsyncRuntime> Request<R> {
                 put_u64(piece.offset, &mut to);
                 to.extend_from_slice(&piece.bytes);
             }
+            Request::Ask(ask) => ask.put(&mut to),
         }
         to
     }
@@ -191,7 +196,7 @@ impl<R: AsyncRuntime> Request<R> {
                 offset: from.u64()?,
                 bytes: from.rest().to_vec(),
             }),
-            _ => return Err(from.damaged().into()),
+            kind => Request::Ask(Ask::read(kind, &mut from)?.ok_or_else(|| from.damaged())?),
         };
         closed(&from)?;
         Ok(request)
@@ -237,6 +242,7 @@ impl<R: AsyncRuntime> Reply<R> {
                 to.push(9);
                 to.extend_from_slice(why.as_bytes());
             }
+            Reply::Said(said) => said.put(&mut to),
         }
         to
     }
@@ -261,11 +267,49 @@ impl<R: AsyncRuntime> Reply<R> {
             7 => Reply::Have(from.u64()?),
             8 => Reply::Installed(SnapshotResponse::new(vote(&mut from)?)),
             9 => Reply::NotNow(text(&mut from)?),
-            _ => return Err(from.damaged().into()),
+            kind => Reply::Said(Said::read(kind, &mut from)?.ok_or_else(|| from.damaged())?),
         };
         closed(&from)?;
         Ok(reply)
     }
+}
+
+/// An ask as a frame.
+pub(crate) fn frame_of(ask: &Ask) -> Vec<u8> {
+    let mut to = frame();
+    ask.put(&mut to);
+    to
+}
+
+/// The ask that a frame is.
+///
+/// # Errors
+/// [`WireError`], also where it is something else.
+pub(crate) fn ask_of(bytes: &[u8]) -> Result<Ask, WireError> {
+    let mut from = opened(bytes)?;
+    let kind = from.u8()?;
+    let ask = Ask::read(kind, &mut from)?.ok_or_else(|| from.damaged())?;
+    closed(&from)?;
+    Ok(ask)
+}
+
+/// What was said, as a frame.
+pub(crate) fn frame_of_said(said: &Said) -> Vec<u8> {
+    let mut to = frame();
+    said.put(&mut to);
+    to
+}
+
+/// What an answering frame says.
+///
+/// # Errors
+/// [`WireError`], also where it is something else.
+pub(crate) fn said_of(bytes: &[u8]) -> Result<Said, WireError> {
+    let mut from = opened(bytes)?;
+    let kind = from.u8()?;
+    let said = Said::read(kind, &mut from)?.ok_or_else(|| from.damaged())?;
+    closed(&from)?;
+    Ok(said)
 }
 
 fn frame() -> Vec<u8> {
@@ -359,12 +403,12 @@ fn entries(from: &mut Reader<'_>) -> Result<Vec<Entry>, WireError> {
     Ok(entries)
 }
 
-fn put_u64(number: u64, to: &mut Vec<u8>) {
+pub(super) fn put_u64(number: u64, to: &mut Vec<u8>) {
     to.extend_from_slice(&number.to_le_bytes());
 }
 
 // Counts and lengths here are bounded by what one frame holds.
-fn put_u32(number: usize, to: &mut Vec<u8>) {
+pub(super) fn put_u32(number: usize, to: &mut Vec<u8>) {
     debug_assert!(u32::try_from(number).is_ok(), "{number} does not fit into a frame");
     to.extend_from_slice(&(number as u32).to_le_bytes());
 }
