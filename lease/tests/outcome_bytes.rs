@@ -47,12 +47,8 @@ fn refusals() -> Vec<Refusal> {
 }
 
 fn outcomes() -> Vec<Outcome> {
-    let granted = Granted {
-        token: token(1),
-        ttl: Ttl::from_millis(2),
-        deadline: Time::from_nanos(3),
-        confirmed: true,
-    };
+    let granted =
+        Granted { token: token(1), ttl: Ttl::from_millis(2), deadline: Time::from_nanos(3), confirmed: true };
     let others = [
         Outcome::Granted(granted),
         Outcome::Extended(Granted { confirmed: false, ..granted }),
