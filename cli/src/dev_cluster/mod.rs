@@ -39,7 +39,7 @@ const STOP_WITHIN: Duration = Duration::from_secs(10);
 #[derive(Debug, Args)]
 pub(crate) struct DevCluster {
     /// How many members: 1, 3, 5 or 7 [default: as many as the folder has, and 3 in a new one]
-    #[arg(long, value_name = "N", value_parser = plan::count())]
+    #[arg(long, value_name = "N", value_parser = crate::parse::members())]
     members: Option<u64>,
     /// The folder with all their data; it is made where it is missing.
     #[arg(long, value_name = "DIR", default_value = FOLDER)]

@@ -7,7 +7,6 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use clap::builder::{RangedU64ValueParser, TypedValueParser};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpSocket;
 
@@ -15,18 +14,6 @@ use crate::exit::{Failure, quoted};
 
 const FILE: &str = "cluster.json";
 const MEMBERS: u64 = 3;
-const MEMBERS_MAX: u64 = 7;
-
-/// An odd number of members.
-pub(super) fn count() -> impl TypedValueParser<Value = u64> {
-    RangedU64ValueParser::<u64>::new().range(1..=MEMBERS_MAX).try_map(|count| match count % 2 {
-        1 => Ok(count),
-        _ => Err(format!(
-            "an even number survives the loss of no more of them than {} do; give 1, 3, 5 or 7",
-            count - 1
-        )),
-    })
-}
 
 /// What the command line asks for; what it leaves out is as the folder has it, or as is usual.
 #[derive(Clone, Copy, Debug)]

@@ -127,10 +127,10 @@ impl<A: Answers> Listening<A> {
         tracing::debug!(member = caller, %from, "a member has connected");
         let why = tokio::select! {
             why = carry(stream, self.answers.connection()) => why,
-            _ = self.newer(caller) => "it has made a newer connection".to_owned(),
+            () = self.newer(caller) => Some("it has made a newer one".to_owned()),
         };
         tracing::debug!(member = caller, %from, why, "a member's connection has ended");
-        if !why.is_empty() {
+        if let Some(why) = why {
             self.tell(format!("the connection of member {caller}, calling from {from}, has ended: {why}"));
         }
     }
@@ -153,13 +153,13 @@ impl<A: Answers> Listening<A> {
 }
 
 /// Takes and answers until the connection ends, and says why, or nothing where the caller closed it.
-async fn carry(stream: Stream, connection: impl Takes) -> String {
+async fn carry(stream: Stream, connection: impl Takes) -> Option<String> {
     let (read, write) = tokio::io::split(stream);
     let (taken, answering) = unbounded_channel();
     let room = Arc::new(Semaphore::new(UNANSWERED_MAX));
     tokio::select! {
         why = take(read, connection, &taken, &room) => why,
-        error = answer(write, answering) => format!("the connection failed: {error}"),
+        error = answer(write, answering) => Some(format!("it failed: {error}")),
     }
 }
 
@@ -171,20 +171,20 @@ async fn take(
     mut connection: impl Takes,
     taken: &UnboundedSender<Taken>,
     room: &Arc<Semaphore>,
-) -> String {
+) -> Option<String> {
     let mut from = BufReader::with_capacity(BUFFER_BYTES, from);
     let mut bytes = Vec::new();
     loop {
         // Beyond these the caller's frames wait where they are.
-        let Ok(place) = Arc::clone(room).acquire_owned().await else { return String::new() };
+        let place = Arc::clone(room).acquire_owned().await.ok()?;
         let number = match frame::read(&mut from, &mut bytes).await {
             Ok(number) => number,
-            Err(Broken::Closed) => return String::new(),
-            Err(broken) => return broken.to_string(),
+            Err(Broken::Closed) => return None,
+            Err(broken) => return Some(broken.to_string()),
         };
         match connection.take(&bytes) {
             Ok(answering) => drop(taken.send((number, answering, place))),
-            Err(error) => return error.to_string(),
+            Err(error) => return Some(error.to_string()),
         }
     }
 }
