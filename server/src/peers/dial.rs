@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use replica::Unreached;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader, BufWriter};
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::time::{sleep, timeout};
+use tokio::time::{interval, sleep, timeout};
 
 use super::frame::{self, Broken};
 use super::hello::{self, Refusal};
@@ -30,6 +30,8 @@ const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_millis(250);
 /// A connection that lasted so long worked: after it there is no pause.
 const WORKED: Duration = Duration::from_secs(1);
+/// A member that has answered nothing for so long, though it was asked, is said to be silent: its process may be stopped.
+const SILENT_AFTER: Duration = Duration::from_secs(2);
 /// Bytes that are gathered before they go out.
 const BUFFER_BYTES: usize = 64 * 1024;
 
@@ -85,10 +87,10 @@ impl Dialer {
     /// Carries until the connection fails, and says why it did; everything that was asked over it has failed then.
     async fn carry(&mut self, first: Ask, stream: Stream) -> String {
         let (read, write) = tokio::io::split(stream);
-        let unanswered = Unanswered::default();
+        let (unanswered, silence) = (Unanswered::default(), self.silence());
         let why = tokio::select! {
             why = send(first, &mut self.asked, write, &unanswered) => why,
-            why = receive(read, &unanswered) => why,
+            why = receive(read, &unanswered, silence) => why,
         };
         let why = why.to_string();
         unanswered.fail(&self.unreached(&why));
@@ -111,6 +113,10 @@ impl Dialer {
 
     fn unreached(&self, why: &str) -> Unreached {
         Unreached(format!("member {} at {}: {why}", self.member, self.address))
+    }
+
+    fn silence(&self) -> Silence {
+        Silence { member: self.member, address: self.address.clone(), has_answered: true, is_told: false }
     }
 
     fn tell(&mut self, why: &str) {
@@ -169,31 +175,73 @@ async fn send(
     }
 }
 
-async fn receive(from: impl AsyncRead + Unpin, unanswered: &Unanswered) -> Broken {
+async fn receive(from: impl AsyncRead + Unpin, unanswered: &Unanswered, mut silence: Silence) -> Broken {
     let mut from = BufReader::with_capacity(BUFFER_BYTES, from);
+    let mut look = interval(SILENT_AFTER);
     loop {
         let mut answer = Vec::new();
-        match frame::read(&mut from, &mut answer).await {
+        let number = {
+            let read = frame::read(&mut from, &mut answer);
+            tokio::pin!(read);
+            loop {
+                tokio::select! {
+                    number = &mut read => break number,
+                    _ = look.tick() => silence.look(unanswered),
+                }
+            }
+        };
+        match number {
             Ok(number) => unanswered.answer(number, answer),
             Err(broken) => return broken,
+        }
+        silence.hear();
+    }
+}
+
+/// Whether a member that is connected answers.
+struct Silence {
+    member: u64,
+    address: String,
+    /// Since the last look.
+    has_answered: bool,
+    is_told: bool,
+}
+
+impl Silence {
+    fn look(&mut self, unanswered: &Unanswered) {
+        let has_answered = std::mem::take(&mut self.has_answered);
+        if !has_answered && !self.is_told && unanswered.oldest() >= SILENT_AFTER {
+            self.is_told = true;
+            tracing::warn!(
+                member = self.member,
+                address = self.address,
+                "a member is connected, and answers nothing"
+            );
+        }
+    }
+
+    fn hear(&mut self) {
+        self.has_answered = true;
+        if std::mem::take(&mut self.is_told) {
+            tracing::info!(member = self.member, address = self.address, "a member answers again");
         }
     }
 }
 
 /// What was sent over a connection and has no answer yet, by its number.
 #[derive(Default)]
-struct Unanswered(Mutex<BTreeMap<u64, Waiting>>);
+struct Unanswered(Mutex<BTreeMap<u64, (Instant, Waiting)>>);
 
 impl Unanswered {
     /// Whether there was room for one more.
     fn add(&self, number: u64, answer: Waiting) -> bool {
         let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if waiting.len() >= UNANSWERED_MAX {
-            waiting.retain(|_, answer| !answer.is_closed());
+            waiting.retain(|_, (_, answer)| !answer.is_closed());
         }
         let has_room = waiting.len() < UNANSWERED_MAX;
         match has_room {
-            true => drop(waiting.insert(number, answer)),
+            true => drop(waiting.insert(number, (Instant::now(), answer))),
             false => {
                 let why = format!("{UNANSWERED_MAX} frames are without an answer already, the limit");
                 drop(answer.send(Err(Unreached(why))));
@@ -202,14 +250,20 @@ impl Unanswered {
         has_room
     }
 
+    /// How long the first of them has been without one.
+    fn oldest(&self) -> Duration {
+        let waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.values().next().map_or(Duration::ZERO, |(asked, _)| asked.elapsed())
+    }
+
     /// An answer to what nobody asked, or waits for any more, is of no use to anybody.
     fn answer(&self, number: u64, bytes: Vec<u8>) {
         let waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
-        let _: Option<Result<(), _>> = waiting.map(|waiting| waiting.send(Ok(bytes)));
+        let _: Option<Result<(), _>> = waiting.map(|(_, waiting)| waiting.send(Ok(bytes)));
     }
 
     fn fail(self, why: &Unreached) {
         let waiting = self.0.into_inner().unwrap_or_else(PoisonError::into_inner);
-        waiting.into_values().for_each(|waiting| drop(waiting.send(Err(why.clone()))));
+        waiting.into_values().for_each(|(_, waiting)| drop(waiting.send(Err(why.clone()))));
     }
 }
