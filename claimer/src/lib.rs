@@ -11,7 +11,7 @@
 //! follows: the same flags, the same lines, one connection a holder. Unlike that tool it retries what can be retried, and it verifies its result before it prints a
 //! number: see [`verdict`].
 //!
-//! The module `bench` has measurements of one property each, with the same node of their own.
+//! The module `bench` has measurements of one property each, at a node or a cluster of their own.
 //!
 //! What decides is pure (`workload`, `lines`, `verdict`, `report`, and `holder` but for sleeping); what touches
 //! processes, clocks and sockets stands apart (`crew`, `worker`, `embedded`, `clock`, `process`, `targets`).

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 
 use claimer::RunError;
 use claimer::bench::Report;
+use claimer::bench::expiry::{self, Expiry};
+use claimer::bench::failover::{self, Failover};
 use claimer::bench::handover::{self, Handover};
 use clap::{Args, Subcommand};
 use serde::Serialize;
@@ -31,14 +33,27 @@ pub(crate) struct Bench {
 #[derive(Debug, Subcommand)]
 enum What {
     Handover(HandoverArgs),
+    Failover(FailoverArgs),
+    Expiry(ExpiryArgs),
 }
 
-/// Where to measure, and where to put the figures.
+/// Where to measure.
 #[derive(Debug, Args)]
-struct Common {
-    /// Where the servers are: HOST:PORT, with commas between [default: a node of its own, in a temporary folder].
+struct At {
+    /// Where the servers are: HOST:PORT, with commas between [default: a node or cluster of its own, in a temporary folder].
     #[arg(long, value_parser = parse::endpoints())]
     endpoints: Option<Endpoints>,
+}
+
+impl At {
+    fn endpoints(&self) -> &[client::Endpoint] {
+        self.endpoints.as_ref().map_or(&[][..], |endpoints| &endpoints.0)
+    }
+}
+
+/// Where to put the figures.
+#[derive(Debug, Args)]
+struct Common {
     /// Write the figures as JSON to FILE; "-" is stdout, and the text then goes to stderr.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -53,6 +68,45 @@ struct HandoverArgs {
     /// How many handovers to measure [default: 1000; 200 from 1000 waiters on].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     runs: Option<u32>,
+    /// How many members its own cluster has.
+    #[arg(long, value_name = "N", default_value = "1", value_parser = parse::members(), conflicts_with = "endpoints")]
+    members: u64,
+    #[command(flatten)]
+    at: At,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// What a leader's death costs those who hold leases: a cluster of its own, whose leader is killed again and again.
+#[derive(Debug, Args)]
+struct FailoverArgs {
+    /// How many leases are held.
+    #[arg(long, value_name = "N", default_value = "4000", value_parser = clap::value_parser!(u32).range(200..=100_000))]
+    leases: u32,
+    /// How many leaders are killed, one after the other.
+    #[arg(long, value_name = "N", default_value = "10", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    runs: u32,
+    /// How many members its cluster has: 3, 5 or 7.
+    #[arg(long, value_name = "N", default_value = "3", value_parser = parse::members())]
+    members: u64,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// How late leases end that nobody extends: one by one, and very many at once.
+#[derive(Debug, Args)]
+struct ExpiryArgs {
+    /// How many leases end at once.
+    #[arg(long, value_name = "N", default_value = "16000", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    leases: u32,
+    /// How many times.
+    #[arg(long, value_name = "N", default_value = "3", value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    runs: u32,
+    /// How many members its own cluster has.
+    #[arg(long, value_name = "N", default_value = "3", value_parser = parse::members(), conflicts_with = "endpoints")]
+    members: u64,
+    #[command(flatten)]
+    at: At,
     #[command(flatten)]
     common: Common,
 }
@@ -60,19 +114,32 @@ struct HandoverArgs {
 pub(crate) fn bench(args: &Bench) -> Result<Exit, Failure> {
     match &args.what {
         What::Handover(args) => handover(args),
+        What::Failover(args) => failover(args),
+        What::Expiry(args) => expiry(args),
     }
 }
 
 fn handover(args: &HandoverArgs) -> Result<Exit, Failure> {
     let waiters = args.waiters as usize;
     let runs = args.runs.unwrap_or(if waiters < MANY { RUNS } else { RUNS_OF_MANY });
-    args.common.run(|endpoints, program| handover::measure(Handover { waiters, runs }, endpoints, program))
+    let handover = Handover { waiters, runs, members: args.members };
+    args.common.run(|program| handover::measure(handover, args.at.endpoints(), program))
+}
+
+fn failover(args: &FailoverArgs) -> Result<Exit, Failure> {
+    let failover = Failover { leases: args.leases as usize, runs: args.runs, members: args.members };
+    args.common.run(|program| failover::measure(failover, program))
+}
+
+fn expiry(args: &ExpiryArgs) -> Result<Exit, Failure> {
+    let expiry = Expiry { leases: args.leases as usize, runs: args.runs, members: args.members };
+    args.common.run(|program| expiry::measure(expiry, args.at.endpoints(), program))
 }
 
 impl Common {
     fn run<P: Display + Serialize>(
         &self,
-        measure: impl FnOnce(&[client::Endpoint], &std::path::Path) -> Result<Report<P>, RunError>,
+        measure: impl FnOnce(&std::path::Path) -> Result<Report<P>, RunError>,
     ) -> Result<Exit, Failure> {
         let on_stdout = self.json.as_deref().is_some_and(|path| path.as_os_str() == "-");
         // Opened before the run: a long measurement must not end at a folder that is missing.
@@ -88,8 +155,7 @@ impl Common {
         let program = std::env::current_exe().map_err(|error| {
             Failure::unavailable(format!("this program's own file cannot be found: {error}"))
         })?;
-        let endpoints = self.endpoints.as_ref().map_or(&[][..], |endpoints| &endpoints.0);
-        let report = measure(endpoints, &program).map_err(failed)?;
+        let report = measure(&program).map_err(failed)?;
         match (file, on_stdout) {
             (Some(mut file), _) => {
                 file.write_all(json_line(&report)?.as_bytes())?;

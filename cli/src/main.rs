@@ -7,10 +7,10 @@
 //!   read     get list count                connect  where the cluster is, and as whom
 //!   follow   watch history check           run      run, its guardian and its command
 //!   serve    serve                         output   tables, plain text, JSON
-//!   claimer  claimer                       exit     five codes, and what is said of a failure
-//!   bench    bench                         signals  an end that the shell sees as its signal's
-//!   docs     completions man               announce that somebody waits, once it is so
-//!                                          doubt    what to do where the outcome is unknown
+//!   dev_cluster  dev-cluster               exit     five codes, and what is said of a failure
+//!   claimer  claimer                       signals  an end that the shell sees as its signal's
+//!   bench    bench                         announce that somebody waits, once it is so
+//!   docs     completions man               doubt    what to do where the outcome is unknown
 //!                                          pinned   that a pin is in the way
 //!                                          wanted   what a claim and an acquire want alike
 //! ```
@@ -24,6 +24,7 @@ mod announce;
 mod bench;
 mod claimer;
 mod connect;
+mod dev_cluster;
 mod docs;
 mod doubt;
 mod exit;
@@ -64,6 +65,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Serve(serve::Serve),
+    DevCluster(dev_cluster::DevCluster),
     Claim(hold::Claim),
     Extend(hold::Extend),
     Release(hold::Release),
@@ -121,6 +123,7 @@ impl Verb {
     fn run(&self) -> Result<Exit, Failure> {
         match self {
             Verb::Serve(args) => serve::serve(args),
+            Verb::DevCluster(args) => dev_cluster::dev_cluster(args),
             Verb::Claim(args) => hold::claim(args),
             Verb::Extend(args) => hold::extend(args),
             Verb::Release(args) => hold::release(args),
@@ -147,6 +150,7 @@ impl Verb {
     /// Whether a failure is wanted on stdout as JSON too.
     fn json(&self) -> bool {
         match self {
+            Verb::DevCluster(args) => args.json.json,
             Verb::Claim(args) => args.json.json,
             Verb::Extend(args) => args.json.json,
             Verb::Release(args) => args.json.json,

@@ -10,10 +10,13 @@ use api::rules::{
     WAIT_MAX,
 };
 use claimer::duration::GoDuration;
-use clap::builder::{OsStringValueParser, TypedValueParser};
+use clap::builder::{OsStringValueParser, RangedU64ValueParser, TypedValueParser};
 use client::Endpoint;
 
 use crate::run::TTL_MIN as RUN_TTL_MIN;
+
+/// Members of one cluster: what is asked waits for a majority of them.
+const MEMBERS_MAX: u64 = 7;
 
 /// Why a value cannot be used; clap names the flag and the value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +53,17 @@ where
                 format!("it is not UTF-8 from byte {} on; write it in UTF-8", error.valid_up_to()),
             )),
         }
+    })
+}
+
+/// An odd number of members.
+pub(crate) fn members() -> impl TypedValueParser<Value = u64> {
+    RangedU64ValueParser::<u64>::new().range(1..=MEMBERS_MAX).try_map(|count| match count % 2 {
+        1 => Ok(count),
+        _ => Err(format!(
+            "an even number survives the loss of no more of them than {} do; give 1, 3, 5 or 7",
+            count - 1
+        )),
     })
 }
 

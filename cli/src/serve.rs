@@ -27,6 +27,18 @@ pub(crate) struct Serve {
     config: Option<PathBuf>,
     #[arg(long, value_name = "ADDRESS:PORT", help = format!("Where clients connect; port 0 takes a free one [default: {LISTEN_DEFAULT}]"))]
     listen: Option<String>,
+    /// Where the other members of the cluster connect [default: 127.0.0.1:7401, with --peer-voters]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    peer_listen: Option<String>,
+    /// The first voters of a new cluster, and where the others reach each: the same for all of them, with --cluster and --member.
+    #[arg(long, value_name = "ID=HOST:PORT,…")]
+    peer_voters: Option<String>,
+    /// The cluster that the data folder belongs to: 32 hexadecimal digits.
+    #[arg(long, value_name = "ID")]
+    cluster: Option<String>,
+    /// The member that the data folder belongs to, from 1.
+    #[arg(long, value_name = "ID")]
+    member: Option<String>,
     /// How logs on stderr are written: text or json.
     #[arg(long, visible_alias = "log", value_name = "FORMAT")]
     log_format: Option<String>,
@@ -60,6 +72,10 @@ pub(crate) fn serve(args: &Serve) -> Result<Exit, Failure> {
         config: args.config.clone(),
         data: args.data.clone(),
         listen: args.listen.clone(),
+        peer_listen: args.peer_listen.clone(),
+        peer_voters: args.peer_voters.clone(),
+        cluster: args.cluster.clone(),
+        member: args.member.clone(),
         insecure_plain_listener: args.insecure_plain_listener,
         allow_volatile_data: args.allow_volatile_data,
         accept_torn_tail: args.accept_torn_tail,

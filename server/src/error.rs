@@ -19,7 +19,7 @@ pub enum ServeError {
     Data(DataError),
     /// The log or the snapshot in it cannot be used.
     Replica(StartError),
-    /// The client port cannot be had.
+    /// The client port, or the one for the other members, cannot be had.
     Listen {
         /// Which setting says so.
         listener: &'static str,
@@ -98,7 +98,8 @@ impl fmt::Display for ServeError {
                     }
                     _ => "choose another address",
                 };
-                write!(f, "the client listener ({listener}) cannot have {address}: {error}; {remedy}")
+                let whose = if *listener == "listen" { "client" } else { "peer" };
+                write!(f, "the {whose} listener ({listener}) cannot have {address}: {error}; {remedy}")
             }
             ServeError::System { what, error } => write!(f, "{what}: {error}"),
         }

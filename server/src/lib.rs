@@ -7,8 +7,8 @@
 //! ```
 //!
 //! The rooms: `run` opens and closes everything; `config` and `data` check what they are given before anything is touched;
-//! `doors` hear clients, `service` is the one path from any door to the replica, `admission` counts who is let in; `clock`
-//! and `log` are this machine's. To serve from a program:
+//! `doors` hear clients, `service` is the one path from any door to the replica, `admission` counts who is let in; `peers`
+//! carries what members say to each other; `clock` and `log` are this machine's. To serve from a program:
 //!
 //! ```no_run
 //! let config = server::Config::load(&server::Flags { dev: true, ..server::Flags::default() })?;
@@ -31,6 +31,7 @@ mod data;
 mod doors;
 mod error;
 mod log;
+mod peers;
 mod replica_thread;
 mod run;
 mod service;

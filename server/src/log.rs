@@ -43,7 +43,14 @@ fn filter(level: LogLevel) -> Targets {
     };
     // What the consensus engine calls news is about its own insides; who asks for debug wants to see them.
     let engine = if level <= LevelFilter::INFO { level.min(LevelFilter::WARN) } else { level };
-    Targets::new().with_default(level).with_target("openraft", engine)
+    let quiet = |least: LevelFilter| if level <= LevelFilter::INFO { least.min(level) } else { level };
+    Targets::new()
+        .with_default(level)
+        .with_target("openraft", engine)
+        // Twenty lines a second where a member does not answer; `peers` says once that it is not reached.
+        .with_target("openraft::core::heartbeat", quiet(LevelFilter::OFF))
+        .with_target("openraft::replication", quiet(LevelFilter::ERROR))
+        .with_target("openraft::engine::handler::replication_handler", quiet(LevelFilter::ERROR))
 }
 
 /// Lets one line pass in a while. What strangers can cause, such as a garbled request, must not fill a disk.
@@ -79,6 +86,10 @@ mod tests {
     fn the_engines_news_is_for_those_who_debug() {
         let shows = |level, target| filter(level).would_enable(target, &tracing::Level::INFO);
         assert!(shows(LogLevel::Info, "server") && !shows(LogLevel::Info, "openraft::core"));
+        let warns = |level, target| filter(level).would_enable(target, &tracing::Level::WARN);
+        let beat = "openraft::core::heartbeat::worker";
+        assert!(warns(LogLevel::Info, "openraft::core") && !warns(LogLevel::Info, beat));
+        assert!(warns(LogLevel::Debug, beat));
         assert!(shows(LogLevel::Debug, "openraft::core") && !shows(LogLevel::Warn, "server"));
     }
 

@@ -1,6 +1,5 @@
-//! The replica's thread: it, its log and its Raft traffic never wait behind a client.
+//! The replica's thread: it, its log and what members say to each other never wait behind a client.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -8,13 +7,15 @@ use std::time::{Duration, Instant};
 
 use openraft_rt_tokio::TokioRuntime;
 use replica::log::{Folder, UnprovableTail};
-use replica::{Alone, Handle, Options, Parts, StartError, World};
+use replica::{Handle, Options, Parts, Peer, World};
+use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 use crate::clock::MachineClock;
 use crate::config::Config;
 use crate::data::Data;
 use crate::error::ServeError;
+use crate::peers::{self, Carrier, Who};
 
 /// The exit code of a process whose log failed or whose replica broke: it is unavailable, and should be started again.
 pub(crate) const EXIT_BROKEN: i32 = 3;
@@ -27,7 +28,7 @@ struct Process;
 
 impl World for Process {
     type Runtime = TokioRuntime;
-    type Network = Alone;
+    type Network = Carrier;
 }
 
 /// A running replica, on its thread.
@@ -37,18 +38,29 @@ pub(crate) struct ReplicaThread {
     stop_within: Duration,
 }
 
-type Started = Result<Handle, StartError>;
+type Started = Result<Handle, ServeError>;
+
+/// The bound peer listener, where other members may call.
+pub(crate) type PeerListener = std::net::TcpListener;
 
 impl ReplicaThread {
-    /// Starts the replica of `data`, and returns once it has taken its state from there.
+    /// Starts the replica of `data`, and returns once it has taken its state from there. The other members call it at `listener`.
     ///
     /// # Errors
     /// What is wrong with the log or the snapshot, whole.
-    pub(crate) fn start(config: &Config, data: &Data) -> Result<ReplicaThread, ServeError> {
-        ReplicaThread::run(options(config, data), parts(data)?)
+    pub(crate) fn start(
+        config: &Config,
+        data: &Data,
+        listener: Option<PeerListener>,
+    ) -> Result<ReplicaThread, ServeError> {
+        ReplicaThread::run(options(config, data), parts(data)?, listener)
     }
 
-    fn run(options: Options, parts: Parts<Process>) -> Result<ReplicaThread, ServeError> {
+    fn run(
+        options: Options,
+        parts: Parts<Process>,
+        listener: Option<PeerListener>,
+    ) -> Result<ReplicaThread, ServeError> {
         let (started, starting) = oneshot::channel();
         let (stop, stopping) = oneshot::channel();
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -57,13 +69,13 @@ impl ReplicaThread {
             .map_err(|error| ServeError::System { what: "making the replica's runtime", error })?;
         let thread = std::thread::Builder::new()
             .name("replica".to_owned())
-            .spawn(move || runtime.block_on(run(options, parts, started, stopping)))
+            .spawn(move || runtime.block_on(run(options, parts, listener, started, stopping)))
             .map_err(|error| ServeError::System { what: "starting the replica's thread", error })?;
         match starting.blocking_recv() {
             Ok(Ok(handle)) => {
                 Ok(ReplicaThread { handle, running: Some((stop, thread)), stop_within: STOP_WITHIN })
             }
-            Ok(Err(error)) => Err(ServeError::Replica(error)),
+            Ok(Err(error)) => Err(error),
             Err(_) => {
                 let error = io::Error::other("it ended while it started: see the lines before");
                 Err(ServeError::System { what: "the replica's thread", error })
@@ -108,13 +120,24 @@ fn ends_within(thread: &JoinHandle<()>, within: Duration) -> bool {
 async fn run(
     options: Options,
     parts: Parts<Process>,
+    listener: Option<PeerListener>,
     started: oneshot::Sender<Started>,
     stop: oneshot::Receiver<()>,
 ) {
+    let me = Who { cluster: options.cluster, member: options.member };
     let mut member = match replica::start::<Process>(options, parts).await {
         Ok(member) => member,
-        Err(error) => return drop(started.send(Err(error))),
+        Err(error) => return drop(started.send(Err(ServeError::Replica(error)))),
     };
+    match listener.map(TcpListener::from_std).transpose() {
+        Ok(Some(listener)) => drop(tokio::spawn(peers::accept(listener, me, member.peers()))),
+        Ok(None) => {}
+        Err(error) => {
+            member.stop().await;
+            let what = "listening for the other members";
+            return drop(started.send(Err(ServeError::System { what, error })));
+        }
+    }
     if let Some(cut) = member.cut() {
         tracing::error!("THE LOG'S END WAS CUT: {cut}");
     }
@@ -131,7 +154,11 @@ fn options(config: &Config, data: &Data) -> Options {
     Options {
         cluster: identity.cluster,
         member: identity.member,
-        voters: BTreeMap::new(),
+        voters: config
+            .peer_voters
+            .iter()
+            .map(|(id, address)| (*id, Peer { address: address.clone() }))
+            .collect(),
         begun: identity.begun,
         unprovable_tail: match config.accept_torn_tail {
             true => UnprovableTail::Cut,
@@ -153,11 +180,12 @@ fn parts(data: &Data) -> Result<Parts<Process>, ServeError> {
     };
     let clock = MachineClock::start()
         .map_err(|errno| ServeError::System { what: "reading the machine's clocks", error: errno.into() })?;
+    let identity = data.identity();
     Ok(Parts {
         clock: Arc::new(clock),
         log_disk: Arc::new(folder(&data.log())?),
         snapshot_disk: Arc::new(folder(&data.snapshots())?),
-        network: Alone,
+        network: Carrier::new(Who { cluster: identity.cluster, member: identity.member }),
         on_fatal: Box::new(end_at_once),
     })
 }
@@ -190,6 +218,7 @@ fn end_stuck(after: Duration) -> ! {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
     use std::process::{Command, Stdio};
     use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -238,10 +267,10 @@ mod tests {
             clock: Arc::new(MachineClock::start().unwrap()),
             log_disk: Arc::new(log.clone()),
             snapshot_disk: Arc::new(MemoryDisk::new()),
-            network: Alone,
+            network: Carrier::new(Who { cluster: 7, member: 1 }),
             on_fatal: Box::new(|error| panic!("{error}")),
         };
-        let mut thread = ReplicaThread::run(options, parts).unwrap();
+        let mut thread = ReplicaThread::run(options, parts, None).unwrap();
         thread.stop_within = Duration::from_millis(2_500);
         assert!(matches!(claim(&thread.handle, "a", 20_000), Answer::Decided { .. }));
         let hangs = AtomicBool::new(true);

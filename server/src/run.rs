@@ -1,7 +1,7 @@
 //! The process from start to end: what is opened in which order, what a signal does, and how it stops.
 //!
 //! ```text
-//! config ─▶ port ─▶ data folder ─▶ replica (own thread) ─▶ doors (runtime of their own) ─▶ "listening on …"
+//! config ─▶ ports ─▶ data folder ─▶ replica (own thread) ─▶ doors (runtime of their own) ─▶ "listening on …"
 //!                                                             │ SIGTERM, SIGINT
 //!   replica stops ◀─ sessions and requests end, bounded ◀─ nothing new is let in
 //! ```
@@ -83,9 +83,15 @@ impl Server {
             doors::listen::bind(config.listen).map_err(unbound)?
         };
         let address = listener.local_addr().map_err(system("asking for the port"))?;
-        // After the port: where that is taken, no folder is made.
+        let peer_listener = config.peer_listen.map(|address| {
+            let unbound = |error| ServeError::Listen { listener: "peer.listen", address, error };
+            crate::peers::bind(address).map_err(unbound)
+        });
+        let peer_listener = peer_listener.transpose()?;
+        let peer_address = peer_listener.as_ref().and_then(|listener| listener.local_addr().ok());
+        // After the ports: where one is taken, no folder is made.
         let mut data = Data::open(config)?;
-        let replica = ReplicaThread::start(config, &data)?;
+        let replica = ReplicaThread::start(config, &data, peer_listener)?;
         // Before anything is acknowledged: from now on a folder without a log is a loss, and not a beginning.
         data.begin()?;
 
@@ -106,6 +112,7 @@ impl Server {
         runtime.spawn(doors::listen::accept(listener, router, Arc::clone(&gate), stopping));
         tracing::info!(
             %address,
+            peers = peer_address.map(tracing::field::display),
             cluster = format!("{:032x}", identity.cluster),
             member = identity.member,
             data = %config.data.display(),

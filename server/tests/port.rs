@@ -59,6 +59,12 @@ fn an_address_in_use_names_the_listener() {
     let expected = format!("the client listener (listen) cannot have {}: ", node.address());
     assert!(error.to_string().starts_with(&expected), "{error}");
     assert!(error.to_string().contains("another process has it"), "{error}");
+    config.listen = "127.0.0.1:0".parse().unwrap();
+    config.peer_listen = Some(node.address());
+    let error = server::Server::start(&config).err().unwrap();
+    let expected = format!("the peer listener (peer.listen) cannot have {}: ", node.address());
+    assert!(error.to_string().starts_with(&expected), "{error}");
+    assert!(!folder.path().join("data").exists(), "no folder is made where a port is taken");
     config.listen = "192.0.2.1:7400".parse().unwrap();
     let error = server::Server::start(&config).err().unwrap();
     assert!(error.to_string().contains("this machine has no such address"), "{error}");

@@ -28,7 +28,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
-use super::{Place, Report, Times};
+use super::{Place, Report, Times, broken};
 use crate::RunError;
 
 /// Waiters of one session.
@@ -52,6 +52,8 @@ pub struct Handover {
     pub waiters: usize,
     /// How many handovers.
     pub runs: u32,
+    /// How many members there are, where they are its own.
+    pub members: u64,
 }
 
 impl fmt::Display for Handover {
@@ -70,7 +72,7 @@ pub fn measure(
     endpoints: &[Endpoint],
     program: &Path,
 ) -> Result<Report<Handover>, RunError> {
-    let place = Place::find(endpoints, program)?;
+    let place = Place::find(endpoints, program, handover.members)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (grant, confirmed) = runtime.block_on(async {
         let mut line = Line::form(handover, &place.endpoints).await?;
@@ -79,7 +81,7 @@ pub fn measure(
         Ok::<_, RunError>(times)
     })?;
     let figures = [("release_to_grant_ms", &grant), ("release_to_confirmed_ms", &confirmed)];
-    let figures = figures.into_iter().map(|(name, times)| (name, times.figures())).collect();
+    let figures = figures.into_iter().map(|(name, times)| (name, times.figure())).collect();
     Ok(Report {
         bench: "handover",
         run: handover,
@@ -130,7 +132,7 @@ impl Line {
             let mut endpoints = endpoints.to_vec();
             let first = first % endpoints.len().max(1);
             endpoints.rotate_left(first);
-            sessions.push(Session::connect(Options::new(endpoints)).await.map_err(|error| broken(&error))?);
+            sessions.push(Session::connect(Options::new(endpoints)).await.map_err(broken)?);
         }
         let member = |number: usize| {
             let session = sessions[number % sessions.len()].clone();
@@ -245,11 +247,7 @@ impl Line {
         // A spawned acquire is sent once its task had its turn.
         tokio::task::yield_now().await;
         let session = &self.members[number].session;
-        session
-            .get(api::NAMESPACE_DEFAULT, &self.lease)
-            .await
-            .into_result()
-            .map_err(|error| broken(&error))?;
+        session.get(api::NAMESPACE_DEFAULT, &self.lease).await.into_result().map_err(broken)?;
         Ok(())
     }
 
@@ -308,8 +306,4 @@ fn granted(answer: Result<Reply, Failure>) -> Result<api::Grant, RunError> {
         Ok(Reply::Granted(grant)) => Ok(grant),
         other => Err(RunError::Broken(format!("instead of a grant came {other:?}"))),
     }
-}
-
-fn broken(error: &Failure) -> RunError {
-    RunError::Broken(error.to_string())
 }

@@ -1,7 +1,8 @@
-//! Benchmarks of one property each: they start their own node or take one, check their result, and only then give figures.
+//! Benchmarks of one property each: they start their own node or cluster or take one, check their result, and only then give
+//! figures.
 //!
 //! ```text
-//!   a bench ──▶ Place: its own node, or the one that it is given ──▶ measure, check ──▶ Figures ──▶ Report: text, JSON
+//!   a bench ──▶ Place: its own, or the one that it is given ──▶ measure, check ──▶ Figures ──▶ Report: text, JSON
 //! ```
 //!
 //! A bench is a file with a `measure` that takes endpoints; this one has what they share.
@@ -11,43 +12,63 @@ use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
-use client::Endpoint;
+use client::{Claim, Endpoint};
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use crate::RunError;
 use crate::embedded::Embedded;
+use cluster::Cluster;
 
+mod cluster;
+pub mod expiry;
+pub mod failover;
 pub mod handover;
 
 /// Where a bench measures.
 pub(crate) struct Place {
     pub(crate) endpoints: Vec<Endpoint>,
+    whose: Whose,
     /// Gone with the place.
-    node: Option<Embedded>,
+    _own: Own,
+}
+
+/// What was started for a bench; it ends when it is dropped.
+#[expect(dead_code, reason = "it is kept, and not asked")]
+enum Own {
+    Nothing,
+    Node(Embedded),
+    Cluster(Cluster),
+}
+
+/// Whose the servers are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Whose {
+    /// The bench's own.
+    Ours,
+    /// Those that it was given.
+    Theirs,
 }
 
 impl Place {
-    /// At these endpoints; where there are none, at a node of its own, started from `program`.
-    pub(crate) fn find(endpoints: &[Endpoint], program: &Path) -> Result<Place, RunError> {
+    /// At these endpoints; where there are none, at a node or a cluster of its own, started from `program`.
+    pub(crate) fn find(endpoints: &[Endpoint], program: &Path, members: u64) -> Result<Place, RunError> {
         if !endpoints.is_empty() {
-            return Ok(Place { endpoints: endpoints.to_vec(), node: None });
+            return Ok(Place { endpoints: endpoints.to_vec(), whose: Whose::Theirs, _own: Own::Nothing });
         }
-        let node = Embedded::start(program)?;
-        let endpoint =
-            node.endpoint.parse().map_err(|_| RunError::Broken("the node has no address".into()))?;
-        Ok(Place { endpoints: vec![endpoint], node: Some(node) })
+        let (endpoints, own) = if members > 1 {
+            let cluster = Cluster::start(program, members)?;
+            (cluster.endpoints()?, Own::Cluster(cluster))
+        } else {
+            let node = Embedded::start(program)?;
+            let endpoint = node.endpoint.parse().map_err(|_| broken("the node has no address"))?;
+            (vec![endpoint], Own::Node(node))
+        };
+        Ok(Place { endpoints, whose: Whose::Ours, _own: own })
     }
 
-    /// What a reader must know to judge the figures.
     pub(crate) fn setting(&self) -> Setting {
-        Setting {
-            version: env!("CARGO_PKG_VERSION"),
-            build: if cfg!(debug_assertions) { "debug" } else { "release" },
-            processors: std::thread::available_parallelism().map_or(0, usize::from),
-            own_node: self.node.is_some(),
-            endpoints: self.endpoints.iter().map(ToString::to_string).collect(),
-        }
+        Setting::of(&self.endpoints, self.whose)
     }
 }
 
@@ -61,9 +82,26 @@ pub struct Setting {
     endpoints: Vec<String>,
 }
 
+impl Setting {
+    /// What a reader must know to judge the figures.
+    pub(crate) fn of(endpoints: &[Endpoint], whose: Whose) -> Setting {
+        Setting {
+            version: env!("CARGO_PKG_VERSION"),
+            build: if cfg!(debug_assertions) { "debug" } else { "release" },
+            processors: std::thread::available_parallelism().map_or(0, usize::from),
+            own_node: whose == Whose::Ours,
+            endpoints: endpoints.iter().map(ToString::to_string).collect(),
+        }
+    }
+}
+
 impl fmt::Display for Setting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let node = if self.own_node { "a node of its own".to_owned() } else { self.endpoints.join(", ") };
+        let node = match (self.own_node, self.endpoints.len()) {
+            (false, _) => self.endpoints.join(", "),
+            (true, 1) => "a node of its own".to_owned(),
+            (true, members) => format!("a cluster of {members} of its own"),
+        };
         write!(f, "{node}; tenure {}, {} build, {} processors", self.version, self.build, self.processors)
     }
 }
@@ -78,7 +116,7 @@ pub struct Report<P> {
     /// Where.
     pub setting: Setting,
     /// Its figures: the service's name, then the figure's.
-    pub results: BTreeMap<&'static str, BTreeMap<&'static str, Figures>>,
+    pub results: BTreeMap<&'static str, BTreeMap<&'static str, Figure>>,
     /// What was checked before the figures were given.
     pub checked: Vec<String>,
 }
@@ -87,11 +125,30 @@ impl<P: fmt::Display> fmt::Display for Report<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}: {}; {}", self.bench, self.run, self.setting)?;
         for (service, figures) in &self.results {
-            for (name, figures) in figures {
-                writeln!(f, "  {service}  {name:23}  {figures}")?;
+            for (name, figure) in figures {
+                writeln!(f, "  {service}  {name:23}  {figure}")?;
             }
         }
         write!(f, "  checked: {}", self.checked.join("; "))
+    }
+}
+
+/// What was found out of one property.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Figure {
+    /// How long it took.
+    Times(Figures),
+    /// How many there were.
+    Count(u64),
+}
+
+impl fmt::Display for Figure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Figure::Times(times) => times.fmt(f),
+            Figure::Count(count) => count.fmt(f),
+        }
     }
 }
 
@@ -133,6 +190,23 @@ impl Times {
         let at = |quantile| millis(self.0.value_at_quantile(quantile));
         Figures { p50: at(0.5), p99: at(0.99), max: millis(self.0.max()) }
     }
+
+    pub(crate) fn figure(&self) -> Figure {
+        Figure::Times(self.figures())
+    }
+}
+
+/// A wait for the lease of a claim.
+pub(crate) fn wait(claim: &Claim) -> api::Call {
+    api::Call::Wait(api::Wait {
+        namespace: claim.namespace.clone(),
+        name: claim.name.clone(),
+        ..api::Wait::default()
+    })
+}
+
+pub(crate) fn broken(error: impl fmt::Display) -> RunError {
+    RunError::Broken(error.to_string())
 }
 
 #[cfg(test)]

@@ -100,11 +100,15 @@ pub enum ConfigError {
     NoData,
     /// `--dev` with an address that other machines reach.
     DevBeyondLoopback {
+        /// Which setting says so.
+        key: &'static str,
         /// The address.
         listen: SocketAddr,
     },
     /// An address that other machines reach, without TLS and identity.
     PlainBeyondLoopback {
+        /// Which setting says so.
+        key: &'static str,
         /// The address.
         listen: SocketAddr,
     },
@@ -145,13 +149,13 @@ impl fmt::Display for ConfigError {
             ConfigError::NoData => f.write_str(
                 "no data folder: give --data DIR, TENURE_DATA or `data` in the file; or --dev to try things",
             ),
-            ConfigError::DevBeyondLoopback { listen } => write!(
+            ConfigError::DevBeyondLoopback { key, listen } => write!(
                 f,
-                "--dev listens on loopback only, and listen is {listen}: use 127.0.0.1 or [::1], or leave --dev out"
+                "--dev listens on loopback only, and {key} is {listen}: use 127.0.0.1 or [::1], or leave --dev out"
             ),
-            ConfigError::PlainBeyondLoopback { listen } => write!(
+            ConfigError::PlainBeyondLoopback { key, listen } => write!(
                 f,
-                "listen is {listen}, which other machines reach, and there is no TLS and no identity: whoever reaches it \
+                "{key} is {listen}, which other machines reach, and there is no TLS and no identity: whoever reaches it \
                  may take any lease. Listen on 127.0.0.1 or [::1], or say --insecure-plain-listener"
             ),
         }

@@ -31,9 +31,11 @@ macro_rules! keys {
 keys! {
     "data" = Varies(r#""tenure-data""#): "The data folder: identity, log and snapshots. Made with mode 0700 where it is missing. Default with --dev: tenure-data; without it, none: it must be given.";
     "listen" = Fixed(r#""127.0.0.1:7400""#): "Where clients connect, as ADDRESS:PORT; port 0 takes a free one. Default 127.0.0.1:7400.";
-    "insecure_plain_listener" = Fixed(r#"false"#): "Let clients connect from other machines, although there is no TLS and no identity: whoever reaches the port may take any lease. true or false, default false.";
+    "peer.listen" = Varies(r#""127.0.0.1:7401""#): "Where the other members connect, as ADDRESS:PORT; port 0 takes a free one. Default 127.0.0.1:7401 where peer.voters is set; without it, nowhere.";
+    "peer.voters" = Varies(r#""1=127.0.0.1:7401""#): "The first voters of a new cluster, and where the others reach each, as ID=HOST:PORT with commas between, such as \"1=a:7401,2=b:7401,3=c:7401\": the same at each of them, an odd number up to 7, with cluster and member. Of no account once there is a log. Default: this member alone.";
+    "insecure_plain_listener" = Fixed(r#"false"#): "Let clients and members connect from other machines, although there is no TLS and no identity: whoever reaches the port may take any lease. true or false, default false.";
     "allow_volatile_data" = Varies(r#"false"#): "Let the data folder be on tmpfs (gone at a reboot) or NFS (its syncs promise less). true or false, default false, with --dev true.";
-    "accept_torn_tail" = Varies(r#"false"#): "Let a single voter cut the end of its log where it cannot prove whether that was acknowledged. true or false, default false, with --dev true.";
+    "accept_torn_tail" = Varies(r#"false"#): "Let a single voter cut the end of its log where it cannot prove whether that was acknowledged. true or false, default false, with --dev true where there are no other voters.";
     "cluster" = Varies(r#""000102030405060708090a0b0c0d0e0f""#): "The cluster that the data folder must belong to: its id, 32 hexadecimal digits. Default: whichever it belongs to.";
     "member" = Varies(r#"1"#): "The member that the data folder must belong to, from 1. Default: whichever it belongs to, and 1 where it is new.";
     "log.level" = Fixed(r#""info""#): "How much is logged: error, warn, info, debug or trace. Default info. SIGHUP changes it in a running server.";

@@ -14,9 +14,11 @@ mod raw;
 #[cfg(test)]
 mod tests;
 mod value;
+mod voters;
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -27,6 +29,8 @@ pub use value::{LogFormat, LogLevel};
 
 /// The client port, where none is named.
 pub const LISTEN_DEFAULT: &str = api::ADDRESS_DEFAULT;
+/// The port for the other members, where none is named and there are others.
+const PEER_LISTEN_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7401);
 /// The data folder of `--dev`, where none is named.
 const DEV_DATA: &str = "tenure-data";
 
@@ -40,8 +44,12 @@ pub struct Config {
     pub data: PathBuf,
     /// Where clients connect.
     pub listen: SocketAddr,
-    /// Clients may connect from other machines, without TLS and without identity.
+    /// Clients and members may connect from other machines, without TLS and without identity.
     pub insecure_plain_listener: bool,
+    /// Where the other members connect; none where there are none.
+    pub peer_listen: Option<SocketAddr>,
+    /// The first voters of a new cluster, and where each is reached by the others; none for a cluster of this member alone.
+    pub peer_voters: BTreeMap<u64, String>,
     /// The data folder may be on a file system that forgets, or that cannot promise to have synced.
     pub allow_volatile_data: bool,
     /// A single voter may cut an end of its log that it cannot prove.
@@ -83,6 +91,14 @@ pub struct Flags {
     pub data: Option<PathBuf>,
     /// `--listen ADDRESS:PORT`; port 0 takes a free one.
     pub listen: Option<String>,
+    /// `--peer-listen ADDRESS:PORT`; port 0 takes a free one.
+    pub peer_listen: Option<String>,
+    /// `--peer-voters ID=HOST:PORT,…`.
+    pub peer_voters: Option<String>,
+    /// `--cluster ID`.
+    pub cluster: Option<String>,
+    /// `--member N`.
+    pub member: Option<String>,
     /// `--insecure-plain-listener`.
     pub insecure_plain_listener: bool,
     /// `--allow-volatile-data`.
@@ -125,12 +141,18 @@ impl Config {
         let dev = flags.dev;
         let listen = raws.get("listen", value::address)?;
         let data = raws.get("data", value::path)?.or_else(|| dev.then(|| PathBuf::from(DEV_DATA)));
+        let peer_voters = raws.get("peer.voters", voters::voters)?.unwrap_or_default();
+        let peer_listen = raws.get("peer.listen", value::address)?;
+        let peer_default = || (!peer_voters.is_empty()).then_some(PEER_LISTEN_DEFAULT);
+        let is_single = peer_voters.len() <= 1;
         Ok(Config {
             dev,
             listen: listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], api::PORT_DEFAULT))),
             insecure_plain_listener: raws.get("insecure_plain_listener", value::yes_or_no)?.unwrap_or(false),
+            peer_listen: peer_listen.or_else(peer_default),
             allow_volatile_data: raws.get("allow_volatile_data", value::yes_or_no)?.unwrap_or(dev),
-            accept_torn_tail: raws.get("accept_torn_tail", value::yes_or_no)?.unwrap_or(false) || dev,
+            accept_torn_tail: raws.get("accept_torn_tail", value::yes_or_no)?.unwrap_or(dev && is_single),
+            peer_voters,
             cluster: raws.get("cluster", value::cluster)?,
             member: raws.get("member", value::member)?,
             log_level: raws.get("log.level", value::level)?.unwrap_or(LogLevel::Info),
@@ -165,11 +187,46 @@ impl Config {
                 why: "a client must have time to answer a ping before it counts as gone",
             });
         }
-        let is_loopback = self.listen.ip().is_loopback();
-        match (is_loopback, self.dev, self.insecure_plain_listener) {
+        self.check_voters(raws)?;
+        self.check_reach("listen", self.listen)?;
+        self.peer_listen.map_or(Ok(()), |listen| self.check_reach("peer.listen", listen))
+    }
+
+    /// Who may reach a listener.
+    fn check_reach(&self, key: &'static str, listen: SocketAddr) -> Result<(), ConfigError> {
+        match (listen.ip().is_loopback(), self.dev, self.insecure_plain_listener) {
             (true, _, _) | (false, false, true) => Ok(()),
-            (false, true, _) => Err(ConfigError::DevBeyondLoopback { listen: self.listen }),
-            (false, false, false) => Err(ConfigError::PlainBeyondLoopback { listen: self.listen }),
+            (false, true, _) => Err(ConfigError::DevBeyondLoopback { key, listen }),
+            (false, false, false) => Err(ConfigError::PlainBeyondLoopback { key, listen }),
+        }
+    }
+
+    /// What the first voters of a cluster must have in common.
+    fn check_voters(&self, raws: &Raws) -> Result<(), ConfigError> {
+        if self.peer_voters.is_empty() {
+            return Ok(());
+        }
+        let voters: Vec<String> = self.peer_voters.keys().map(u64::to_string).collect();
+        let values = |of: &str, is: String| {
+            let voters = voters.join(", ");
+            format!("peer.voters are {voters}{}, and {of} is {is}{}", raws.from("peer.voters"), raws.from(of))
+        };
+        let broken =
+            |rule: &str, values, why| Err(ConfigError::Broken { rule: rule.to_owned(), values, why });
+        if self.cluster.is_none() {
+            return broken(
+                "peer.voters needs cluster",
+                values("cluster", "not set".to_owned()),
+                "give all voters the same cluster, 32 hexadecimal digits drawn at random: a new one would draw one of its own",
+            );
+        }
+        match self.member {
+            Some(member) if self.peer_voters.contains_key(&member) => Ok(()),
+            member => broken(
+                "peer.voters has member among them",
+                values("member", member.map_or("not set".to_owned(), |member| member.to_string())),
+                "each first voter must know which of them it is",
+            ),
         }
     }
 

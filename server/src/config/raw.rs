@@ -72,6 +72,10 @@ impl Raws {
         }
         let words = [
             ("listen", "--listen", &flags.listen),
+            ("peer.listen", "--peer-listen", &flags.peer_listen),
+            ("peer.voters", "--peer-voters", &flags.peer_voters),
+            ("cluster", "--cluster", &flags.cluster),
+            ("member", "--member", &flags.member),
             ("log.level", "--log-level", &flags.log_level),
             ("log.format", "--log-format", &flags.log_format),
         ];

@@ -59,6 +59,8 @@ fn every_setting_can_be_set_in_the_file() {
             insecure_plain_listener = true
             allow_volatile_data = true
             accept_torn_tail = true
+            peer.listen = "127.0.0.1:0"
+            peer.voters = "1=a:7401,2=b:7401,3=c:7401"
             cluster = "000102030405060708090a0b0c0d0e0f"
             member = 3
             log = { level = "debug", format = "json" }
@@ -81,6 +83,8 @@ fn every_setting_can_be_set_in_the_file() {
         insecure_plain_listener: true,
         allow_volatile_data: true,
         accept_torn_tail: true,
+        peer_listen: Some("127.0.0.1:0".parse().unwrap()),
+        peer_voters: [(1, "a:7401"), (2, "b:7401"), (3, "c:7401")].map(|(id, at)| (id, at.to_owned())).into(),
         cluster: Some(0x0001_0203_0405_0607_0809_0a0b_0c0d_0e0f),
         member: Some(3),
         log_level: LogLevel::Debug,
@@ -234,6 +238,54 @@ fn a_plain_listener_beyond_loopback_must_be_asked_for() {
     for listen in ["127.0.0.1:0", "127.9.9.9:1", "[::1]:7400"] {
         assert!(load(Flags { listen: Some(listen.into()), ..dev() }, &[]).is_ok());
     }
+}
+
+#[test]
+fn the_first_voters_need_a_cluster_and_this_member_among_them() {
+    let voters = Some("1=a:7401,2=b:7401,3=c:7401".to_owned());
+    let cluster = Some("0".repeat(32));
+    let flags = |cluster: &Option<String>, member: Option<&str>| Flags {
+        peer_voters: voters.clone(),
+        cluster: cluster.clone(),
+        member: member.map(str::to_owned),
+        ..dev()
+    };
+    let config = load(flags(&cluster, Some("2")), &[]).unwrap();
+    assert_eq!(config.peer_listen, Some(PEER_LISTEN_DEFAULT));
+    assert_eq!(config.peer_voters.len(), 3);
+    assert!(!config.accept_torn_tail, "others have what this one has lost");
+    let error = |flags| load(flags, &[]).unwrap_err().to_string();
+    let said = error(flags(&None, Some("2")));
+    assert!(
+        said.contains("peer.voters needs cluster does not hold: peer.voters are 1, 2, 3 (--peer-voters)"),
+        "{said}"
+    );
+    assert!(said.contains("cluster is not set (the default); give all voters the same cluster"), "{said}");
+    let said = error(flags(&cluster, None));
+    assert!(
+        said.contains("peer.voters has member among them") && said.contains("member is not set"),
+        "{said}"
+    );
+    let said = error(flags(&cluster, Some("4")));
+    assert!(
+        said.contains("member is 4 (--member); each first voter must know which of them it is"),
+        "{said}"
+    );
+    assert_eq!(load(dev(), &[]).unwrap().peer_listen, None, "a member alone is called by nobody");
+}
+
+#[test]
+fn a_peer_listener_beyond_this_machine_must_be_asked_for() {
+    let flags =
+        Flags { data: Some("d".into()), peer_listen: Some("0.0.0.0:7401".into()), ..Flags::default() };
+    let error = load(flags.clone(), &[]).unwrap_err().to_string();
+    assert!(
+        error.contains("peer.listen is 0.0.0.0:7401") && error.contains("--insecure-plain-listener"),
+        "{error}"
+    );
+    assert!(load(Flags { insecure_plain_listener: true, ..flags.clone() }, &[]).is_ok());
+    let error = load(Flags { dev: true, ..flags }, &[]).unwrap_err().to_string();
+    assert!(error.contains("--dev listens on loopback only, and peer.listen is"), "{error}");
 }
 
 #[test]

@@ -35,7 +35,7 @@ impl fmt::Display for Raw {
 }
 
 impl Raw {
-    fn words(&self) -> Option<&str> {
+    pub(super) fn words(&self) -> Option<&str> {
         match self {
             Raw::Text(text) | Raw::Word(text) => Some(text),
             _ => None,

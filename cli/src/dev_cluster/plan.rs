@@ -1,0 +1,208 @@
+//! What a cluster for trying things is made of: it is planned once, and kept in its folder, so that the next start comes up as
+//! the same cluster. Its members know each other by the ports of the first start.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use tokio::net::TcpSocket;
+
+use crate::exit::{Failure, quoted};
+
+const FILE: &str = "cluster.json";
+const MEMBERS: u64 = 3;
+
+/// What the command line asks for; what it leaves out is as the folder has it, or as is usual.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted {
+    pub(super) members: Option<u64>,
+    pub(super) listen_from: Option<u16>,
+}
+
+/// A cluster.
+#[derive(Debug)]
+pub(super) struct Plan {
+    /// Absolute, so that what is written into it holds from anywhere.
+    folder: PathBuf,
+    /// As it was typed, for lines to be typed.
+    shown: PathBuf,
+    kept: Kept,
+    /// Sockets that have the ports and do not listen: with SO_REUSEADDR a member can listen there, and while it is gone nobody
+    /// else is given its port.
+    _ports: Vec<TcpSocket>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Kept {
+    cluster: String,
+    members: Vec<Member>,
+}
+
+/// One of its members.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) struct Member {
+    pub(super) id: u64,
+    /// Where clients connect.
+    pub(super) clients: SocketAddr,
+    /// Where the other members connect.
+    pub(super) peers: SocketAddr,
+}
+
+impl Plan {
+    /// The cluster in `folder`, or a new one where there is none.
+    pub(super) fn open(folder: &Path, wanted: Wanted) -> Result<Plan, Failure> {
+        let failed = |error: io::Error| Failure::unavailable(format!("{}: {error}", folder.display()));
+        fs::create_dir_all(folder).map_err(failed)?;
+        let shown = folder.to_owned();
+        let folder = folder.canonicalize().map_err(failed)?;
+        let (kept, ports) = match fs::read_to_string(folder.join(FILE)) {
+            Ok(text) => Kept::found(&folder, &text, wanted)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                check_empty(&folder)?;
+                Kept::new(wanted)?
+            }
+            Err(error) => return Err(failed(error)),
+        };
+        let plan = Plan { folder, shown, kept, _ports: ports };
+        plan.write().map_err(failed)?;
+        Ok(plan)
+    }
+
+    pub(super) fn members(&self) -> impl Iterator<Item = Member> + use<> {
+        self.kept.members.clone().into_iter()
+    }
+
+    /// A member's data folder.
+    pub(super) fn data(&self, member: Member) -> PathBuf {
+        self.folder.join(member.id.to_string())
+    }
+
+    /// What a member logs.
+    pub(super) fn log(&self, member: Member) -> PathBuf {
+        self.folder.join(format!("{}.log", member.id))
+    }
+
+    /// A member's settings.
+    pub(super) fn settings(&self, member: Member) -> PathBuf {
+        self.folder.join(format!("{}.toml", member.id))
+    }
+
+    /// The same, as short as it can be typed.
+    pub(super) fn settings_shown(&self, member: Member) -> PathBuf {
+        self.shown.join(format!("{}.toml", member.id))
+    }
+
+    /// Writes what is kept, and from it each member's settings.
+    fn write(&self) -> io::Result<()> {
+        let aside = self.folder.join(format!("{FILE}.tmp"));
+        fs::write(&aside, serde_json::to_string_pretty(&self.kept)? + "\n")?;
+        fs::rename(&aside, self.folder.join(FILE))?;
+        self.members().try_for_each(|member| fs::write(self.settings(member), self.toml(member)?))
+    }
+
+    fn toml(&self, member: Member) -> io::Result<String> {
+        let data = self.data(member);
+        let data =
+            data.to_str().ok_or_else(|| io::Error::other("its path is not UTF-8: name another folder"))?;
+        let mut voters = String::new();
+        for Member { id, peers, .. } in self.members() {
+            let comma = if voters.is_empty() { "" } else { "," };
+            let _ = write!(voters, "{comma}{id}={peers}");
+        }
+        Ok(format!(
+            "# Member {} of a cluster that `tenure dev-cluster` made, and writes anew at each start.\n\
+             data = {}\nlisten = \"{}\"\ncluster = \"{}\"\nmember = {}\npeer.listen = \"{}\"\npeer.voters = \"{voters}\"\n",
+            member.id,
+            // A string of JSON is one of TOML too.
+            serde_json::to_string(data)?,
+            member.clients,
+            self.kept.cluster,
+            member.id,
+            member.peers,
+        ))
+    }
+}
+
+impl Kept {
+    fn new(wanted: Wanted) -> Result<(Kept, Vec<TcpSocket>), Failure> {
+        let count = wanted.members.unwrap_or(MEMBERS);
+        let first = wanted.listen_from.unwrap_or(0);
+        let last = u64::from(first) + 2 * count - 1;
+        if first > 0 && last > u64::from(u16::MAX) {
+            return Err(Failure::usage(format!(
+                "--listen-from {first} leaves no room for {count} members with two ports each: give at most {}",
+                u64::from(u16::MAX) + 1 - 2 * count
+            )));
+        }
+        let ports = (0..2 * count).map(|at| if first == 0 { 0 } else { first + at as u16 });
+        let (addresses, sockets): (Vec<_>, Vec<_>) =
+            ports.map(reserve).collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
+        let (clients, peers) = addresses.split_at(count as usize);
+        let pairs = clients.iter().zip(peers);
+        let members =
+            (1..).zip(pairs).map(|(id, (clients, peers))| Member { id, clients: *clients, peers: *peers });
+        let cluster = format!("{:032x}", rand::random::<u128>());
+        Ok((Kept { cluster, members: members.collect() }, sockets))
+    }
+
+    fn found(folder: &Path, text: &str, wanted: Wanted) -> Result<(Kept, Vec<TcpSocket>), Failure> {
+        let unreadable = |cause: String| {
+            let file = folder.join(FILE);
+            Failure::usage(format!("{} cannot be read: {cause}; name another folder", file.display()))
+        };
+        let kept: Kept = serde_json::from_str(text).map_err(|error| unreadable(error.to_string()))?;
+        let Some(first) = kept.members.first() else {
+            return Err(unreadable("it has no members".to_owned()));
+        };
+        let count = kept.members.len() as u64;
+        if wanted.members.is_some_and(|wanted| wanted != count) {
+            return Err(Failure::usage(format!(
+                "{} has a cluster of {count} members: leave --members out, or name another folder",
+                folder.display()
+            )));
+        }
+        if wanted.listen_from.is_some_and(|from| from != first.clients.port()) {
+            return Err(Failure::usage(format!(
+                "{} has a cluster whose members know each other by their ports, from {} on: leave --listen-from out, or name \
+                 another folder",
+                folder.display(),
+                first.clients.port()
+            )));
+        }
+        let ports = kept.members.iter().flat_map(|member| [member.clients.port(), member.peers.port()]);
+        let sockets = ports.map(|port| reserve(port).map(|(_, socket)| socket)).collect::<Result<_, _>>()?;
+        Ok((kept, sockets))
+    }
+}
+
+/// Takes a port of this machine, or a free one for 0.
+fn reserve(port: u16) -> Result<(SocketAddr, TcpSocket), Failure> {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let take = || {
+        let socket = TcpSocket::new_v4()?;
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        Ok((socket.local_addr()?, socket))
+    };
+    take().map_err(|error: io::Error| {
+        Failure::unavailable(format!(
+            "{address} cannot be had: {error}; end what has it, or name another folder for a cluster with other ports"
+        ))
+    })
+}
+
+/// Refuses a folder that has something else in it: it is most likely a mistake.
+fn check_empty(folder: &Path) -> Result<(), Failure> {
+    let unreadable = |error: io::Error| Failure::unavailable(format!("{}: {error}", folder.display()));
+    match fs::read_dir(folder).map_err(unreadable)?.next() {
+        None => Ok(()),
+        Some(found) => Err(Failure::usage(format!(
+            "{} has no {FILE}, and {} in it: name an empty folder, or one that is yet to be made",
+            folder.display(),
+            quoted(&found.map_err(unreadable)?.file_name().to_string_lossy())
+        ))),
+    }
+}

@@ -1,0 +1,166 @@
+//! `tenure dev-cluster` for a test: in a folder of the test's, on free ports, gone with the test.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::support::{http, until};
+
+/// A cluster that runs until this is dropped.
+pub(crate) struct DevCluster {
+    child: Child,
+    rows: BufReader<ChildStdout>,
+    pub(crate) members: Vec<Member>,
+    folder: PathBuf,
+    by_hand: Vec<Child>,
+}
+
+/// One of its members, as it was started last.
+#[derive(Clone)]
+pub(crate) struct Member {
+    pub(crate) id: u64,
+    pub(crate) clients: SocketAddr,
+    pub(crate) peers: SocketAddr,
+    pub(crate) pid: i32,
+    dead: bool,
+}
+
+/// `tenure` as the shell of nobody runs it, with nothing to read.
+pub(crate) fn tenure(words: &[&str], more: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tenure"));
+    command.args(words).args(more).stdin(Stdio::null());
+    command.env_remove("TENURE_CONFIG").env_remove("TENURE_ENDPOINTS");
+    command.env_remove("TENURE_HOLDER").env_remove("TENURE_NAMESPACE");
+    command
+}
+
+impl DevCluster {
+    /// Starts three members, and returns once each serves.
+    pub(crate) fn start(parent: &Path, flags: &[&str]) -> DevCluster {
+        let folder = parent.join("cluster");
+        let mut child = tenure(&["dev-cluster", "--data", folder.to_str().unwrap()], flags)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let rows = BufReader::new(child.stdout.take().unwrap());
+        let mut cluster = DevCluster { child, rows, members: Vec::new(), folder, by_hand: Vec::new() };
+        for _ in 0..3 {
+            let member = cluster.read_member();
+            cluster.members.push(member);
+        }
+        cluster
+    }
+
+    fn read_member(&mut self) -> Member {
+        let mut row = String::new();
+        self.rows.read_line(&mut row).unwrap();
+        let cells: Vec<&str> = row.trim_end().split('\t').collect();
+        let [id, clients, peers, pid, _] = cells[..] else { panic!("no member: {row:?}: {}", self.said()) };
+        let (clients, peers) = (clients.parse().unwrap(), peers.parse().unwrap());
+        Member { id: id.parse().unwrap(), clients, peers, pid: pid.parse().unwrap(), dead: false }
+    }
+
+    /// The next member that is started again.
+    pub(crate) fn next_member(&mut self) -> Member {
+        let again = self.read_member();
+        self.members.retain(|member| member.id != again.id);
+        self.members.push(again.clone());
+        again
+    }
+
+    pub(crate) fn member(&self, id: u64) -> &Member {
+        self.members.iter().find(|member| member.id == id).unwrap()
+    }
+
+    /// Where each is reached, by clients and by members.
+    pub(crate) fn addresses(&self) -> Vec<(SocketAddr, SocketAddr)> {
+        self.members.iter().map(|member| (member.clients, member.peers)).collect()
+    }
+
+    /// Who says that it leads, once one does.
+    pub(crate) fn leader(&self) -> u64 {
+        let mut leader = None;
+        until("one leads", || {
+            let living = self.members.iter().filter(|member| !member.dead);
+            leader = living.map(|member| member.id).find(|id| self.leads(*id));
+            leader.is_some()
+        });
+        leader.unwrap()
+    }
+
+    fn leads(&self, id: u64) -> bool {
+        let get = "GET /readyz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+        http(self.member(id).clients, get).json()["leader"] == id.to_string().as_str()
+    }
+
+    /// As a power cut would, but for what the kernel still writes.
+    pub(crate) fn kill(&mut self, id: u64) {
+        let member = self.members.iter_mut().find(|member| member.id == id).unwrap();
+        kill(Pid::from_raw(member.pid), Signal::SIGKILL).unwrap();
+        member.dead = true;
+    }
+
+    /// Starts a member as the cluster says that it can be started, and returns once it serves.
+    pub(crate) fn start_by_hand(&mut self, id: u64) {
+        let config = self.folder.join(format!("{id}.toml"));
+        let mut child = tenure(&["serve", "--dev", "--config"], &[config.to_str().unwrap()])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let member = self.members.iter_mut().find(|member| member.id == id).unwrap();
+        assert_eq!(line, format!("listening on {}\n", member.clients));
+        member.pid = child.id().cast_signed();
+        member.dead = false;
+        self.by_hand.push(child);
+    }
+
+    /// What a verb prints that must succeed.
+    pub(crate) fn done(&self, words: &[&str]) -> String {
+        let endpoints: Vec<String> = self.members.iter().map(|member| member.clients.to_string()).collect();
+        let output = tenure(words, &["--endpoints", &endpoints.join(",")]).output().unwrap();
+        assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Ends it by a signal, which it takes as an order, and gives what it said.
+    pub(crate) fn end(mut self, signal: Signal) -> String {
+        kill(Pid::from_raw(self.child.id().cast_signed()), signal).unwrap();
+        let said = self.said();
+        assert_eq!(self.child.wait().unwrap().code(), Some(0), "{said}");
+        said
+    }
+
+    /// Ends it as no program can prepare for.
+    pub(crate) fn kill_itself(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    fn said(&mut self) -> String {
+        let mut said = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        said
+    }
+}
+
+impl Drop for DevCluster {
+    fn drop(&mut self) {
+        for child in &mut self.by_hand {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        if let Ok(None) = self.child.try_wait() {
+            // In order, so that no member writes any more when the folder goes.
+            let _ = kill(Pid::from_raw(self.child.id().cast_signed()), Signal::SIGTERM);
+            let _ = self.child.wait();
+        }
+    }
+}

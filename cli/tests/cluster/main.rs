@@ -1,0 +1,128 @@
+//! Clusters of real processes: who holds a lease keeps it, whichever member dies.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop, and say where")]
+
+mod dev;
+#[path = "../../../server/tests/support/mod.rs"]
+mod support;
+
+use std::time::{Duration, Instant};
+
+use client::{Acquire, Guard, Options, Session};
+use dev::{DevCluster, tenure};
+use nix::sys::signal::Signal;
+use support::PATIENCE;
+
+const TTL: Duration = Duration::from_secs(5);
+/// How long a holder may believe in it from when it asked.
+const HOLD: Duration = Duration::from_millis(4_900);
+
+async fn connect(cluster: &DevCluster) -> Session {
+    let endpoints = cluster.members.iter().map(|member| member.clients.to_string().parse().unwrap());
+    Session::connect(Options { deadline: PATIENCE, ..Options::new(endpoints.collect()) }).await.unwrap()
+}
+
+/// Waits for an extend that was sent after this call, and is answered. Until then the lease is held all the time.
+async fn is_extended(session: &Session, guard: &Guard) {
+    let (asked, began) = (session.now(), Instant::now());
+    while guard.safe_until().is_none_or(|until| asked.until(until) < HOLD) {
+        assert!(guard.is_held(), "lost after {:?}: {:?}", began.elapsed(), guard.ending());
+        assert!(began.elapsed() < PATIENCE, "no extend was answered");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_holder_keeps_its_lease_over_the_leaders_death_and_the_next_leaders_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut cluster = DevCluster::start(folder.path(), &[]);
+    let session = connect(&cluster).await;
+    let acquire = Acquire { ttl: TTL, ..Acquire::new("db/primary", "h1") };
+    let guard = session.hold(acquire).await.into_result().unwrap();
+    let token = guard.token().to_string();
+
+    let first = cluster.leader();
+    cluster.kill(first);
+    is_extended(&session, &guard).await;
+    let second = cluster.leader();
+    assert_ne!(first, second);
+
+    // Without the second leader there is a quorum only where the first is in step again.
+    cluster.start_by_hand(first);
+    cluster.kill(second);
+    is_extended(&session, &guard).await;
+    let seen = cluster.done(&["get", "db/primary"]);
+    assert!(seen.contains(&format!("\t{token}\th1\t")), "{seen}");
+    cluster.end(Signal::SIGTERM);
+}
+
+#[test]
+fn a_member_that_dies_is_started_again_where_that_is_wanted() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut cluster = DevCluster::start(folder.path(), &["--restart"]);
+    let claimed = cluster.done(&["claim", "a", "--holder", "h1", "--ttl", "10m"]);
+    let leader = cluster.leader();
+    let before = cluster.member(leader).clone();
+    cluster.kill(leader);
+    let again = cluster.next_member();
+    assert_eq!((again.id, again.clients, again.peers), (before.id, before.clients, before.peers));
+    assert_ne!(again.pid, before.pid);
+    let token = claimed.split('\t').next().unwrap();
+    let seen = cluster.done(&["get", "a"]);
+    assert!(seen.contains(&format!("\t{token}\th1\t")), "{seen}");
+    let said = cluster.end(Signal::SIGINT);
+    assert!(said.contains(&format!("member {leader} (pid {}) has ended: signal: 9", before.pid)), "{said}");
+}
+
+#[test]
+fn the_next_start_is_the_same_cluster_and_nobody_outlives_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let cluster = DevCluster::start(folder.path(), &[]);
+    let claimed = cluster.done(&["claim", "a", "--holder", "h1", "--ttl", "10m"]);
+    let token = claimed.split('\t').next().unwrap().to_owned();
+    let addresses = cluster.addresses();
+    cluster.end(Signal::SIGTERM);
+
+    let mut cluster = DevCluster::start(folder.path(), &[]);
+    assert_eq!(cluster.addresses(), addresses);
+    assert!(cluster.done(&["get", "a"]).contains(&format!("\t{token}\th1\t")));
+    // As it ends in no order, its members do so all the same.
+    cluster.kill_itself();
+    for (clients, _) in addresses {
+        support::until("the member is gone", || std::net::TcpStream::connect(clients).is_err());
+    }
+}
+
+#[test]
+fn what_it_cannot_run_is_refused_with_the_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let refused = |args: &[&str], code| {
+        let data = folder.path().join("c");
+        let output = tenure(&["dev-cluster", "--data", data.to_str().unwrap()], args).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        said
+    };
+    let said = refused(&["--members", "4"], 2);
+    assert!(said.contains("survives the loss of no more of them than 3 do; give 1, 3, 5 or 7"), "{said}");
+    let said = refused(&["--listen-from", "65531"], 2);
+    assert!(said.contains("leaves no room for 3 members with two ports each: give at most 65530"), "{said}");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let said = refused(&["--members", "1", "--listen-from", &port], 3);
+    assert!(
+        said.contains(&format!("127.0.0.1:{port} cannot be had: ")) && said.contains("end what has it"),
+        "{said}"
+    );
+    std::fs::write(folder.path().join("c/notes"), "x").unwrap();
+    let said = refused(&[], 2);
+    assert!(said.contains("has no cluster.json, and \"notes\" in it: name an empty folder"), "{said}");
+    std::fs::write(folder.path().join("c/cluster.json"), "{}").unwrap();
+    let said = refused(&[], 2);
+    assert!(said.contains("cluster.json cannot be read: missing field"), "{said}");
+    let kept = r#"{"cluster":"00000000000000000000000000000007","members":[{"id":1,"clients":"127.0.0.1:1","peers":"127.0.0.1:2"}]}"#;
+    std::fs::write(folder.path().join("c/cluster.json"), kept).unwrap();
+    let said = refused(&["--members", "3"], 2);
+    assert!(said.contains("has a cluster of 1 members: leave --members out"), "{said}");
+    let said = refused(&["--listen-from", "2"], 2);
+    assert!(said.contains("know each other by their ports, from 1 on: leave --listen-from out"), "{said}");
+}
