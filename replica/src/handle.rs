@@ -30,7 +30,7 @@ pub type LookFn = Box<dyn FnOnce(Result<(&Table, Reading), Unavailable>) + Send>
 
 /// A command to be proposed.
 pub struct Proposal {
-    /// What to do.
+    /// What to do. An extend by a ttl of zero is by the grant's own.
     pub command: Command,
     /// What the door was told of the grant that `command` names by its token alone.
     pub named: Option<Named>,

@@ -28,6 +28,11 @@ use crate::service::Service;
 /// How much longer than its sessions an orderly stop waits for their closing frames and last requests.
 const STOP_SLACK: Duration = Duration::from_millis(1_500);
 
+/// Why sessions are told to move.
+const BEHIND: &str = "this member has had no news of a leader for 3 s";
+/// How often a member looks whether it is behind the others.
+const BEHIND_LOOK: Duration = Duration::from_millis(250);
+
 /// A running server. Dropped without [`Server::stop`], it ends without a word to its clients; its log is closed all the same.
 pub struct Server {
     runtime: Runtime,
@@ -110,6 +115,7 @@ impl Server {
         };
         let router = doors::router(doors.clone(), names);
         runtime.spawn(doors::listen::accept(listener, router, Arc::clone(&gate), stopping));
+        runtime.spawn(move_while_behind(doors.clone()));
         tracing::info!(
             %address,
             peers = peer_address.map(tracing::field::display),
@@ -165,6 +171,23 @@ impl Server {
         self.runtime.shutdown_timeout(Duration::from_millis(200));
         drop(self.data);
         tracing::info!("stopped");
+    }
+}
+
+/// Tells every session to move to another member, for as long as this one has had no news of a quorum for too long.
+async fn move_while_behind(doors: Doors) {
+    let mut behind = false;
+    loop {
+        tokio::time::sleep(BEHIND_LOOK).await;
+        if doors.service.is_stopping() {
+            return;
+        }
+        let is_behind = doors.service.status().trouble == Some(replica::Unavailable::Behind);
+        match (std::mem::replace(&mut behind, is_behind), is_behind) {
+            (false, true) => doors.sessions.go(BEHIND),
+            (true, false) => doors.sessions.stay(BEHIND),
+            _ => {}
+        }
     }
 }
 

@@ -64,7 +64,7 @@ impl Dialer {
                 }
                 Err(why) => {
                     let why = why.to_string();
-                    fail(first, self.unreached(&why));
+                    fail(first, Unreached::never_left(self.worded(&why)));
                     (why, false)
                 }
             };
@@ -93,13 +93,13 @@ impl Dialer {
             why = receive(read, &unanswered, silence) => why,
         };
         let why = why.to_string();
-        unanswered.fail(&self.unreached(&why));
+        unanswered.fail(&Unreached::unanswered(self.worded(&why)));
         why
     }
 
     /// Fails what is asked meanwhile, and what was asked before.
     async fn rest(&mut self, why: &str, pause: Duration) {
-        let why = self.unreached(why);
+        let why = Unreached::never_left(self.worded(why));
         let pause = sleep(pause);
         tokio::pin!(pause);
         loop {
@@ -111,8 +111,8 @@ impl Dialer {
         }
     }
 
-    fn unreached(&self, why: &str) -> Unreached {
-        Unreached(format!("member {} at {}: {why}", self.member, self.address))
+    fn worded(&self, why: &str) -> String {
+        format!("member {} at {}: {why}", self.member, self.address)
     }
 
     fn silence(&self) -> Silence {
@@ -244,7 +244,7 @@ impl Unanswered {
             true => drop(waiting.insert(number, (Instant::now(), answer))),
             false => {
                 let why = format!("{UNANSWERED_MAX} frames are without an answer already, the limit");
-                drop(answer.send(Err(Unreached(why))));
+                drop(answer.send(Err(Unreached::never_left(why))));
             }
         }
         has_room

@@ -90,13 +90,15 @@ impl Line {
     fn place(&self, frame: &[u8]) -> Result<Place, Unreached> {
         if frame.len() > PEER_FRAME_BYTES_MAX {
             let bytes = frame.len();
-            return Err(Unreached(format!("a frame of {bytes} bytes; the limit is {PEER_FRAME_BYTES_MAX}")));
+            return Err(Unreached::never_left(format!(
+                "a frame of {bytes} bytes; the limit is {PEER_FRAME_BYTES_MAX}"
+            )));
         }
         let cost = frame.len() + FRAME_COST;
         let room = |queued| (queued == 0 || queued + cost <= QUEUED_BYTES_MAX).then_some(queued + cost);
         match self.queued.fetch_update(Ordering::AcqRel, Ordering::Acquire, room) {
             Ok(_) => Ok(Place { queued: Arc::clone(&self.queued), cost }),
-            Err(queued) => Err(Unreached(format!(
+            Err(queued) => Err(Unreached::never_left(format!(
                 "{queued} bytes wait to be sent to {} already; the limit is {QUEUED_BYTES_MAX}",
                 self.address
             ))),
@@ -115,7 +117,9 @@ impl Link for Line {
         drop(self.asks.send(Ask { frame, answer, place }));
         let address = self.address.clone();
         Box::pin(async move {
-            answered.await.unwrap_or_else(|_| Err(Unreached(format!("the way to {address} has ended"))))
+            answered
+                .await
+                .unwrap_or_else(|_| Err(Unreached::unanswered(format!("the way to {address} has ended"))))
         })
     }
 }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use replica::{Answering, Link, Network, PEER_FRAME_BYTES_MAX, Unreached, WireError};
+use replica::{Answering, Link, Network, PEER_FRAME_BYTES_MAX, WireError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -102,7 +102,7 @@ fn link(me: Who, member: u64, address: SocketAddr) -> Line {
 async fn ask(link: &Line, frame: &[u8]) -> Result<Vec<u8>, String> {
     let answer = link.ask(frame.to_vec());
     let answer = tokio::time::timeout(PATIENCE, answer).await.expect("an answer, or why there is none");
-    answer.map_err(|Unreached(why)| why)
+    answer.map_err(|unreached| unreached.why)
 }
 
 /// What the connection still says, until it is closed.
@@ -223,7 +223,7 @@ async fn a_connection_that_is_cut_fails_what_was_asked_over_it() {
     assert_eq!(sent.as_slice(), frame(1, b"a"), "nobody waits for the first any more: it was not sent");
     stream.write_all(&frame(1, b"answer")[..14]).await.unwrap();
     drop(stream);
-    let why = asked.await.unwrap_err().0;
+    let why = asked.await.unwrap_err().why;
     assert!(why.contains("the connection was cut in the middle of a frame"), "{why}");
     let why = ask(&link, b"a").await.unwrap_err();
     assert!(why.contains("Connection refused") || why.contains("cut in the middle"), "{why}");
@@ -262,7 +262,7 @@ async fn a_frame_that_is_too_long_is_not_sent() {
     let (link, mut stream) = false_member(welcome()).await;
     let asked = link.ask(b"a".to_vec());
     stream.write_all(&[&u32::MAX.to_le_bytes()[..], &[0; 8]].concat()).await.unwrap();
-    let why = asked.await.unwrap_err().0;
+    let why = asked.await.unwrap_err().why;
     assert!(why.contains("a frame of 4294967295 bytes was announced, and the limit is 67108864"), "{why}");
 }
 
@@ -307,7 +307,7 @@ async fn a_newer_connection_of_a_caller_ends_its_older_one() {
     assert_eq!(ask(&link, b"a").await.unwrap(), b"a\x01");
     let newer = member.link();
     assert_eq!(ask(&newer, b"a").await.unwrap(), b"a\x02");
-    let why = tokio::time::timeout(PATIENCE, unanswered).await.unwrap().unwrap_err().0;
+    let why = tokio::time::timeout(PATIENCE, unanswered).await.unwrap().unwrap_err().why;
     assert!(why.contains("it closed the connection"), "{why}");
 }
 
@@ -325,7 +325,7 @@ async fn what_a_member_does_not_read_is_bounded() {
     let (link, stream) = false_member(welcome()).await;
     let part = PEER_FRAME_BYTES_MAX / 4;
     let asked: Vec<_> = (0..12).map(|_| link.ask(vec![0; part])).collect();
-    let why = asked.into_iter().last().unwrap().await.unwrap_err().0;
+    let why = asked.into_iter().last().unwrap().await.unwrap_err().why;
     assert!(why.contains("bytes wait to be sent to") && why.contains("the limit is 134217728"), "{why}");
     drop(stream);
     let began = Instant::now();

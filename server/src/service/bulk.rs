@@ -19,12 +19,11 @@ pub(super) fn begin<S: FnOnce(Done) + Send + 'static>(service: &Service, steps: 
     if steps.is_empty() {
         return sink(Done::Bulk(Vec::new()));
     }
-    let ttls = service.missing_ttls(&steps);
     let gather = Arc::new(Gather::new(steps.len(), sink));
     let mut proposals = Vec::with_capacity(steps.len());
     for (index, step) in steps.into_iter().enumerate() {
         let gather = Arc::clone(&gather);
-        match prepare::step(step, ttls.get(index).copied().flatten()) {
+        match prepare::step(step) {
             Ok((asked, draft)) => proposals.push(draft.answered(asked, move |done| gather.put(index, done))),
             Err(problem) => gather.put(index, Done::refused(problem)),
         }

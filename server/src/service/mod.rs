@@ -135,8 +135,7 @@ impl Service {
     }
 
     fn step(&self, step: Step, sink: impl FnOnce(Done) + Send + 'static) {
-        let ttls = self.missing_ttls(std::slice::from_ref(&step));
-        self.propose(prepare::step(step, ttls.first().copied().flatten()), sink);
+        self.propose(prepare::step(step), sink);
     }
 
     fn propose(&self, prepared: Result<(Asked, Draft), Problem>, sink: impl FnOnce(Done) + Send + 'static) {
@@ -144,23 +143,6 @@ impl Service {
             Ok((asked, draft)) => self.backend.propose(draft.answered(asked, sink)),
             Err(problem) => sink(Done::refused(problem)),
         }
-    }
-
-    /// For each step that is an extend without a ttl, its grant's present one, where this member knows the grant.
-    fn missing_ttls(&self, steps: &[Step]) -> Vec<Option<Ttl>> {
-        let missing = |step: &Step| matches!(step, Step::Extend(extend) if extend.ttl_ms.is_none());
-        if !steps.iter().any(missing) {
-            return Vec::new();
-        }
-        let mut ttls = vec![None; steps.len()];
-        self.backend.look(&mut |table, _| {
-            for (ttl, step) in ttls.iter_mut().zip(steps) {
-                if let Step::Extend(extend) = step {
-                    *ttl = table.grant(Token::from_u64(extend.token)).map(|(_, grant)| grant.ttl);
-                }
-            }
-        });
-        ttls
     }
 
     fn get(&self, get: &api::Get, sink: impl FnOnce(Done) + Send + 'static) {

@@ -1,7 +1,7 @@
 //! From a call as it was written to a proposal: what is asked of the table, of whose grant, and for how long its caller waits.
 
 use api::{Code, Problem, Step};
-use lease::{Claim, Command, Heir, Holder, Instance, RevokeWhen, TTL_DEFAULT, Ttl};
+use lease::{Claim, Command, Heir, Holder, Instance, RevokeWhen, Ttl};
 use replica::{HeirMust, Named, Proposal, Watched};
 
 use super::{Asked, Done, Verb, parse};
@@ -40,17 +40,13 @@ impl Draft {
     }
 }
 
-/// From a step. `present` is the ttl of the grant that an extend names.
-pub(super) fn step(step: Step, present: Option<Ttl>) -> Prepared<Draft> {
+/// From a step.
+pub(super) fn step(step: Step) -> Prepared<Draft> {
     match step {
         Step::Claim(claim) => self::claim(claim),
         Step::Extend(extend) => {
-            // A grant that this member does not know is most likely gone, and the ttl does not matter; where it is only
-            // news to this member, the reply says which ttl it has now.
-            let ttl = match extend.ttl_ms {
-                Some(ttl_ms) => parse::ttl(ttl_ms)?,
-                None => present.unwrap_or(TTL_DEFAULT),
-            };
+            // Where none is named, the leader finds the grant's own.
+            let ttl = extend.ttl_ms.map_or(Ok(Ttl::ZERO), parse::ttl)?;
             let token = parse::token(extend.token)?;
             let asked = asked(extend.namespace, extend.name, Verb::Extend(token));
             let command = Command::Extend { token, ttl };

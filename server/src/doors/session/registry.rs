@@ -54,6 +54,12 @@ impl Registry {
         }
     }
 
+    /// Sessions that come from now on may stay, where `why` is what they were told to go for.
+    pub(crate) fn stay(&self, why: &str) {
+        let mut sessions = self.sessions();
+        sessions.going.take_if(|going| **going == *why);
+    }
+
     /// How many sessions there are.
     pub(crate) fn count(&self) -> usize {
         self.sessions().live.len()
