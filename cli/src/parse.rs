@@ -3,6 +3,7 @@
 
 use std::ffi::OsString;
 use std::fmt;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use api::rules::{
@@ -12,6 +13,7 @@ use api::rules::{
 use claimer::duration::GoDuration;
 use clap::builder::{OsStringValueParser, RangedU64ValueParser, TypedValueParser};
 use client::Endpoint;
+use server::{Host, InvalidHost};
 
 use crate::run::TTL_MIN as RUN_TTL_MIN;
 
@@ -231,6 +233,24 @@ fn within(
             let form = format!("{what} is a whole number from {least} to {most}, in decimal digits");
             bad("bad_number", form + remedy)
         })
+    })
+}
+
+/// A member's id.
+pub(crate) fn member() -> impl TypedValueParser<Value = u64> {
+    within("a member", 1, u64::MAX, "")
+}
+
+/// A name or address by which a member is known.
+pub(crate) fn host() -> impl TypedValueParser<Value = Host> {
+    text(|value| value.parse().map_err(|error: InvalidHost| bad("bad_host", error.to_string())))
+}
+
+/// Where to listen.
+pub(crate) fn listen() -> impl TypedValueParser<Value = SocketAddr> {
+    text(|value| {
+        let wrong = "give an IP address and a port from 0 to 65535, as 127.0.0.1:7400 or [::1]:7400";
+        value.parse().map_err(|_| bad("bad_address", wrong))
     })
 }
 

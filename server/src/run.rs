@@ -12,6 +12,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::ServerConfig;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -19,14 +20,19 @@ use tokio::sync::watch;
 use crate::admission::{self, Gate};
 use crate::config::Config;
 use crate::data::Data;
+use crate::doors::handshake::Handshakes;
 use crate::doors::{self, Doors, Registry, Times};
 use crate::error::ServeError;
 use crate::log::{self, SetLevel};
 use crate::replica_thread::{EXIT_BROKEN, ReplicaThread};
 use crate::service::Service;
+use crate::tls::{self, Kept};
 
 /// How much longer than its sessions an orderly stop waits for their closing frames and last requests.
 const STOP_SLACK: Duration = Duration::from_millis(1_500);
+
+/// How often the certificates' files are looked at.
+const REREAD_EVERY: Duration = Duration::from_secs(60);
 
 /// A running server. Dropped without [`Server::stop`], it ends without a word to its clients; its log is closed all the same.
 pub struct Server {
@@ -34,6 +40,7 @@ pub struct Server {
     address: SocketAddr,
     doors: Doors,
     gate: Arc<Gate>,
+    tls: Option<Arc<Kept<Arc<ServerConfig>>>>,
     stop: watch::Sender<bool>,
     stop_within: Duration,
     replica: ReplicaThread,
@@ -55,7 +62,7 @@ pub fn serve(config: Config) -> Result<(), ServeError> {
     let no_signals = |error| ServeError::System { what: "listening for signals", error };
     let (mut stop, hangup) = runtime.block_on(async { signals() }).map_err(no_signals)?;
     announce(&config, server.address);
-    runtime.block_on(until_stop(&mut stop, hangup, config, set_level));
+    runtime.block_on(until_stop(&mut stop, hangup, config, set_level, &server));
     runtime.spawn(async move {
         let name = stop.next().await;
         eprintln!("tenure: {name} again: the process ends at once");
@@ -77,6 +84,7 @@ impl Server {
             .enable_all()
             .build()
             .map_err(system("making the doors' runtime"))?;
+        let tls = config.tls.clone().map(tls::client_port).transpose()?.map(Arc::new);
         let listener = {
             let _runtime = runtime.enter();
             let unbound = |error| ServeError::Listen { listener: "listen", address: config.listen, error };
@@ -104,12 +112,14 @@ impl Server {
             stop: stopping.clone(),
         };
         let gate = Gate::new(admission::connections_max(config.connections));
-        let names = match address.ip().is_loopback() {
+        // Inside TLS a client has checked the name that it asked for: nobody points a name of theirs here.
+        let names = match address.ip().is_loopback() && tls.is_none() {
             true => doors::origin::Names::Loopback,
             false => doors::origin::Names::Any,
         };
+        let handshakes = tls.clone().map(|tls| Arc::new(Handshakes::new(tls)));
         let router = doors::router(doors.clone(), names);
-        runtime.spawn(doors::listen::accept(listener, router, Arc::clone(&gate), stopping));
+        runtime.spawn(doors::listen::accept(listener, router, Arc::clone(&gate), handshakes, stopping));
         tracing::info!(
             %address,
             peers = peer_address.map(tracing::field::display),
@@ -117,9 +127,23 @@ impl Server {
             member = identity.member,
             data = %config.data.display(),
             connections = gate.limit(),
+            tls = tls.is_some(),
             "serving"
         );
-        Ok(Server { runtime, address, doors, gate, stop, stop_within: config.stop_within, replica, data })
+        if let Some(tls) = tls.clone() {
+            runtime.spawn(reread_every_minute(tls));
+        }
+        Ok(Server {
+            runtime,
+            address,
+            doors,
+            gate,
+            tls,
+            stop,
+            stop_within: config.stop_within,
+            replica,
+            data,
+        })
     }
 
     /// Where clients connect: with the real port, where port 0 was asked for.
@@ -135,6 +159,14 @@ impl Server {
     /// How the member is.
     pub fn status(&self) -> replica::Status {
         self.doors.service.status()
+    }
+
+    /// Reads the certificates' files again, and logs what came of it: new connections have what is new, and a bad file
+    /// changes nothing. A running server does so every minute by itself.
+    pub fn reread_certificates(&self) {
+        if let Some(tls) = &self.tls {
+            tls.reread_aloud(true);
+        }
     }
 
     /// How many sessions are open.
@@ -165,6 +197,14 @@ impl Server {
         self.runtime.shutdown_timeout(Duration::from_millis(200));
         drop(self.data);
         tracing::info!("stopped");
+    }
+}
+
+/// Certificates are renewed by who makes them, and may not say so to us.
+async fn reread_every_minute(tls: Arc<Kept<Arc<ServerConfig>>>) {
+    loop {
+        tokio::time::sleep(REREAD_EVERY).await;
+        tls.reread_aloud(false);
     }
 }
 
@@ -231,10 +271,19 @@ impl StopSignals {
     }
 }
 
-async fn until_stop(stop: &mut StopSignals, mut hangup: Signal, mut config: Config, set_level: SetLevel) {
+async fn until_stop(
+    stop: &mut StopSignals,
+    mut hangup: Signal,
+    mut config: Config,
+    set_level: SetLevel,
+    server: &Server,
+) {
     loop {
         tokio::select! {
-            Some(()) = hangup.recv() => reload(&mut config, &set_level),
+            Some(()) = hangup.recv() => {
+                reload(&mut config, &set_level);
+                server.reread_certificates();
+            }
             name = stop.next() => return tracing::info!(signal = name, "asked to stop"),
         }
     }
@@ -245,7 +294,9 @@ fn reload(config: &mut Config, set_level: &SetLevel) {
     match config.reload() {
         Ok(newer) => {
             if config.needs_restart(&newer) {
-                tracing::warn!("SIGHUP: only log.level changes in a running server; restart it for the rest");
+                tracing::warn!(
+                    "SIGHUP: only log.level and what is in the certificates' files change in a running server; restart it for the rest"
+                );
             }
             set_level(newer.log_level);
             config.log_level = newer.log_level;
