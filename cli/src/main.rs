@@ -12,6 +12,7 @@
 //!   bench    bench                         announce that somebody waits, once it is so
 //!   docs     completions man               doubt    what to do where the outcome is unknown
 //!   init     init                          pinned   that a pin is in the way
+//!                                          trust    what members are known by, and this program
 //!                                          wanted   what a claim and an acquire want alike
 //! ```
 //!
@@ -39,6 +40,7 @@ mod read;
 mod run;
 mod serve;
 mod signals;
+mod trust;
 mod usage;
 mod wait;
 mod wanted;

@@ -173,7 +173,7 @@ fn operator_env(made: &Made, operator: &str) -> String {
 
 /// A word that a shell takes for what it says.
 pub fn shell_quoted(word: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:[]".contains(&byte);
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/_-.:@%+=,".contains(&byte);
     match word.bytes().all(plain) {
         true => word.to_owned(),
         false => format!("'{}'", word.replace('\'', r"'\''")),

@@ -173,9 +173,13 @@ fn an_operator_who_cannot_stand_in_a_certificate_is_refused() {
 
 #[test]
 fn a_word_for_a_shell_means_itself() {
-    for (word, shown) in
-        [("a/b-c_d.e:1", "a/b-c_d.e:1"), ("a b", "'a b'"), ("it's", r"'it'\''s'"), ("$HOME", "'$HOME'")]
-    {
+    for (word, shown) in [
+        ("a/b-c_d.e:1", "a/b-c_d.e:1"),
+        ("a b", "'a b'"),
+        ("it's", r"'it'\''s'"),
+        ("$HOME", "'$HOME'"),
+        ("[::1]", "'[::1]'"),
+    ] {
         assert_eq!(shell_quoted(word), shown);
     }
 }
