@@ -1,6 +1,7 @@
 //! What stands on the command line, read once: durations, names, tokens and addresses. What is wrong is said with the
 //! value, the accepted forms and the limits, before anything is sent.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
 use std::net::SocketAddr;
@@ -13,7 +14,7 @@ use api::rules::{
 use claimer::duration::GoDuration;
 use clap::builder::{OsStringValueParser, RangedU64ValueParser, TypedValueParser};
 use client::Endpoint;
-use server::{Host, InvalidHost};
+use server::{Host, InvalidHost, parse_voters};
 
 use crate::run::TTL_MIN as RUN_TTL_MIN;
 
@@ -239,6 +240,17 @@ fn within(
 /// A member's id.
 pub(crate) fn member() -> impl TypedValueParser<Value = u64> {
     within("a member", 1, u64::MAX, "")
+}
+
+/// A cluster's first voters, and where each is reached by the others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Voters(pub(crate) BTreeMap<u64, String>);
+
+/// `1=HOST:PORT,2=HOST:PORT,3=HOST:PORT`.
+pub(crate) fn voters() -> impl TypedValueParser<Value = Voters> {
+    text(|value| {
+        parse_voters(value).map(Voters).map_err(|wanted| bad("bad_voters", format!("give {wanted}")))
+    })
 }
 
 /// A name or address by which a member is known.

@@ -68,7 +68,7 @@ async fn a_new_certificate_is_for_new_connections_and_a_bad_one_for_none() {
     let first = presented(&member);
 
     // Another pair under the same CA, as if it were renewed.
-    let next = init(&member.folder.join("next"), &["--node", "2", "--from", &member.path("")]);
+    let next = init(&member.folder.join("next"), &["--node", "1", "--renew", "--from", &member.path("")]);
     for file in ["server.crt", "server.key"] {
         fs::copy(next.join("node").join(file), member.folder.join("node").join(file)).unwrap();
     }

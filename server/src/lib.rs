@@ -41,11 +41,13 @@ mod tls;
 
 pub use config::{
     Config, ConfigError, Default, Flags, KEYS, LISTEN_DEFAULT, LogFormat, LogLevel, Origin, Setting,
-    misspelt_env, print_config,
+    misspelt_env, parse_voters, print_config,
 };
 pub use data::DataError;
 pub use doors::openapi_json;
 pub use error::{ExitKind, ServeError};
-pub use init::{FOLDER_DEFAULT, Host, Init, InitError, InvalidHost, Made, shell_quoted};
+pub use init::{
+    FOLDER_DEFAULT, Further, Host, Init, InitError, InvalidHost, Made, init_operator, shell_quoted,
+};
 pub use run::{Server, serve};
 pub use tls::{TlsError, TlsFiles};

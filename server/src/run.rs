@@ -12,7 +12,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::ServerConfig;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -24,9 +23,10 @@ use crate::doors::handshake::Handshakes;
 use crate::doors::{self, Doors, Registry, Times};
 use crate::error::ServeError;
 use crate::log::{self, SetLevel};
+use crate::peers::Security;
 use crate::replica_thread::{EXIT_BROKEN, ReplicaThread};
 use crate::service::Service;
-use crate::tls::{self, Kept};
+use crate::tls::{self, Rereads};
 
 /// How much longer than its sessions an orderly stop waits for their closing frames and last requests.
 const STOP_SLACK: Duration = Duration::from_millis(1_500);
@@ -40,7 +40,7 @@ pub struct Server {
     address: SocketAddr,
     doors: Doors,
     gate: Arc<Gate>,
-    tls: Option<Arc<Kept<Arc<ServerConfig>>>>,
+    certificates: Vec<Arc<dyn Rereads>>,
     stop: watch::Sender<bool>,
     stop_within: Duration,
     replica: ReplicaThread,
@@ -85,6 +85,9 @@ impl Server {
             .build()
             .map_err(system("making the doors' runtime"))?;
         let tls = config.tls.clone().map(tls::client_port).transpose()?.map(Arc::new);
+        let peer_tls =
+            config.peer_tls.clone().map(|files| tls::peer_port(files, config.cluster, config.member));
+        let peer_tls = peer_tls.transpose()?.map(Arc::new);
         let listener = {
             let _runtime = runtime.enter();
             let unbound = |error| ServeError::Listen { listener: "listen", address: config.listen, error };
@@ -99,12 +102,16 @@ impl Server {
         let peer_address = peer_listener.as_ref().and_then(|listener| listener.local_addr().ok());
         // After the ports: where one is taken, no folder is made.
         let mut data = Data::open(config)?;
-        let replica = ReplicaThread::start(config, &data, peer_listener)?;
+        let identity = data.identity();
+        if let (Some(kept), Some(files)) = (&peer_tls, &config.peer_tls) {
+            kept.get().check(files, identity.cluster, identity.member)?;
+        }
+        let security = peer_tls.clone().map_or(Security::Plain, Security::Mutual);
+        let replica = ReplicaThread::start(config, &data, peer_listener, security)?;
         // Before anything is acknowledged: from now on a folder without a log is a loss, and not a beginning.
         data.begin()?;
 
         let (stop, stopping) = watch::channel(false);
-        let identity = data.identity();
         let doors = Doors {
             service: Arc::new(Service::new(Arc::new(replica.handle()), identity.cluster, identity.member)),
             sessions: Arc::new(Registry::default()),
@@ -130,15 +137,18 @@ impl Server {
             tls = tls.is_some(),
             "serving"
         );
-        if let Some(tls) = tls.clone() {
-            runtime.spawn(reread_every_minute(tls));
-        }
+        let certificates: Vec<Arc<dyn Rereads>> =
+            [tls.map(|kept| kept as Arc<dyn Rereads>), peer_tls.map(|kept| kept as _)]
+                .into_iter()
+                .flatten()
+                .collect();
+        runtime.spawn(reread_every_minute(certificates.clone()));
         Ok(Server {
             runtime,
             address,
             doors,
             gate,
-            tls,
+            certificates,
             stop,
             stop_within: config.stop_within,
             replica,
@@ -164,9 +174,7 @@ impl Server {
     /// Reads the certificates' files again, and logs what came of it: new connections have what is new, and a bad file
     /// changes nothing. A running server does so every minute by itself.
     pub fn reread_certificates(&self) {
-        if let Some(tls) = &self.tls {
-            tls.reread_aloud(true);
-        }
+        self.certificates.iter().for_each(|kept| kept.reread_aloud(true));
     }
 
     /// How many sessions are open.
@@ -201,10 +209,10 @@ impl Server {
 }
 
 /// Certificates are renewed by who makes them, and may not say so to us.
-async fn reread_every_minute(tls: Arc<Kept<Arc<ServerConfig>>>) {
+async fn reread_every_minute(certificates: Vec<Arc<dyn Rereads>>) {
     loop {
         tokio::time::sleep(REREAD_EVERY).await;
-        tls.reread_aloud(false);
+        certificates.iter().for_each(|kept| kept.reread_aloud(false));
     }
 }
 

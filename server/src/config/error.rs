@@ -176,8 +176,12 @@ impl fmt::Display for ConfigError {
             ConfigError::PlainBeyondLoopback { key, listen } => write!(
                 f,
                 "{key} is {listen}, which other machines reach, and there is no TLS and no identity: whoever reaches it \
-                 may take any lease. Set tls.cert, tls.key and tls.client_ca (`tenure init` makes them all), listen on 127.0.0.1 or \
-                 [::1], or say --insecure-plain-listener"
+                 may take any lease. Set {} (`tenure init` makes them all), listen on 127.0.0.1 or [::1], or say \
+                 --insecure-plain-listener",
+                match *key {
+                    "listen" => "tls.cert, tls.key and tls.client_ca",
+                    _ => "peer.tls.cert, peer.tls.key and peer.tls.ca",
+                }
             ),
             ConfigError::NamelessBeyondLoopback { listen } => write!(
                 f,

@@ -37,6 +37,9 @@ keys! {
     "tls.cert" = Varies(r#""node/server.crt""#): "The client port's certificate, PEM, with the chain behind it: the port then speaks TLS 1.3 and nothing else. Needs tls.key. Read again at SIGHUP, and within a minute of a change. Default: none, no TLS.";
     "tls.key" = Varies(r#""node/server.key""#): "The key of tls.cert, PEM without a password, in a file that others cannot read: mode 0600. Default: none.";
     "tls.client_ca" = Varies(r#""ca/client.crt""#): "Clients must present a certificate issued by one of the CAs in this PEM file. Default: none; they need no certificate.";
+    "peer.tls.cert" = Varies(r#""node/peer.crt""#): "What this member presents to the others, PEM: a certificate for tenure://CLUSTER/member/N. The peer port then speaks TLS 1.3 both ways, and each side believes the other's certificate alone. All members have it, or none. Needs peer.tls.key and peer.tls.ca. Read again like tls.cert. Default: none, no TLS.";
+    "peer.tls.key" = Varies(r#""node/peer.key""#): "The key of peer.tls.cert, like tls.key. Default: none.";
+    "peer.tls.ca" = Varies(r#""ca/peer.crt""#): "The other members must present a certificate issued by one of the CAs in this PEM file, which must issue to members alone: not the one of tls.client_ca. Default: none.";
     "allow_volatile_data" = Varies(r#"false"#): "Let the data folder be on tmpfs (gone at a reboot) or NFS (its syncs promise less). true or false, default false, with --dev true.";
     "accept_torn_tail" = Varies(r#"false"#): "Let a single voter cut the end of its log where it cannot prove whether that was acknowledged. true or false, default false, with --dev true where there are no other voters.";
     "cluster" = Varies(r#""000102030405060708090a0b0c0d0e0f""#): "The cluster that the data folder must belong to: its id, 32 hexadecimal digits. Default: whichever it belongs to.";

@@ -26,6 +26,7 @@ pub use error::{ConfigError, Origin};
 pub use keys::{Default, KEYS, Setting, misspelt_env, print_config};
 use raw::Raws;
 pub use value::{LogFormat, LogLevel};
+pub use voters::parse_voters;
 
 use crate::tls::TlsFiles;
 
@@ -52,6 +53,8 @@ pub struct Config {
     pub insecure_plain_listener: bool,
     /// Where the other members connect; none where there are none.
     pub peer_listen: Option<SocketAddr>,
+    /// What the port for the other members is secured with, and what is presented to them; none is plain TCP.
+    pub peer_tls: Option<TlsFiles>,
     /// The first voters of a new cluster, and where each is reached by the others; none for a cluster of this member alone.
     pub peer_voters: BTreeMap<u64, String>,
     /// The data folder may be on a file system that forgets, or that cannot promise to have synced.
@@ -153,6 +156,7 @@ impl Config {
             dev,
             listen: listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], api::PORT_DEFAULT))),
             tls: tls_files(raws, "tls.cert", "tls.key", "tls.client_ca")?,
+            peer_tls: peer_tls_files(raws)?,
             insecure_plain_listener: raws.get("insecure_plain_listener", value::yes_or_no)?.unwrap_or(false),
             peer_listen: peer_listen.or_else(peer_default),
             allow_volatile_data: raws.get("allow_volatile_data", value::yes_or_no)?.unwrap_or(dev),
@@ -194,7 +198,8 @@ impl Config {
         }
         self.check_voters(raws)?;
         self.check_reach("listen", self.listen, self.tls.as_ref())?;
-        self.peer_listen.map_or(Ok(()), |listen| self.check_reach("peer.listen", listen, None))
+        self.peer_listen
+            .map_or(Ok(()), |listen| self.check_reach("peer.listen", listen, self.peer_tls.as_ref()))
     }
 
     /// Who may reach a listener.
@@ -274,5 +279,16 @@ fn tls_files(
         (Some(_), None, _) => missing(key, cert),
         (None, Some(_), _) => missing(cert, key),
         (None, None, Some(_)) => missing(cert, ca),
+    }
+}
+
+/// As [`tls_files`]; but members always ask each other who they are.
+fn peer_tls_files(raws: &Raws) -> Result<Option<TlsFiles>, ConfigError> {
+    match tls_files(raws, "peer.tls.cert", "peer.tls.key", "peer.tls.ca")? {
+        Some(TlsFiles { ca: None, .. }) => {
+            let origin = raws.from("peer.tls.cert");
+            Err(ConfigError::Half { missing: "peer.tls.ca", set: "peer.tls.cert", origin })
+        }
+        files => Ok(files),
     }
 }

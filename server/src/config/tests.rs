@@ -57,6 +57,7 @@ fn every_setting_can_be_set_in_the_file() {
             data = "d"
             listen = "[::1]:0"
             tls = { cert = "node/a.crt", key = "/etc/a.key", client_ca = "ca.crt" }
+            peer.tls = { cert = "node/p.crt", key = "p.key", ca = "/etc/p.crt" }
             insecure_plain_listener = true
             allow_volatile_data = true
             accept_torn_tail = true
@@ -85,6 +86,11 @@ fn every_setting_can_be_set_in_the_file() {
             cert: folder.0.path().join("node/a.crt"),
             key: "/etc/a.key".into(),
             ca: Some(folder.0.path().join("ca.crt")),
+        }),
+        peer_tls: Some(TlsFiles {
+            cert: folder.0.path().join("node/p.crt"),
+            key: folder.0.path().join("p.key"),
+            ca: Some("/etc/p.crt".into()),
         }),
         insecure_plain_listener: true,
         allow_volatile_data: true,
@@ -383,7 +389,12 @@ fn a_certificate_needs_its_key_and_a_ca_needs_both() {
     assert_eq!(set(&[cert, key, ca]), Ok(Some(files.clone())));
     assert_eq!(set(&[cert, key]), Ok(Some(TlsFiles { ca: None, ..files })));
     assert_eq!(set(&[]), Ok(None));
+    let peer =
+        [("TENURE_PEER_TLS_CERT", "p.crt"), ("TENURE_PEER_TLS_KEY", "p.key"), ("TENURE_PEER_TLS_CA", "p.ca")];
+    assert!(load(dev(), &peer).unwrap().peer_tls.is_some());
     for (env, words) in [
+        (&peer[..2], "peer.tls.cert is set (TENURE_PEER_TLS_CERT), and peer.tls.ca is not"),
+        (&peer[..1], "peer.tls.cert is set (TENURE_PEER_TLS_CERT), and peer.tls.key is not"),
         (&[cert][..], "tls.cert is set (TENURE_TLS_CERT), and tls.key is not"),
         (&[key, ca], "tls.key is set (TENURE_TLS_KEY), and tls.cert is not"),
         (&[ca], "tls.client_ca is set (TENURE_TLS_CLIENT_CA), and tls.cert is not"),

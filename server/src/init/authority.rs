@@ -58,16 +58,12 @@ impl Authority {
     }
 
     /// The one in `from`, at `name` with `.crt` and `.key` behind it, where it has the role that is wanted.
-    pub(super) fn open(
-        from: &Path,
-        name: &str,
-        is_wanted: impl Fn(&Role) -> bool,
-    ) -> Result<Authority, InitError> {
+    pub(super) fn open(from: &Path, name: &str, wanted: &Role) -> Result<Authority, InitError> {
         let (cert_path, key_path) = (from.join(format!("{name}.crt")), from.join(format!("{name}.key")));
         let wrong = |path: &Path, cause: String| InitError::Authority { path: path.to_owned(), cause };
         let read = |path: &Path| fs::read_to_string(path).map_err(|error| wrong(path, error.to_string()));
         let (cert, key) = (read(&cert_path)?, read(&key_path)?);
-        let whose = whose(&cert_path).filter(|name| is_wanted(&name.role));
+        let whose = whose(&cert_path).filter(|name| name.role == *wanted);
         let whose = whose.ok_or_else(|| wrong(&cert_path, "it is not that CA's certificate".to_owned()))?;
         let key = KeyPair::from_pem(&key).map_err(|error| wrong(&key_path, error.to_string()))?;
         if !belong_together(&cert, &key) {

@@ -58,6 +58,27 @@ pub enum InitError {
         /// The member.
         member: u64,
     },
+    /// The folder that vouches is of a member alone.
+    Alone {
+        /// Which folder.
+        folder: PathBuf,
+        /// The member that was asked for.
+        member: u64,
+    },
+    /// A member is not among the cluster's first voters.
+    NoVoter {
+        /// The member.
+        member: u64,
+        /// They.
+        voters: String,
+    },
+    /// The voters of the folder that vouches cannot be read.
+    Voters {
+        /// Its configuration.
+        path: PathBuf,
+        /// Why not.
+        cause: String,
+    },
     /// A certificate could not be made.
     Certificate {
         /// Why not.
@@ -118,8 +139,24 @@ impl fmt::Display for InitError {
             ),
             InitError::TheirOwn { folder, member } => write!(
                 f,
-                "{} is itself the folder of member {member}, and no two members may have one id: choose another --node",
+                "{} is itself the folder of member {member}, and no two members may have one id: choose another --node, \
+                 or add --renew for new certificates of this one",
                 folder.display()
+            ),
+            InitError::Alone { folder, member } => write!(
+                f,
+                "{} was made for a member alone, which would not know member {member}: make the cluster anew with --voters, as in \
+                 --voters 1=a:7401,2=b:7401,3=c:7401",
+                folder.display()
+            ),
+            InitError::NoVoter { member, voters } => write!(
+                f,
+                "member {member} is none of the cluster's first voters, {voters}: choose one of those, or name it among them"
+            ),
+            InitError::Voters { path, cause } => write!(
+                f,
+                "the cluster's voters cannot be read from {}: {cause}; give --from the folder that `tenure init` made first",
+                path.display()
             ),
             InitError::Certificate { cause } => write!(f, "a certificate cannot be made: {cause}"),
         }

@@ -24,11 +24,7 @@ impl Folder {
             fs::create_dir_all(parent).map_err(|error| io_error(parent, error))?;
         }
         private_folder(&aside)?;
-        let folder = Folder { target: target.to_owned(), aside, is_done: false };
-        for inner in ["ca", "node"] {
-            private_folder(&folder.aside.join(inner))?;
-        }
-        Ok(folder)
+        Ok(Folder { target: target.to_owned(), aside, is_done: false })
     }
 
     /// Writes a file that only its owner may read. `name` has at most one folder before it.

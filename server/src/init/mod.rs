@@ -12,7 +12,8 @@
 //!   data/                     made by the first start
 //! ```
 //!
-//! A further member's folder has its own `node/`, the CAs' certificates and neither their keys nor an operator's.
+//! A further member's folder has its own `node/`, the CAs' certificates and neither their keys nor an operator's; a further
+//! operator's has `operator/`, `operator.env` and the client CA's certificate.
 //!
 //! Promises:
 //! * Nothing that is there is written over: the folder is made aside, and put in its place whole.
@@ -24,16 +25,22 @@ mod folder;
 mod host;
 #[cfg(test)]
 mod tests;
+mod texts;
 
+use std::collections::BTreeMap;
+use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 pub use error::InitError;
 pub use host::{Host, InvalidHost};
+pub use texts::shell_quoted;
 
+use crate::config::parse_voters;
 use crate::tls::{Name, Role, operator};
 use authority::{Authority, Issued, Side};
 use folder::Folder;
+use texts::Toml;
 
 /// The folder, where none is named.
 pub const FOLDER_DEFAULT: &str = "tenure";
@@ -49,7 +56,7 @@ pub struct Init {
     pub listen: Option<SocketAddr>,
 }
 
-/// A folder that was made.
+/// A folder that was made for a member.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Made {
     /// Where it is.
@@ -60,16 +67,28 @@ pub struct Made {
     pub member: u64,
     /// Where clients reach the member.
     pub endpoint: String,
+    /// The cluster's first voters, and where each is reached by the others; none for a member alone.
+    pub voters: BTreeMap<u64, String>,
+}
+
+/// Whether a member is new, or has certificates already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Further {
+    /// No folder was made for it yet.
+    New,
+    /// Its certificates are about to end, or are lost.
+    Again,
 }
 
 impl Init {
-    /// Makes a new cluster's first folder: its CAs, member 1, and the certificate of an operator of this name.
+    /// Makes a new cluster's first folder: its CAs, member 1, and the certificate of an operator of this name. Without voters
+    /// the cluster is member 1 alone.
     ///
     /// # Errors
     /// What is wrong with what was asked for, or what the file system refused; nothing is left behind.
-    pub fn cluster(&self, operator_name: &str) -> Result<Made, InitError> {
-        let operator_name = operator(operator_name)
-            .map_err(|why| InitError::Operator { name: operator_name.to_owned(), why: why.to_string() })?;
+    pub fn cluster(&self, operator: &str, voters: BTreeMap<u64, String>) -> Result<Made, InitError> {
+        let operator = operator_name(operator)?;
+        check_voter(1, &voters)?;
         let cluster: u128 = rand::random();
         let (clients, peers) =
             (Authority::new(cluster, Role::ClientCa)?, Authority::new(cluster, Role::PeerCa)?);
@@ -77,34 +96,37 @@ impl Init {
         for (authority, name) in [(&clients, "ca/client"), (&peers, "ca/peer")] {
             folder.write_pair(name, &authority.issued())?;
         }
-        let made = self.node(&folder, cluster, 1, &clients, &peers)?;
-        let whose = Name { cluster, role: Role::Operator(operator_name.clone()) };
-        folder
-            .write_pair(&format!("operator/{operator_name}"), &clients.issue(&whose, &[], Side::Client)?)?;
-        folder.write("operator.env", &operator_env(&made, &operator_name))?;
+        let made = self.node(&folder, (cluster, 1), (&clients, &peers), voters)?;
+        write_operator(&folder, &self.folder, &clients, &operator, &shell_quoted(&made.endpoint))?;
         folder.done()?;
         Ok(made)
     }
 
-    /// Makes the folder of a further member, vouched for by the CAs of the folder `from`.
+    /// Makes the folder of another voter, or of one again, vouched for by the CAs of the folder `from`.
     ///
     /// # Errors
-    /// As [`Init::cluster`]; `from` has no CAs of one cluster, or is that member's own.
-    pub fn further_node(&self, member: u64, from: &Path) -> Result<Made, InitError> {
-        let clients = Authority::open(from, "ca/client", |role| *role == Role::ClientCa)?;
-        let peers = Authority::open(from, "ca/peer", |role| *role == Role::PeerCa)?;
+    /// As [`Init::cluster`]; `from` has no CAs of one cluster, is that member's own, or knows no such voter.
+    pub fn member(&self, member: u64, from: &Path, further: Further) -> Result<Made, InitError> {
+        let (clients, peers) = (open_clients(from)?, Authority::open(from, "ca/peer", &Role::PeerCa)?);
         let cluster = clients.cluster();
         if peers.cluster() != cluster {
             return Err(InitError::TwoClusters { folder: from.to_owned() });
         }
-        let theirs = Role::Member(member);
-        if authority::whose(&from.join("node/peer.crt")).is_some_and(|name| name.role == theirs) {
-            return Err(InitError::TheirOwn { folder: from.to_owned(), member });
+        let voters = voters_in(from)?;
+        if further == Further::New {
+            let theirs = authority::whose(&from.join("node/peer.crt"));
+            if theirs.is_some_and(|name| name.role == Role::Member(member)) {
+                return Err(InitError::TheirOwn { folder: from.to_owned(), member });
+            }
+            if voters.is_empty() {
+                return Err(InitError::Alone { folder: from.to_owned(), member });
+            }
         }
+        check_voter(member, &voters)?;
         let folder = Folder::begin(&self.folder)?;
         folder.write("ca/client.crt", &clients.issued().cert)?;
         folder.write("ca/peer.crt", &peers.issued().cert)?;
-        let made = self.node(&folder, cluster, member, &clients, &peers)?;
+        let made = self.node(&folder, (cluster, member), (&clients, &peers), voters)?;
         folder.done()?;
         Ok(made)
     }
@@ -113,19 +135,18 @@ impl Init {
     fn node(
         &self,
         folder: &Folder,
-        cluster: u128,
-        member: u64,
-        clients: &Authority,
-        peers: &Authority,
+        (cluster, member): (u128, u64),
+        (clients, peers): (&Authority, &Authority),
+        voters: BTreeMap<u64, String>,
     ) -> Result<Made, InitError> {
         let first = self.hosts.first().ok_or(InitError::NoHost)?;
         let whose = Name { cluster, role: Role::Member(member) };
         folder.write_pair("node/server", &clients.issue(&whose, &self.hosts, Side::Server)?)?;
         folder.write_pair("node/peer", &peers.issue(&whose, &[], Side::Both)?)?;
         let listen = self.listen.unwrap_or_else(|| self.listen_default());
-        folder.write("tenure.toml", &tenure_toml(cluster, member, listen))?;
+        folder.write("tenure.toml", &Toml { cluster, member, listen, voters: &voters }.text())?;
         let endpoint = format!("https://{}:{}", first.in_url(), listen.port());
-        Ok(Made { folder: self.folder.clone(), cluster, member, endpoint })
+        Ok(Made { folder: self.folder.clone(), cluster, member, endpoint, voters })
     }
 
     fn listen_default(&self) -> SocketAddr {
@@ -137,45 +158,56 @@ impl Init {
     }
 }
 
-fn tenure_toml(cluster: u128, member: u64, listen: SocketAddr) -> String {
-    format!(
-        "# Made by `tenure init`. `tenure serve --print-config` says what else there is to set.\n\
-         # Paths begin at this file's own folder: it may be moved, whole.\n\
-         \n\
-         cluster = \"{cluster:032x}\"\n\
-         member = {member}\n\
-         data = \"data\"\n\
-         listen = \"{listen}\"\n\
-         \n\
-         [tls]\n\
-         cert = \"node/server.crt\"\n\
-         key = \"node/server.key\"\n\
-         client_ca = \"ca/client.crt\"\n"
-    )
+/// Makes the folder `target` of a further operator, or of one again, vouched for by the CA of the folder `from`.
+///
+/// # Errors
+/// As [`Init::member`].
+pub fn init_operator(operator: &str, target: &Path, from: &Path) -> Result<(), InitError> {
+    let operator = operator_name(operator)?;
+    let clients = open_clients(from)?;
+    let env = fs::read_to_string(from.join("operator.env")).unwrap_or_default();
+    let endpoints = texts::endpoints_in(&env).unwrap_or("https://localhost:7400");
+    let folder = Folder::begin(target)?;
+    folder.write("ca/client.crt", &clients.issued().cert)?;
+    write_operator(&folder, target, &clients, &operator, endpoints)?;
+    folder.done()
 }
 
-fn operator_env(made: &Made, operator: &str) -> String {
-    // A shell may stand anywhere when it reads this.
-    let folder = std::path::absolute(&made.folder).unwrap_or_else(|_| made.folder.clone());
-    let path = |rest: &str| shell_quoted(&folder.join(rest).display().to_string());
-    format!(
-        "# Where the member is, and as whom to come: `. operator.env`, and tenure needs no flags. Made by `tenure init`.\n\
-         export TENURE_ENDPOINTS={}\n\
-         export TENURE_CA={}\n\
-         export TENURE_CERT={}\n\
-         export TENURE_KEY={}\n",
-        shell_quoted(&made.endpoint),
-        path("ca/client.crt"),
-        path(&format!("operator/{operator}.crt")),
-        path(&format!("operator/{operator}.key"))
-    )
+fn write_operator(
+    folder: &Folder,
+    target: &Path,
+    clients: &Authority,
+    operator: &str,
+    endpoints: &str,
+) -> Result<(), InitError> {
+    let whose = Name { cluster: clients.cluster(), role: Role::Operator(operator.to_owned()) };
+    folder.write_pair(&format!("operator/{operator}"), &clients.issue(&whose, &[], Side::Client)?)?;
+    folder.write("operator.env", &texts::operator_env(target, operator, endpoints))
 }
 
-/// A word that a shell takes for what it says.
-pub fn shell_quoted(word: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/_-.:@%+=,".contains(&byte);
-    match word.bytes().all(plain) {
-        true => word.to_owned(),
-        false => format!("'{}'", word.replace('\'', r"'\''")),
+fn operator_name(name: &str) -> Result<String, InitError> {
+    operator(name).map_err(|why| InitError::Operator { name: name.to_owned(), why: why.to_string() })
+}
+
+fn open_clients(from: &Path) -> Result<Authority, InitError> {
+    Authority::open(from, "ca/client", &Role::ClientCa)
+}
+
+fn check_voter(member: u64, voters: &BTreeMap<u64, String>) -> Result<(), InitError> {
+    match voters.is_empty() || voters.contains_key(&member) {
+        true => Ok(()),
+        false => Err(InitError::NoVoter { member, voters: texts::listed(voters) }),
+    }
+}
+
+/// The first voters that a folder's configuration names; none where it has none.
+fn voters_in(folder: &Path) -> Result<BTreeMap<u64, String>, InitError> {
+    let path = folder.join("tenure.toml");
+    let wrong = |cause: String| InitError::Voters { path: path.clone(), cause };
+    let text = fs::read_to_string(&path).map_err(|error| wrong(error.to_string()))?;
+    let table: toml::Table = toml::from_str(&text).map_err(|error| wrong(error.message().to_owned()))?;
+    match table.get("peer").and_then(|peer| peer.get("voters")) {
+        None => Ok(BTreeMap::new()),
+        Some(voters) => parse_voters(voters.as_str().unwrap_or_default()).map_err(wrong),
     }
 }

@@ -70,6 +70,25 @@ pub enum TlsError {
         /// Now, by this machine's clock.
         now: i64,
     },
+    /// A certificate is another member's, or nobody's.
+    NotOurs {
+        /// The file.
+        path: PathBuf,
+        /// What stands in it.
+        found: String,
+        /// Whose it should be.
+        wanted: String,
+    },
+}
+
+impl TlsError {
+    /// The same at another time: so that what is wrong for an hour is not news every minute.
+    pub(super) fn timeless(mut self) -> TlsError {
+        if let TlsError::Expired { now, .. } | TlsError::NotYet { now, .. } = &mut self {
+            *now = 0;
+        }
+        self
+    }
 }
 
 impl fmt::Display for TlsError {
@@ -124,6 +143,12 @@ impl fmt::Display for TlsError {
                 path.display(),
                 Date(*from),
                 Date(*now)
+            ),
+            TlsError::NotOurs { path, found, wanted } => write!(
+                f,
+                "{} is {found}, and this member's is wanted, {wanted}: give the one that was made for it, or correct cluster \
+                 and member",
+                path.display()
             ),
         }
     }

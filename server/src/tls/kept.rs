@@ -14,7 +14,7 @@ pub(crate) struct Kept<T> {
 }
 
 /// Makes it of what the files hold.
-pub(super) type Make<T> = fn(&TlsFiles, &Texts) -> Result<T, TlsError>;
+type Make<T> = Box<dyn Fn(&TlsFiles, &Texts) -> Result<T, TlsError> + Send + Sync>;
 
 struct State<T> {
     texts: Texts,
@@ -41,10 +41,19 @@ impl<T: Clone> Kept<T> {
     ///
     /// # Errors
     /// What is wrong with them.
-    pub(super) fn read(port: &'static str, files: TlsFiles, make: Make<T>) -> Result<Kept<T>, TlsError> {
+    pub(super) fn read(
+        port: &'static str,
+        files: TlsFiles,
+        make: impl Fn(&TlsFiles, &Texts) -> Result<T, TlsError> + Send + Sync + 'static,
+    ) -> Result<Kept<T>, TlsError> {
         let texts = Texts::read(&files)?;
         let made = make(&files, &texts)?;
-        Ok(Kept { port, files, make, state: Mutex::new(State { texts, made, complaint: None }) })
+        Ok(Kept {
+            port,
+            files,
+            make: Box::new(make),
+            state: Mutex::new(State { texts, made, complaint: None }),
+        })
     }
 
     /// The newest.
@@ -69,16 +78,25 @@ impl<T: Clone> Kept<T> {
                 *state = State { texts, made, complaint: None };
                 Reread::New
             }
-            Err(error) if state.complaint.as_ref() == Some(&error) => Reread::StillWrong(error),
             Err(error) => {
-                state.complaint = Some(error.clone());
-                Reread::Wrong(error)
+                let complaint = Some(error.clone().timeless());
+                match std::mem::replace(&mut state.complaint, complaint.clone()) == complaint {
+                    true => Reread::StillWrong(error),
+                    false => Reread::Wrong(error),
+                }
             }
         }
     }
+}
 
-    /// Reads the files again, and logs what changed; with `asked`, also that nothing did.
-    pub(crate) fn reread_aloud(&self, asked: bool) {
+/// Files that are read again: of whichever port.
+pub(crate) trait Rereads: Send + Sync {
+    /// Reads them, and logs what changed; where it was `asked` for, also that nothing did.
+    fn reread_aloud(&self, asked: bool);
+}
+
+impl<T: Clone + Send> Rereads for Kept<T> {
+    fn reread_aloud(&self, asked: bool) {
         let port = self.port;
         match self.reread() {
             Reread::New => {

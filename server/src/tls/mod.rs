@@ -18,8 +18,10 @@ mod files;
 mod kept;
 mod leaf;
 mod name;
+mod peers;
 mod port;
 mod refused;
+mod telling;
 #[cfg(test)]
 mod tests;
 
@@ -29,10 +31,12 @@ use std::sync::Arc;
 use rustls::crypto::CryptoProvider;
 
 pub use error::TlsError;
-pub(crate) use kept::Kept;
+pub(crate) use kept::{Kept, Rereads};
 pub(crate) use leaf::Leaf;
 pub(crate) use name::{Name, Role, operator};
+pub(crate) use peers::{PEER_CA, PeerSides, member_of, peer_port};
 pub(crate) use port::client_port;
+pub(crate) use refused::words;
 
 /// The files that one port is secured with.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,15 +1,14 @@
-//! What the client port's files make: a rustls configuration, new at each change of them.
+//! What a port's files make: a rustls configuration, new at each change of them.
 
+use std::path::Path;
 use std::sync::Arc;
 
-use rustls::client::danger::HandshakeSignatureValid;
-use rustls::pki_types::{CertificateDer, UnixTime};
-use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
-use rustls::{DigitallySignedStruct, DistinguishedName, Error, ServerConfig, SignatureScheme, version};
+use rustls::server::NoServerSessionStorage;
+use rustls::{Error, ServerConfig, version};
 
 use super::files::Texts;
-use super::{Kept, TlsError, TlsFiles, provider, refused};
+use super::telling::Telling;
+use super::{Kept, TlsError, TlsFiles, provider};
 
 /// What the client port speaks inside TLS: sessions need HTTP/1.1, one-shot calls may use either.
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
@@ -19,75 +18,42 @@ const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 /// # Errors
 /// What is wrong with the files.
 pub(crate) fn client_port(files: TlsFiles) -> Result<Kept<Arc<ServerConfig>>, TlsError> {
-    Kept::read("client", files, |files, texts| Ok(Arc::new(config(files, texts)?)))
+    Kept::read("client", files, |files, texts| {
+        let mut config = listening(files, texts, "tls.client_ca")?;
+        config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).into();
+        Ok(Arc::new(config))
+    })
 }
 
-fn config(files: &TlsFiles, texts: &Texts) -> Result<ServerConfig, TlsError> {
+/// The side of whoever is called. The setting `ca` names the CAs.
+pub(super) fn listening(files: &TlsFiles, texts: &Texts, ca: &'static str) -> Result<ServerConfig, TlsError> {
     let pair = texts.pair(files)?;
-    let unusable = |path: &std::path::Path, cause: String| TlsError::Garbled { path: path.to_owned(), cause };
     let builder = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&version::TLS13])
-        .map_err(|error| unusable(&files.cert, error.to_string()))?;
+        .map_err(|error| unusable(&files.cert, error))?;
     let builder = match (texts.roots(files)?, &files.ca) {
-        (Some(roots), Some(ca)) => {
-            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider()).build();
-            let verifier = verifier.map_err(|error| unusable(ca, error.to_string()))?;
-            builder.with_client_cert_verifier(Arc::new(Telling(verifier)))
+        (Some(roots), Some(path)) => {
+            let verifier = Telling::new(roots, ca).map_err(|cause| unusable(path, cause))?;
+            builder.with_client_cert_verifier(verifier)
         }
         _ => builder.with_no_client_auth(),
     };
-    let mut config = builder.with_single_cert(pair.chain, pair.key).map_err(|error| match error {
-        Error::InconsistentKeys(_) => TlsError::Mismatch { cert: files.cert.clone(), key: files.key.clone() },
-        error => unusable(&files.key, error.to_string()),
-    })?;
-    config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).into();
+    let paired = builder.with_single_cert(pair.chain, pair.key);
+    let mut config = paired.map_err(|error| mismatch(files, &error))?;
     // A resumed session would not be asked for its certificate again.
     config.send_tls13_tickets = 0;
     config.session_storage = Arc::new(NoServerSessionStorage {});
     Ok(config)
 }
 
-/// Checks a client's certificate as rustls does, and says whose was refused: afterwards nobody knows.
-#[derive(Debug)]
-struct Telling(Arc<dyn ClientCertVerifier>);
-
-impl ClientCertVerifier for Telling {
-    fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        self.0.root_hint_subjects()
+/// Why a certificate and its key cannot be used together.
+pub(super) fn mismatch(files: &TlsFiles, error: &Error) -> TlsError {
+    match error {
+        Error::InconsistentKeys(_) => TlsError::Mismatch { cert: files.cert.clone(), key: files.key.clone() },
+        error => unusable(&files.key, error),
     }
+}
 
-    fn verify_client_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        now: UnixTime,
-    ) -> Result<ClientCertVerified, Error> {
-        let verified = self.0.verify_client_cert(end_entity, intermediates, now);
-        if let Err(Error::InvalidCertificate(cause)) = &verified {
-            refused::tell("tls.client_ca", end_entity, cause);
-        }
-        verified
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls12_signature(message, cert, dss)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls13_signature(message, cert, dss)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
-    }
+pub(super) fn unusable(path: &Path, cause: impl ToString) -> TlsError {
+    TlsError::Garbled { path: path.to_owned(), cause: cause.to_string() }
 }

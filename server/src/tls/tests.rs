@@ -13,7 +13,7 @@ use crate::init::Init;
 fn made(parent: &Path) -> TlsFiles {
     let folder = parent.join("tenure");
     let init = Init { folder: folder.clone(), hosts: vec!["localhost".parse().unwrap()], listen: None };
-    init.cluster("alice").unwrap();
+    init.cluster("alice", Default::default()).unwrap();
     TlsFiles {
         cert: folder.join("node/server.crt"),
         key: folder.join("node/server.key"),
