@@ -8,6 +8,7 @@
 //! that lasted ten times as long. What the server took for a call is never scaled: it is printed as measured.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -62,11 +63,22 @@ impl Pace {
     }
 }
 
+/// What holders know servers by, and what they are known by: the files, for each process to read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trust {
+    /// The CA that issued the servers' certificates.
+    pub ca: PathBuf,
+    /// The holders' certificate and its key.
+    pub own: Option<(PathBuf, PathBuf)>,
+}
+
 /// All of a run's work.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Workload {
     /// Where the servers are: holder number N starts at number `N mod len`.
     pub endpoints: Vec<String>,
+    /// For servers that are reached by TLS.
+    pub trust: Option<Trust>,
     /// The leases' namespace.
     pub namespace: String,
     /// Every holder, in the order in which they connect.
@@ -80,6 +92,8 @@ pub struct Workload {
 pub struct Share {
     /// As in the workload.
     pub endpoints: Vec<String>,
+    /// As in the workload.
+    pub trust: Option<Trust>,
     /// As in the workload.
     pub namespace: String,
     /// Its holders, each with its number in the workload.
@@ -197,6 +211,7 @@ impl Workload {
     fn empty_share(&self, start: Nanos) -> Share {
         Share {
             endpoints: self.endpoints.clone(),
+            trust: self.trust.clone(),
             namespace: self.namespace.clone(),
             holders: Vec::new(),
             of: number(self.holders.len()),

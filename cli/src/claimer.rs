@@ -8,15 +8,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use claimer::report::Report;
-use claimer::workload::{Pace, Workload, check_holder, make_holders};
+use claimer::workload::{self, Pace, Workload, check_holder, make_holders};
 use claimer::{LinesTo, Run, RunError, Style};
 use clap::Args;
+use client::Endpoint;
 
 use crate::connect::ENDPOINTS_DEFAULT;
 use crate::exit::{Exit, Failure};
 use crate::output::{json_line, say, write_out};
 use crate::parse::{self, Endpoints};
 use crate::signals::{Held, end_of};
+use crate::trust::Trust;
 
 /// Measure: holders that compete for leases, one connection each, and a verdict at the end.
 ///
@@ -55,9 +57,11 @@ pub(crate) struct Claimer {
     /// Short lines, and none for what was denied or waited for.
     #[arg(long)]
     quiet: bool,
-    /// Where the servers are: HOST:PORT, with commas between. Holder N starts at number N mod their count.
+    /// Where the servers are: HOST:PORT, with commas between; https://HOST:PORT by TLS. Holder N starts at number N mod their count.
     #[arg(long, env = "TENURE_ENDPOINTS", value_parser = parse::endpoints())]
     endpoints: Option<Endpoints>,
+    #[command(flatten)]
+    trust: Trust,
     /// The servers' hosts, with commas between; all listen on --port.
     #[arg(long, visible_alias = "host", value_name = "HOSTS", conflicts_with = "endpoints", value_parser = parse::prefix())]
     hosts: Option<String>,
@@ -133,7 +137,7 @@ pub(crate) fn run(args: &Claimer) -> Result<Exit, Failure> {
 }
 
 fn workload(args: &Claimer) -> Result<Workload, Failure> {
-    let invalid = |error: claimer::workload::InvalidWorkload| Failure::usage(error.0);
+    let invalid = |error: workload::InvalidWorkload| Failure::usage(error.0);
     let holders = match (args.leases, args.holders.as_slice()) {
         (Some(leases), _) => make_holders(leases, args.units).map_err(invalid)?,
         (None, []) => vec![args.unit.clone()],
@@ -148,22 +152,28 @@ fn workload(args: &Claimer) -> Result<Workload, Failure> {
         duration: args.duration,
         scale: args.scale_time,
     };
-    Ok(Workload { endpoints: endpoints(args)?, namespace: args.namespace.clone(), holders, pace })
+    let endpoints = endpoints(args)?;
+    let trust = match args.embedded {
+        true => None,
+        // Read now too: what is wrong with a file is the command's fault, and not each holder's.
+        false => args.trust.load(&endpoints)?.and(args.trust.files(&endpoints)?),
+    };
+    let trust =
+        trust.map(|files| workload::Trust { ca: files.ca, own: files.own.map(|own| (own.cert, own.key)) });
+    let endpoints = endpoints.iter().map(ToString::to_string).collect();
+    Ok(Workload { endpoints, trust, namespace: args.namespace.clone(), holders, pace })
 }
 
-fn endpoints(args: &Claimer) -> Result<Vec<String>, Failure> {
+fn endpoints(args: &Claimer) -> Result<Vec<Endpoint>, Failure> {
     let list = match (&args.endpoints, &args.hosts) {
-        (Some(Endpoints(endpoints)), _) => return Ok(endpoints.iter().map(ToString::to_string).collect()),
-        (None, None) => return Ok(vec![ENDPOINTS_DEFAULT.to_owned()]),
-        (None, Some(hosts)) => hosts.split(',').map(|host| format!("{}:{}", host.trim(), args.port)),
+        (Some(Endpoints(endpoints)), _) => return Ok(endpoints.clone()),
+        (None, None) => ENDPOINTS_DEFAULT.to_owned(),
+        (None, Some(hosts)) => {
+            let list = hosts.split(',').map(|host| format!("{}:{}", host.trim(), args.port));
+            list.collect::<Vec<_>>().join(",")
+        }
     };
-    list.map(|text| {
-        let endpoint = text.parse::<client::Endpoint>();
-        endpoint
-            .map(|endpoint| endpoint.to_string())
-            .map_err(|error| Failure::usage(format!("--hosts: {error}")))
-    })
-    .collect()
+    Endpoint::parse_list(&list).map_err(|error| Failure::usage(format!("--hosts: {error}")))
 }
 
 fn write_json(report: &Report, file: Option<File>, on_stdout: bool) -> std::io::Result<()> {

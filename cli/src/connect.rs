@@ -12,6 +12,7 @@ use tokio::runtime::Runtime;
 use crate::exit::{Exit, Failure, escaped};
 use crate::output::say;
 use crate::parse::{self, Endpoints};
+use crate::trust::Trust;
 
 /// Where a cluster is sought where nobody says: the node of `tenure serve --dev`.
 pub(crate) const ENDPOINTS_DEFAULT: &str = api::ADDRESS_DEFAULT;
@@ -25,7 +26,7 @@ const PATIENCE_DEFAULT: &str = "5s";
 /// Where the cluster is, and in which namespace the lease.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Reach {
-    /// Where the members are: HOST:PORT, with commas between, tried in this order.
+    /// Where the members are: HOST:PORT, with commas between, tried in this order; https://HOST:PORT by TLS.
     #[arg(long, env = "TENURE_ENDPOINTS", default_value = ENDPOINTS_DEFAULT, value_parser = parse::endpoints())]
     endpoints: Endpoints,
     /// The lease's namespace.
@@ -35,6 +36,8 @@ pub(crate) struct Reach {
     /// --timeout.
     #[arg(long, value_name = "TIME", default_value = PATIENCE_DEFAULT, value_parser = parse::patience())]
     pub(crate) patience: Duration,
+    #[command(flatten)]
+    pub(crate) trust: Trust,
 }
 
 /// A session's connection, as far as it was told.
@@ -87,6 +90,7 @@ impl Reach {
             deadline: self.patience,
             connect_timeout: self.patience.min(Duration::from_secs(2)),
             on_link,
+            tls: self.trust.load(&self.endpoints.0)?,
             ..Options::new(self.endpoints.0.clone())
         };
         Ok(Session::connect(options).await?)

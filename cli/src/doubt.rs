@@ -1,5 +1,7 @@
 //! A claim or acquire that may have happened: how to see whether it did, and how to repeat it without taking a second place.
 
+use server::shell_quoted as word;
+
 use crate::connect::{Reach, UNKNOWN_REMEDY};
 use crate::exit::{Exit, Failure, quoted};
 
@@ -29,15 +31,6 @@ pub(crate) fn with_remedy(failure: Failure, reach: &Reach, name: &str, by: &Sign
         word(holder),
     );
     failure.saying(message)
-}
-
-/// A value as a shell takes it for one word.
-fn word(value: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/_-.:@%+=,".contains(&byte);
-    match value.bytes().all(plain) {
-        true => value.to_owned(),
-        false => format!("'{}'", value.replace('\'', "'\\''")),
-    }
 }
 
 #[cfg(test)]

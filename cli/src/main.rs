@@ -11,7 +11,8 @@
 //!   claimer  claimer                       signals  an end that the shell sees as its signal's
 //!   bench    bench                         announce that somebody waits, once it is so
 //!   docs     completions man               doubt    what to do where the outcome is unknown
-//!                                          pinned   that a pin is in the way
+//!   init     init                          pinned   that a pin is in the way
+//!                                          trust    what members are known by, and this program
 //!                                          wanted   what a claim and an acquire want alike
 //! ```
 //!
@@ -30,6 +31,7 @@ mod doubt;
 mod exit;
 mod follow;
 mod hold;
+mod init;
 mod operate;
 mod output;
 mod parse;
@@ -38,6 +40,7 @@ mod read;
 mod run;
 mod serve;
 mod signals;
+mod trust;
 mod usage;
 mod wait;
 mod wanted;
@@ -66,6 +69,7 @@ pub(crate) struct Cli {
 enum Verb {
     Serve(serve::Serve),
     DevCluster(dev_cluster::DevCluster),
+    Init(init::Init),
     Claim(hold::Claim),
     Extend(hold::Extend),
     Release(hold::Release),
@@ -124,6 +128,7 @@ impl Verb {
         match self {
             Verb::Serve(args) => serve::serve(args),
             Verb::DevCluster(args) => dev_cluster::dev_cluster(args),
+            Verb::Init(args) => init::init(args),
             Verb::Claim(args) => hold::claim(args),
             Verb::Extend(args) => hold::extend(args),
             Verb::Release(args) => hold::release(args),
@@ -167,6 +172,7 @@ impl Verb {
             Verb::History(args) => args.json.json,
             Verb::Check(args) => args.json.json,
             Verb::Serve(_)
+            | Verb::Init(_)
             | Verb::Run(_)
             | Verb::Claimer(_)
             | Verb::Bench(_)

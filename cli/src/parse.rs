@@ -1,8 +1,10 @@
 //! What stands on the command line, read once: durations, names, tokens and addresses. What is wrong is said with the
 //! value, the accepted forms and the limits, before anything is sent.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use api::rules::{
@@ -12,6 +14,7 @@ use api::rules::{
 use claimer::duration::GoDuration;
 use clap::builder::{OsStringValueParser, RangedU64ValueParser, TypedValueParser};
 use client::Endpoint;
+use server::{Host, InvalidHost, parse_voters};
 
 use crate::run::TTL_MIN as RUN_TTL_MIN;
 
@@ -231,6 +234,35 @@ fn within(
             let form = format!("{what} is a whole number from {least} to {most}, in decimal digits");
             bad("bad_number", form + remedy)
         })
+    })
+}
+
+/// A member's id.
+pub(crate) fn member() -> impl TypedValueParser<Value = u64> {
+    within("a member", 1, u64::MAX, "")
+}
+
+/// A cluster's first voters, and where each is reached by the others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Voters(pub(crate) BTreeMap<u64, String>);
+
+/// `1=HOST:PORT,2=HOST:PORT,3=HOST:PORT`.
+pub(crate) fn voters() -> impl TypedValueParser<Value = Voters> {
+    text(|value| {
+        parse_voters(value).map(Voters).map_err(|wanted| bad("bad_voters", format!("give {wanted}")))
+    })
+}
+
+/// A name or address by which a member is known.
+pub(crate) fn host() -> impl TypedValueParser<Value = Host> {
+    text(|value| value.parse().map_err(|error: InvalidHost| bad("bad_host", error.to_string())))
+}
+
+/// Where to listen.
+pub(crate) fn listen() -> impl TypedValueParser<Value = SocketAddr> {
+    text(|value| {
+        let wrong = "give an IP address and a port from 0 to 65535, as 127.0.0.1:7400 or [::1]:7400";
+        value.parse().map_err(|_| bad("bad_address", wrong))
     })
 }
 

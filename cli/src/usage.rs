@@ -101,8 +101,14 @@ fn meant(arg: &str, args: &[OsString]) -> Option<String> {
 }
 
 /// Flags that the environment may set, and by which variable.
-const VARIABLES: [(&str, &str); 3] =
-    [("--endpoints", "TENURE_ENDPOINTS"), ("--namespace", "TENURE_NAMESPACE"), ("--holder", "TENURE_HOLDER")];
+const VARIABLES: [(&str, &str); 6] = [
+    ("--endpoints", "TENURE_ENDPOINTS"),
+    ("--namespace", "TENURE_NAMESPACE"),
+    ("--holder", "TENURE_HOLDER"),
+    ("--ca", "TENURE_CA"),
+    ("--cert", "TENURE_CERT"),
+    ("--key", "TENURE_KEY"),
+];
 
 /// Where a flag's value came from: the flag itself, or the variable where the flag is not on the command line.
 fn origin<'a>(flag: &'a str, args: &[OsString]) -> &'a str {

@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use crate::cell::Cell;
 use crate::handle::millis;
-use crate::{Clock, Endpoint, Grant};
+use crate::{Clock, Endpoint, Grant, Tls};
 
 /// How to open a session.
 #[derive(Clone)]
 pub struct Options {
     /// Where the members are, tried in this order. A program that opens many sessions rotates the list, so that they spread.
     pub endpoints: Vec<Endpoint>,
+    /// What to know members by that are reached by TLS, and to be known by; loaded once a program.
+    pub tls: Option<Tls>,
     /// The program and its version, for the servers' logs; none says nothing.
     pub agent: Option<String>,
     /// How long a call waits for its answer, where it does not say. Default 5 s; the server allows at most 60 s.
@@ -31,6 +33,7 @@ impl Options {
     pub fn new(endpoints: Vec<Endpoint>) -> Options {
         Options {
             endpoints,
+            tls: None,
             agent: Some(concat!("tenure-client/", env!("CARGO_PKG_VERSION")).to_owned()),
             deadline: Duration::from_secs(5),
             connect_timeout: Duration::from_secs(2),

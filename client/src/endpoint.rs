@@ -1,4 +1,4 @@
-//! Where a member listens, as users write it: `127.0.0.1:7400`, `http://lease.example:7400`, `ws://[::1]:7400`.
+//! Where a member listens, as users write it: `127.0.0.1:7400`, `https://lease.example:7400`, `ws://[::1]:7400`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,9 +11,19 @@ pub use api::PORT_DEFAULT;
 /// One member's client port.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Endpoint {
+    scheme: Scheme,
     /// A name, an IPv4 address, or an IPv6 address without brackets.
     host: String,
     port: u16,
+}
+
+/// Whether what is said there is secured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Scheme {
+    /// `http`, `ws`, or none.
+    Plain,
+    /// `https`, `wss`.
+    Tls,
 }
 
 impl Endpoint {
@@ -35,19 +45,29 @@ impl Endpoint {
         self.port
     }
 
+    /// Whether it is reached by TLS.
+    pub fn is_tls(&self) -> bool {
+        self.scheme == Scheme::Tls
+    }
+
     /// The session's address there.
     pub(crate) fn session_url(&self) -> String {
-        format!("ws://{self}/v1/session")
+        let scheme = if self.is_tls() { "wss" } else { "ws" };
+        format!("{scheme}://{}/v1/session", self.authority())
+    }
+
+    fn authority(&self) -> String {
+        match self.host.contains(':') {
+            true => format!("[{}]:{}", self.host, self.port),
+            false => format!("{}:{}", self.host, self.port),
+        }
     }
 }
 
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') {
-            write!(f, "[{}]:{}", self.host, self.port)
-        } else {
-            write!(f, "{}:{}", self.host, self.port)
-        }
+        f.write_str(if self.is_tls() { "https://" } else { "" })?;
+        f.write_str(&self.authority())
     }
 }
 
@@ -56,11 +76,11 @@ impl FromStr for Endpoint {
 
     fn from_str(text: &str) -> Result<Endpoint, InvalidEndpoint> {
         let invalid = |why: &str| InvalidEndpoint { text: Quoted(text).to_string(), why: why.to_owned() };
-        let rest = without_scheme(text).map_err(|why| invalid(&why))?;
+        let (scheme, rest) = scheme_of(text).map_err(|why| invalid(&why))?;
         let rest = rest.strip_suffix('/').unwrap_or(rest);
         let (host, port) = split_port(rest).map_err(|why| invalid(&why))?;
         check_host(host).map_err(|why| invalid(&why))?;
-        Ok(Endpoint { host: host.to_owned(), port })
+        Ok(Endpoint { scheme, host: host.to_owned(), port })
     }
 }
 
@@ -77,21 +97,19 @@ impl fmt::Display for InvalidEndpoint {
         let InvalidEndpoint { text, why } = self;
         write!(
             f,
-            "endpoint {text}: {why}; write HOST:PORT, as in 127.0.0.1:7400 or http://lease.example:7400"
+            "endpoint {text}: {why}; write HOST:PORT, as in 127.0.0.1:7400, or https://lease.example:7400 where it is reached by TLS"
         )
     }
 }
 
 impl std::error::Error for InvalidEndpoint {}
 
-fn without_scheme(text: &str) -> Result<&str, String> {
+fn scheme_of(text: &str) -> Result<(Scheme, &str), String> {
     match text.split_once("://") {
-        None => Ok(text),
-        Some(("http" | "ws", rest)) => Ok(rest),
-        Some((scheme @ ("https" | "wss"), _)) => {
-            Err(format!("{scheme} is not served yet by this version, only http and ws are"))
-        }
-        Some((scheme, _)) => Err(format!("the scheme {} is not http or ws", Quoted(scheme))),
+        None => Ok((Scheme::Plain, text)),
+        Some(("http" | "ws", rest)) => Ok((Scheme::Plain, rest)),
+        Some(("https" | "wss", rest)) => Ok((Scheme::Tls, rest)),
+        Some((scheme, _)) => Err(format!("the scheme {} is not http, https, ws or wss", Quoted(scheme))),
     }
 }
 
@@ -149,10 +167,13 @@ mod tests {
             ("localhost", "localhost:7400"),
             ("[::1]:7402", "[::1]:7402"),
             ("ws://[fe80::1]", "[fe80::1]:7400"),
+            ("https://lease.example", "https://lease.example:7400"),
+            ("wss://[::1]:7402/", "https://[::1]:7402"),
         ];
         for (text, shown) in table {
             let endpoint: Endpoint = text.parse().unwrap_or_else(|error| panic!("{text}: {error}"));
             assert_eq!(endpoint.to_string(), shown);
+            assert_eq!(shown.parse(), Ok(endpoint), "it is read as it is shown");
         }
         assert_eq!(Endpoint::parse_list("a:1, b:2").map(|list| list.len()), Ok(2));
     }
@@ -170,7 +191,7 @@ mod tests {
             ("[::1", "not closed"),
             ("[nonsense]:1", "no IPv6 address"),
             ("[::1]7400", "other than a port"),
-            ("https://h:1", "https is not served yet"),
+            ("HTTPS://h:1", "the scheme \"HTTPS\""),
             ("ftp://h:1", "the scheme \"ftp\""),
             ("h h:1", "the character \" \""),
             ("h/path:1", "the character \"/\""),

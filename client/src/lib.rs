@@ -17,8 +17,6 @@
 //! * A [`Guard`] keeps its lease, says when it is lost at the very instant at which belief ends, and why.
 //!
 //! * A [`Watcher`] gives each event once and in order, over any number of connections, or says that it cannot.
-//!
-//! What it omits, yet: TLS.
 
 #![allow(
     clippy::result_large_err,
@@ -39,6 +37,7 @@ pub mod machine;
 mod mailbox;
 mod outcome;
 mod task;
+mod tls;
 mod transport;
 mod verbs;
 mod watcher;
@@ -51,4 +50,5 @@ pub use guard::Guard;
 pub use handle::Session;
 pub use lost::{Lost, LostWhy};
 pub use outcome::*;
+pub use tls::{OwnFiles, Tls, TlsError, TlsFiles};
 pub use watcher::Watcher;

@@ -15,7 +15,7 @@ use crate::machine::{Ask, Config, Done, Effect, End, Input, LinkId, Machine, OpI
 use crate::mailbox::{Letter, Mailbox};
 use crate::transport::{Event, Wire};
 use crate::watcher::Feed;
-use crate::{Clock, Endpoint, Failure, Instant, LinkNews, OnLink, Options, Unavailable};
+use crate::{Clock, Endpoint, Failure, Instant, LinkNews, OnLink, Options, Tls, Unavailable};
 
 /// How long a session that ends may take to say goodbye.
 const GOODBYE: Duration = Duration::from_millis(500);
@@ -25,6 +25,7 @@ pub(crate) struct Task {
     clock: Arc<dyn Clock>,
     mailbox: Arc<Mailbox>,
     endpoints: Vec<Endpoint>,
+    tls: Option<Tls>,
     connect_timeout: Duration,
     on_link: Option<OnLink>,
     wires: Vec<Wire>,
@@ -55,6 +56,7 @@ impl Task {
             clock,
             mailbox,
             endpoints: options.endpoints,
+            tls: options.tls,
             connect_timeout: options.connect_timeout,
             on_link: options.on_link,
             wires: Vec::new(),
@@ -171,7 +173,7 @@ impl Task {
         match effect {
             Effect::Open { link, endpoint } => {
                 let endpoint = self.endpoints[endpoint].clone();
-                self.wires.push(Wire::open(link, endpoint, self.connect_timeout));
+                self.wires.push(Wire::open(link, endpoint, self.tls.clone(), self.connect_timeout));
             }
             Effect::Send { link, frame } => self.send(link, &frame),
             Effect::Ping { link } => {

@@ -4,13 +4,12 @@
 
 use std::collections::VecDeque;
 use std::future::Future;
-use std::io::ErrorKind;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use api::rules::REPLY_BYTES_MAX;
-use futures_util::{Sink, Stream};
+use futures_util::{Sink, Stream as _};
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
@@ -18,13 +17,14 @@ use tokio_tungstenite::tungstenite::{Bytes, Error, Message};
 
 use crate::Endpoint;
 use crate::machine::LinkId;
+use crate::tls::{self, Stream, Tls};
 
 /// What a session reads into at once. The library's own 128 KiB are really resident, for each connection.
 const READ_BUFFER: usize = 2 * 1024;
 /// Frames that leave together share a system call up to here; the buffer grows only as far as a burst needs.
 const WRITE_BUFFER: usize = 4 * 1024;
 
-type Socket = WebSocketStream<TcpStream>;
+type Socket = WebSocketStream<Stream>;
 type Connecting = Pin<Box<dyn Future<Output = Result<Socket, String>> + Send>>;
 
 /// One connection, from its first packet to its last.
@@ -51,8 +51,8 @@ pub(crate) enum Event {
 }
 
 impl Wire {
-    pub(crate) fn open(id: LinkId, endpoint: Endpoint, within: Duration) -> Wire {
-        let state = State::Connecting(Box::pin(connect(endpoint.clone(), within)));
+    pub(crate) fn open(id: LinkId, endpoint: Endpoint, tls: Option<Tls>, within: Duration) -> Wire {
+        let state = State::Connecting(Box::pin(connect(endpoint.clone(), tls, within)));
         Wire { id, endpoint, state }
     }
 
@@ -89,7 +89,7 @@ impl Wire {
             },
             State::Open { socket, outbox, flushing } => {
                 if let Poll::Ready(Err(error)) = write(socket, outbox, flushing, cx) {
-                    return self.lost(cause(&error));
+                    return self.lost(cause(&error, None));
                 }
                 match ready!(Pin::new(&mut **socket).poll_next(cx)) {
                     Some(Ok(message)) => {
@@ -97,7 +97,7 @@ impl Wire {
                         *flushing |= message.is_ping();
                         self.received(message)
                     }
-                    Some(Err(error)) => self.lost(cause(&error)),
+                    Some(Err(error)) => self.lost(cause(&error, None)),
                     None => self.lost("closed by the server".to_owned()),
                 }
             }
@@ -108,7 +108,7 @@ impl Wire {
     /// Sends what waits; for frames that were handed over after the last `poll`.
     pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), String>> {
         let State::Open { socket, outbox, flushing } = &mut self.state else { return Poll::Ready(Ok(())) };
-        write(socket, outbox, flushing, cx).map_err(|error| cause(&error))
+        write(socket, outbox, flushing, cx).map_err(|error| cause(&error, None))
     }
 
     /// Sends what waits and says goodbye.
@@ -165,20 +165,23 @@ fn write(
     Poll::Ready(Ok(()))
 }
 
-async fn connect(endpoint: Endpoint, within: Duration) -> Result<Socket, String> {
+async fn connect(endpoint: Endpoint, tls: Option<Tls>, within: Duration) -> Result<Socket, String> {
     let handshake = async {
-        let tcp =
-            TcpStream::connect((endpoint.host(), endpoint.port())).await.map_err(|error| io_cause(&error))?;
+        let tcp = TcpStream::connect((endpoint.host(), endpoint.port()))
+            .await
+            .map_err(|error| tls::cause(&error, None))?;
         // A call is one small packet, and waits for its answer: it must not wait for a full segment too.
-        tcp.set_nodelay(true).map_err(|error| io_cause(&error))?;
+        tcp.set_nodelay(true).map_err(|error| tls::cause(&error, None))?;
+        let stream = tls::secure(tcp, &endpoint, tls.as_ref()).await?;
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
             .write_buffer_size(WRITE_BUFFER)
             .max_message_size(Some(REPLY_BYTES_MAX))
             .max_frame_size(Some(REPLY_BYTES_MAX));
         let handshake =
-            tokio_tungstenite::client_async_with_config(endpoint.session_url(), tcp, Some(config));
-        handshake.await.map(|(socket, _)| socket).map_err(|error| cause(&error))
+            tokio_tungstenite::client_async_with_config(endpoint.session_url(), stream, Some(config));
+        // What a member has against our certificate it says only after we took the handshake for done.
+        handshake.await.map(|(socket, _)| socket).map_err(|error| cause(&error, tls.as_ref()))
     };
     match tokio::time::timeout(within, handshake).await {
         Ok(result) => result,
@@ -186,9 +189,9 @@ async fn connect(endpoint: Endpoint, within: Duration) -> Result<Socket, String>
     }
 }
 
-fn cause(error: &Error) -> String {
+fn cause(error: &Error, tls: Option<&Tls>) -> String {
     match error {
-        Error::Io(error) => io_cause(error),
+        Error::Io(error) => tls::cause(error, tls),
         Error::Http(response) => {
             let status = response.status();
             let body = response.body().as_deref().unwrap_or_default();
@@ -201,15 +204,5 @@ fn cause(error: &Error) -> String {
             format!("it does not speak WebSocket ({error}): is it a Tenure member's client port?")
         }
         error => error.to_string(),
-    }
-}
-
-fn io_cause(error: &std::io::Error) -> String {
-    match error.kind() {
-        ErrorKind::ConnectionRefused => "connection refused".to_owned(),
-        ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => "connection reset".to_owned(),
-        ErrorKind::UnexpectedEof => "closed by the server".to_owned(),
-        ErrorKind::TimedOut => "timed out".to_owned(),
-        _ => error.to_string(),
     }
 }

@@ -9,12 +9,15 @@ use replica::log::OpenError;
 
 use crate::config::ConfigError;
 use crate::data::DataError;
+use crate::tls::TlsError;
 
 /// Why a server did not start, or did not end as it should.
 #[derive(Debug)]
 pub enum ServeError {
     /// The configuration is wrong.
     Config(ConfigError),
+    /// The certificates, keys or CAs cannot be used.
+    Tls(TlsError),
     /// The data folder cannot be used.
     Data(DataError),
     /// The log or the snapshot in it cannot be used.
@@ -52,7 +55,7 @@ impl ServeError {
     /// Which kind of exit it is.
     pub fn exit_kind(&self) -> ExitKind {
         match self {
-            ServeError::Config(_) => ExitKind::Usage,
+            ServeError::Config(_) | ServeError::Tls(_) => ExitKind::Usage,
             ServeError::Data(
                 DataError::NoFolder { .. }
                 | DataError::Strange { .. }
@@ -83,6 +86,7 @@ impl fmt::Display for ServeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ServeError::Config(error) => error.fmt(f),
+            ServeError::Tls(error) => error.fmt(f),
             ServeError::Data(error) => error.fmt(f),
             ServeError::Replica(error) => error.fmt(f),
             ServeError::Listen { listener, address, error } => {
@@ -111,6 +115,12 @@ impl std::error::Error for ServeError {}
 impl From<ConfigError> for ServeError {
     fn from(error: ConfigError) -> ServeError {
         ServeError::Config(error)
+    }
+}
+
+impl From<TlsError> for ServeError {
+    fn from(error: TlsError) -> ServeError {
+        ServeError::Tls(error)
     }
 }
 

@@ -8,7 +8,8 @@
 //!
 //! The rooms: `run` opens and closes everything; `config` and `data` check what they are given before anything is touched;
 //! `doors` hear clients, `service` is the one path from any door to the replica, `admission` counts who is let in; `peers`
-//! carries what members say to each other; `clock` and `log` are this machine's. To serve from a program:
+//! carries what members say to each other; `tls` reads certificates and `init` makes them; `clock` and `log` are this
+//! machine's. To serve from a program:
 //!
 //! ```no_run
 //! let config = server::Config::load(&server::Flags { dev: true, ..server::Flags::default() })?;
@@ -30,17 +31,23 @@ mod config;
 mod data;
 mod doors;
 mod error;
+mod init;
 mod log;
 mod peers;
 mod replica_thread;
 mod run;
 mod service;
+mod tls;
 
 pub use config::{
     Config, ConfigError, Default, Flags, KEYS, LISTEN_DEFAULT, LogFormat, LogLevel, Origin, Setting,
-    misspelt_env, print_config,
+    misspelt_env, parse_voters, print_config,
 };
 pub use data::DataError;
 pub use doors::openapi_json;
 pub use error::{ExitKind, ServeError};
+pub use init::{
+    FOLDER_DEFAULT, Further, Host, Init, InitError, InvalidHost, Made, init_operator, shell_quoted,
+};
 pub use run::{Server, serve};
+pub use tls::{TlsError, TlsFiles};

@@ -15,7 +15,7 @@ use crate::clock::MachineClock;
 use crate::config::Config;
 use crate::data::Data;
 use crate::error::ServeError;
-use crate::peers::{self, Carrier, Who};
+use crate::peers::{self, Carrier, Security, Who};
 
 /// The exit code of a process whose log failed or whose replica broke: it is unavailable, and should be started again.
 pub(crate) const EXIT_BROKEN: i32 = 3;
@@ -52,14 +52,16 @@ impl ReplicaThread {
         config: &Config,
         data: &Data,
         listener: Option<PeerListener>,
+        security: Security,
     ) -> Result<ReplicaThread, ServeError> {
-        ReplicaThread::run(options(config, data), parts(data)?, listener)
+        ReplicaThread::run(options(config, data), parts(data, security.clone())?, listener, security)
     }
 
     fn run(
         options: Options,
         parts: Parts<Process>,
         listener: Option<PeerListener>,
+        security: Security,
     ) -> Result<ReplicaThread, ServeError> {
         let (started, starting) = oneshot::channel();
         let (stop, stopping) = oneshot::channel();
@@ -69,7 +71,7 @@ impl ReplicaThread {
             .map_err(|error| ServeError::System { what: "making the replica's runtime", error })?;
         let thread = std::thread::Builder::new()
             .name("replica".to_owned())
-            .spawn(move || runtime.block_on(run(options, parts, listener, started, stopping)))
+            .spawn(move || runtime.block_on(run(options, parts, (listener, security), started, stopping)))
             .map_err(|error| ServeError::System { what: "starting the replica's thread", error })?;
         match starting.blocking_recv() {
             Ok(Ok(handle)) => {
@@ -120,7 +122,7 @@ fn ends_within(thread: &JoinHandle<()>, within: Duration) -> bool {
 async fn run(
     options: Options,
     parts: Parts<Process>,
-    listener: Option<PeerListener>,
+    (listener, security): (Option<PeerListener>, Security),
     started: oneshot::Sender<Started>,
     stop: oneshot::Receiver<()>,
 ) {
@@ -130,7 +132,7 @@ async fn run(
         Err(error) => return drop(started.send(Err(ServeError::Replica(error)))),
     };
     match listener.map(TcpListener::from_std).transpose() {
-        Ok(Some(listener)) => drop(tokio::spawn(peers::accept(listener, me, member.peers()))),
+        Ok(Some(listener)) => drop(tokio::spawn(peers::accept(listener, me, security, member.peers()))),
         Ok(None) => {}
         Err(error) => {
             member.stop().await;
@@ -170,7 +172,7 @@ fn options(config: &Config, data: &Data) -> Options {
     }
 }
 
-fn parts(data: &Data) -> Result<Parts<Process>, ServeError> {
+fn parts(data: &Data, security: Security) -> Result<Parts<Process>, ServeError> {
     let folder = |path| {
         let opened = Folder::open(path);
         opened.map_err(|error| ServeError::System {
@@ -185,7 +187,7 @@ fn parts(data: &Data) -> Result<Parts<Process>, ServeError> {
         clock: Arc::new(clock),
         log_disk: Arc::new(folder(&data.log())?),
         snapshot_disk: Arc::new(folder(&data.snapshots())?),
-        network: Carrier::new(Who { cluster: identity.cluster, member: identity.member }),
+        network: Carrier::new(Who { cluster: identity.cluster, member: identity.member }, security),
         on_fatal: Box::new(end_at_once),
     })
 }
@@ -267,10 +269,10 @@ mod tests {
             clock: Arc::new(MachineClock::start().unwrap()),
             log_disk: Arc::new(log.clone()),
             snapshot_disk: Arc::new(MemoryDisk::new()),
-            network: Carrier::new(Who { cluster: 7, member: 1 }),
+            network: Carrier::new(Who { cluster: 7, member: 1 }, Security::Plain),
             on_fatal: Box::new(|error| panic!("{error}")),
         };
-        let mut thread = ReplicaThread::run(options, parts, None).unwrap();
+        let mut thread = ReplicaThread::run(options, parts, None, Security::Plain).unwrap();
         thread.stop_within = Duration::from_millis(2_500);
         assert!(matches!(claim(&thread.handle, "a", 20_000), Answer::Decided { .. }));
         let hangs = AtomicBool::new(true);

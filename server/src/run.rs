@@ -19,11 +19,14 @@ use tokio::sync::watch;
 use crate::admission::{self, Gate};
 use crate::config::Config;
 use crate::data::Data;
+use crate::doors::handshake::Handshakes;
 use crate::doors::{self, Doors, Registry, Times};
 use crate::error::ServeError;
 use crate::log::{self, SetLevel};
+use crate::peers::Security;
 use crate::replica_thread::{EXIT_BROKEN, ReplicaThread};
 use crate::service::Service;
+use crate::tls::{self, Rereads};
 
 /// How much longer than its sessions an orderly stop waits for their closing frames and last requests.
 const STOP_SLACK: Duration = Duration::from_millis(1_500);
@@ -32,6 +35,8 @@ const STOP_SLACK: Duration = Duration::from_millis(1_500);
 const BEHIND: &str = "this member has had no news of a leader for 3 s";
 /// How often a member looks whether it is behind the others.
 const BEHIND_LOOK: Duration = Duration::from_millis(250);
+/// How often the certificates' files are looked at.
+const REREAD_EVERY: Duration = Duration::from_secs(60);
 
 /// A running server. Dropped without [`Server::stop`], it ends without a word to its clients; its log is closed all the same.
 pub struct Server {
@@ -39,6 +44,7 @@ pub struct Server {
     address: SocketAddr,
     doors: Doors,
     gate: Arc<Gate>,
+    certificates: Vec<Arc<dyn Rereads>>,
     stop: watch::Sender<bool>,
     stop_within: Duration,
     replica: ReplicaThread,
@@ -60,7 +66,7 @@ pub fn serve(config: Config) -> Result<(), ServeError> {
     let no_signals = |error| ServeError::System { what: "listening for signals", error };
     let (mut stop, hangup) = runtime.block_on(async { signals() }).map_err(no_signals)?;
     announce(&config, server.address);
-    runtime.block_on(until_stop(&mut stop, hangup, config, set_level));
+    runtime.block_on(until_stop(&mut stop, hangup, config, set_level, &server));
     runtime.spawn(async move {
         let name = stop.next().await;
         eprintln!("tenure: {name} again: the process ends at once");
@@ -82,6 +88,10 @@ impl Server {
             .enable_all()
             .build()
             .map_err(system("making the doors' runtime"))?;
+        let tls = config.tls.clone().map(tls::client_port).transpose()?.map(Arc::new);
+        let peer_tls =
+            config.peer_tls.clone().map(|files| tls::peer_port(files, config.cluster, config.member));
+        let peer_tls = peer_tls.transpose()?.map(Arc::new);
         let listener = {
             let _runtime = runtime.enter();
             let unbound = |error| ServeError::Listen { listener: "listen", address: config.listen, error };
@@ -96,12 +106,16 @@ impl Server {
         let peer_address = peer_listener.as_ref().and_then(|listener| listener.local_addr().ok());
         // After the ports: where one is taken, no folder is made.
         let mut data = Data::open(config)?;
-        let replica = ReplicaThread::start(config, &data, peer_listener)?;
+        let identity = data.identity();
+        if let (Some(kept), Some(files)) = (&peer_tls, &config.peer_tls) {
+            kept.get().check(files, identity.cluster, identity.member)?;
+        }
+        let security = peer_tls.clone().map_or(Security::Plain, Security::Mutual);
+        let replica = ReplicaThread::start(config, &data, peer_listener, security)?;
         // Before anything is acknowledged: from now on a folder without a log is a loss, and not a beginning.
         data.begin()?;
 
         let (stop, stopping) = watch::channel(false);
-        let identity = data.identity();
         let doors = Doors {
             service: Arc::new(Service::new(Arc::new(replica.handle()), identity.cluster, identity.member)),
             sessions: Arc::new(Registry::default()),
@@ -109,12 +123,14 @@ impl Server {
             stop: stopping.clone(),
         };
         let gate = Gate::new(admission::connections_max(config.connections));
-        let names = match address.ip().is_loopback() {
+        // Inside TLS a client has checked the name that it asked for: nobody points a name of theirs here.
+        let names = match address.ip().is_loopback() && tls.is_none() {
             true => doors::origin::Names::Loopback,
             false => doors::origin::Names::Any,
         };
+        let handshakes = tls.clone().map(|tls| Arc::new(Handshakes::new(tls)));
         let router = doors::router(doors.clone(), names);
-        runtime.spawn(doors::listen::accept(listener, router, Arc::clone(&gate), stopping));
+        runtime.spawn(doors::listen::accept(listener, router, Arc::clone(&gate), handshakes, stopping));
         runtime.spawn(move_while_behind(doors.clone()));
         tracing::info!(
             %address,
@@ -123,9 +139,26 @@ impl Server {
             member = identity.member,
             data = %config.data.display(),
             connections = gate.limit(),
+            tls = tls.is_some(),
             "serving"
         );
-        Ok(Server { runtime, address, doors, gate, stop, stop_within: config.stop_within, replica, data })
+        let certificates: Vec<Arc<dyn Rereads>> =
+            [tls.map(|kept| kept as Arc<dyn Rereads>), peer_tls.map(|kept| kept as _)]
+                .into_iter()
+                .flatten()
+                .collect();
+        runtime.spawn(reread_every_minute(certificates.clone()));
+        Ok(Server {
+            runtime,
+            address,
+            doors,
+            gate,
+            certificates,
+            stop,
+            stop_within: config.stop_within,
+            replica,
+            data,
+        })
     }
 
     /// Where clients connect: with the real port, where port 0 was asked for.
@@ -141,6 +174,12 @@ impl Server {
     /// How the member is.
     pub fn status(&self) -> replica::Status {
         self.doors.service.status()
+    }
+
+    /// Reads the certificates' files again, and logs what came of it: new connections have what is new, and a bad file
+    /// changes nothing. A running server does so every minute by itself.
+    pub fn reread_certificates(&self) {
+        self.certificates.iter().for_each(|kept| kept.reread_aloud(true));
     }
 
     /// How many sessions are open.
@@ -188,6 +227,14 @@ async fn move_while_behind(doors: Doors) {
             (true, false) => doors.sessions.stay(BEHIND),
             _ => {}
         }
+    }
+}
+
+/// Certificates are renewed by who makes them, and may not say so to us.
+async fn reread_every_minute(certificates: Vec<Arc<dyn Rereads>>) {
+    loop {
+        tokio::time::sleep(REREAD_EVERY).await;
+        certificates.iter().for_each(|kept| kept.reread_aloud(false));
     }
 }
 
@@ -254,10 +301,19 @@ impl StopSignals {
     }
 }
 
-async fn until_stop(stop: &mut StopSignals, mut hangup: Signal, mut config: Config, set_level: SetLevel) {
+async fn until_stop(
+    stop: &mut StopSignals,
+    mut hangup: Signal,
+    mut config: Config,
+    set_level: SetLevel,
+    server: &Server,
+) {
     loop {
         tokio::select! {
-            Some(()) = hangup.recv() => reload(&mut config, &set_level),
+            Some(()) = hangup.recv() => {
+                reload(&mut config, &set_level);
+                server.reread_certificates();
+            }
             name = stop.next() => return tracing::info!(signal = name, "asked to stop"),
         }
     }
@@ -268,7 +324,9 @@ fn reload(config: &mut Config, set_level: &SetLevel) {
     match config.reload() {
         Ok(newer) => {
             if config.needs_restart(&newer) {
-                tracing::warn!("SIGHUP: only log.level changes in a running server; restart it for the rest");
+                tracing::warn!(
+                    "SIGHUP: only log.level and what is in the certificates' files change in a running server; restart it for the rest"
+                );
             }
             set_level(newer.log_level);
             config.log_level = newer.log_level;

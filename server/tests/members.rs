@@ -47,8 +47,10 @@ fn members_of_one_cluster_elect_one_and_apply_the_same() {
     // Whoever is asked answers as the leader would.
     for (at, node) in nodes.iter().enumerate() {
         let name = format!("b{at}");
-        let claimed = node
-            .post("/v1/claim", &format!(r#"{{"name":"{name}","holder":"h","instance":"1","seq":"1","ttl_ms":60000}}"#));
+        let claimed = node.post(
+            "/v1/claim",
+            &format!(r#"{{"name":"{name}","holder":"h","instance":"1","seq":"1","ttl_ms":60000}}"#),
+        );
         assert_eq!(claimed.status, 200, "{claimed:?}");
         let token = token(&claimed.json());
         for other in &nodes {

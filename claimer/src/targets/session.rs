@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::{Code, Kind, Problem};
-use client::{Claim, Clock, Endpoint, Failure, Grant, HolderClock, Options, Unavailable};
+use client::{
+    Claim, Clock, Endpoint, Failure, Grant, HolderClock, Options, OwnFiles, Tls, TlsFiles, Unavailable,
+};
 
 use crate::clock;
 use crate::history::Nanos;
 use crate::target::{Attempt, Granted, No, Seat, Session, Target};
-use crate::workload::Share;
+use crate::workload::{Share, Trust};
 
 /// How long a holder waits for an answer to a claim or an extend.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -17,6 +19,8 @@ const DEADLINE: Duration = Duration::from_secs(5);
 /// Sessions at the endpoints of a share.
 pub struct Sessions {
     endpoints: Vec<Endpoint>,
+    /// One for all sessions; where its files cannot be used, connecting says so.
+    tls: Result<Option<Tls>, String>,
     namespace: String,
     /// One clock for all sessions; where the machine has none, opening the first session says so.
     clock: Option<Arc<dyn Clock>>,
@@ -27,10 +31,16 @@ impl Sessions {
     pub fn new(share: &Share) -> Sessions {
         Sessions {
             endpoints: share.endpoints.iter().filter_map(|endpoint| endpoint.parse().ok()).collect(),
+            tls: share.trust.clone().map(load).transpose(),
             namespace: share.namespace.clone(),
             clock: HolderClock::start().ok().map(|clock| Arc::new(clock) as Arc<dyn Clock>),
         }
     }
+}
+
+fn load(trust: Trust) -> Result<Tls, String> {
+    let own = trust.own.map(|(cert, key)| OwnFiles { cert, key });
+    Tls::load(TlsFiles { ca: trust.ca, own }).map_err(|error| error.to_string())
 }
 
 impl Target for Sessions {
@@ -40,8 +50,13 @@ impl Target for Sessions {
         let mut endpoints = self.endpoints.clone();
         let first = seat.number as usize % endpoints.len().max(1);
         endpoints.rotate_left(first);
-        let options =
-            Options { agent: None, deadline: DEADLINE, clock: self.clock.clone(), ..Options::new(endpoints) };
+        let options = Options {
+            agent: None,
+            deadline: DEADLINE,
+            clock: self.clock.clone(),
+            tls: self.tls.clone()?,
+            ..Options::new(endpoints)
+        };
         let session = client::Session::connect(options).await.map_err(|failure| failure.to_string())?;
         let claim = Claim {
             namespace: self.namespace.clone(),

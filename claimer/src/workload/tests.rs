@@ -16,6 +16,7 @@ fn pace(scale: f64) -> Pace {
 
 fn workload(holders: Vec<String>) -> Workload {
     Workload {
+        trust: None,
         endpoints: vec!["127.0.0.1:7400".into()],
         namespace: "default".into(),
         holders,

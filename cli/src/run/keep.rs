@@ -112,16 +112,18 @@ impl<'a> Keep<'a> {
 
     fn environment(&self) -> Vec<(String, String)> {
         let grant = self.guard.grant();
-        [
+        let told = [
             ("TENURE_TOKEN", grant.token().to_string()),
             ("TENURE_LEASE", grant.name().to_owned()),
             ("TENURE_NAMESPACE", grant.namespace().to_owned()),
             ("TENURE_HOLDER", self.holder.clone()),
             // What `tenure` was told by a flag, the command's own `tenure` would not find.
             ("TENURE_ENDPOINTS", self.args.reach.endpoints()),
-        ]
-        .map(|(name, value)| (name.to_owned(), value))
-        .to_vec()
+        ];
+        // A path that is not UTF-8 is left to what the command inherits.
+        let paths = self.args.reach.trust.environment();
+        let paths = paths.filter_map(|(name, path)| Some((name, path.to_str()?.to_owned())));
+        told.into_iter().chain(paths).map(|(name, value)| (name.to_owned(), value)).collect()
     }
 
     /// Tells the guardian until when the lease is held, where that is news and the command shall go on.

@@ -65,7 +65,7 @@ const CHILD: &str = "__child";
 ///
 /// The command and all that it started are ended before the lease can be another's: SIGTERM when it could not be extended in
 /// time, then SIGKILL; also when tenure is killed or stopped. The command finds TENURE_TOKEN, TENURE_LEASE, TENURE_NAMESPACE,
-/// TENURE_HOLDER and TENURE_ENDPOINTS in its environment: give the token to whatever the lease protects, and
+/// TENURE_HOLDER, TENURE_ENDPOINTS and, where they are used, TENURE_CA, TENURE_CERT and TENURE_KEY in its environment: give the token to whatever the lease protects, and
 /// `tenure check $TENURE_LEASE $TENURE_TOKEN` asks the same cluster. INT, TERM, HUP, QUIT, USR1 and USR2 are passed on to it.
 /// When it exits, what it left running is ended and the lease is released.
 ///

@@ -13,6 +13,7 @@ stopped between its check and its act acts late.
     link     one WebSocket          outcome  the kinds of "no", and what an answer proves (pure)
     links    which member to ask    call     one call's life, over any number of attempts
     session  claims and reads       guard    a lease that keeps itself       watch  what changes
+    tls      what members are known by
 """
 
 from .belief import Lost

@@ -6,6 +6,7 @@ A reply of None means that none will come: the link is gone, and what left throu
 import asyncio
 import json
 from collections.abc import Callable
+from ssl import SSLContext
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection
@@ -23,6 +24,15 @@ DRAIN_SECONDS = 10.0
 UNREAD_MAX = 10_000
 
 Reply = dict[str, Any] | None
+
+
+class Socket(ClientConnection):
+    """Remembers why its transport ended: what a member has against our certificate comes after the TLS handshake."""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if exc is not None and self.protocol.handshake_exc is not None:
+            self.protocol.handshake_exc.__cause__ = exc
 
 
 class Stream:
@@ -51,11 +61,13 @@ class Link:
         self._post({"hello": {"version": 1, "agent": AGENT}})
 
     @staticmethod
-    async def open(address: str, within: float, lost: Callable[["Link"], None]) -> "Link":
-        """Connects within so many seconds."""
+    async def open(address: str, tls: SSLContext | None, within: float, lost: Callable[["Link"], None]) -> "Link":
+        """Connects within so many seconds; by `tls` where the address is https."""
+        secured = address.startswith("https://")
+        url = f"{'wss' if secured else 'ws'}://{address.removeprefix('https://')}/v1/session"
         socket = await connect_websocket(
-            f"ws://{address}/v1/session", open_timeout=within, close_timeout=0.5, ping_interval=20, ping_timeout=10,
-            max_size=REPLY_BYTES_MAX, compression=None, proxy=None,
+            url, ssl=tls if secured else None, open_timeout=within, close_timeout=0.5, ping_interval=20, ping_timeout=10,
+            max_size=REPLY_BYTES_MAX, compression=None, proxy=None, create_connection=Socket,
         )
         return Link(socket, lost)
 

@@ -8,7 +8,9 @@
 import asyncio
 import random
 from collections.abc import Callable
+from ssl import SSLContext
 
+from . import tls
 from .link import Link
 from .outcome import Unavailable
 
@@ -19,15 +21,17 @@ PORT_DEFAULT = 7400
 
 
 def endpoint(text: str) -> str:
-    """`HOST:PORT` of what a user wrote: a scheme `http` or `ws`, and the port, may be left out."""
+    """`HOST:PORT` of what a user wrote, or `https://HOST:PORT` where it is reached by TLS: a scheme `http`, `https`, `ws` or
+    `wss`, and the port, may be left out."""
     scheme, found, rest = text.strip().rpartition("://")
     host, colon, port = rest.removesuffix("/").rpartition(":")
     if not colon or port.endswith("]"):
         host, port = rest.removesuffix("/"), str(PORT_DEFAULT)
-    well = host and (not found or scheme in ("http", "ws")) and port.isdecimal() and 0 < int(port) < 65_536
+    secured = scheme in ("https", "wss")
+    well = host and (not found or secured or scheme in ("http", "ws")) and port.isdecimal() and 0 < int(port) < 65_536
     if not well or any(letter in host for letter in "/@ ?#") or (":" in host and not host.startswith("[")):
-        raise ValueError(f"{text!r} is no endpoint: write HOST:PORT, as localhost:{PORT_DEFAULT}")
-    return f"{host}:{port}"
+        raise ValueError(f"{text!r} is no endpoint: write HOST:PORT, as localhost:{PORT_DEFAULT}, or https://HOST:PORT")
+    return f"https://{host}:{port}" if secured else f"{host}:{port}"
 
 
 def pause(tries: int, ttl: float | None) -> float:
@@ -40,10 +44,11 @@ def pause(tries: int, ttl: float | None) -> float:
 
 
 class Links:
-    """The links of one session. `at_stake` gives the shortest ttl of the grants that may stand, in seconds."""
+    """The links of one session, those to https endpoints by `tls`. `at_stake` gives the shortest ttl of the grants that may
+    stand, in seconds."""
 
-    def __init__(self, endpoints: list[str], at_stake: Callable[[], float | None]) -> None:
-        self.endpoints = endpoints
+    def __init__(self, endpoints: list[str], tls: SSLContext | None, at_stake: Callable[[], float | None]) -> None:
+        self.endpoints, self._tls = endpoints, tls
         #: Why each endpoint failed last, since one was reached.
         self.causes: dict[str, str] = {}
         self._at_stake = at_stake
@@ -102,9 +107,9 @@ class Links:
             stake = self._at_stake()
             within = CONNECT_SECONDS_MAX if stake is None else min(CONNECT_SECONDS_MAX, max(stake / 6, 0.1))
             try:
-                self._current = await Link.open(address, within, self._lost)
+                self._current = await Link.open(address, self._tls, within, self._lost)
             except Exception as error:  # Whatever keeps this link from opening, the next endpoint may do better.
-                self.causes[address] = str(error) or type(error).__name__
+                self.causes[address] = tls.cause(error)
                 continue
             self.causes.clear()
             return True

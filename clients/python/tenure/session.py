@@ -11,6 +11,7 @@ A lease in a session:
 import asyncio
 import math
 import secrets
+from ssl import SSLContext
 from types import TracebackType
 from typing import Any, Self
 
@@ -20,6 +21,7 @@ from .clock import MS, SECOND, Clock
 from .guard import Guard
 from .links import Links, endpoint
 from .outcome import Refused, TenureError, Unavailable, Unknown
+from .tls import context as tls_context
 from .watch import Watcher
 
 Fields = dict[str, Any]
@@ -37,15 +39,19 @@ TIDY_AGAIN = 2.0
 TOO_LATE = frozenset("lost stale_token not_yours held cooldown queued ending".split())
 
 
-def connect(*endpoints: str) -> "Session":
+def connect(*endpoints: str, tls: SSLContext | None = None) -> "Session":
     """A session over these members (`HOST:PORT`, or several with commas between), for `async with`: entering it connects,
-    and raises Unavailable where none can be reached; leaving it releases what is still held."""
+    and raises Unavailable where none can be reached; leaving it releases what is still held. An endpoint `https://HOST:PORT`
+    is reached by `tls`, and without it by what TENURE_CA, TENURE_CERT and TENURE_KEY name."""
     form = 'write connect("a:7400", "b:7400"), or connect("a:7400,b:7400")'
     if wrong := [one for one in endpoints if not isinstance(one, str)]:
         raise TypeError(f"an endpoint is a string, and not {wrong[0]!r}: {form}")
     if not endpoints:
         raise ValueError(f"connect takes one endpoint at least: {form}")
-    return Session([endpoint(one) for text in endpoints for one in text.split(",")])
+    found = [endpoint(one) for text in endpoints for one in text.split(",")]
+    if tls is None and any(one.startswith("https://") for one in found):
+        tls = tls_context()
+    return Session(found, tls=tls)
 
 
 def seconds(argument: str, value: float) -> float:
@@ -75,7 +81,7 @@ class Key:
 class Session:
     """Made by `connect`. Times are in seconds unless they say otherwise; tokens and revisions are ints."""
 
-    def __init__(self, endpoints: list[str], clock: Clock | None = None) -> None:
+    def __init__(self, endpoints: list[str], clock: Clock | None = None, tls: SSLContext | None = None) -> None:
         #: Holder time, in ns.
         self.clock = clock or Clock()
         #: Which life of its holders this is: random, and never 0.
@@ -83,7 +89,7 @@ class Session:
         self._seq = 0
         self._keys: dict[tuple[str, str], Key] = {}
         self._guards: dict[Key, Guard] = {}
-        self._links = Links(endpoints, self._ttl_at_stake)
+        self._links = Links(endpoints, tls, self._ttl_at_stake)
 
     async def hold(
         self, name: str, *, holder: str, ttl: float = TTL_SECONDS, value: str | None = None, namespace: str = "default",

@@ -14,16 +14,25 @@ HERE = pathlib.Path(__file__).parent
 
 
 class Server:
-    def __init__(self, stack):
+    def __init__(self, stack, secured=False):
         self.folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
         self.process = None
+        self.secured = secured
         stack.callback(self.kill)
         self.listen = "127.0.0.1:0"
+        if secured:
+            made = [os.environ["TENURE_BIN"], "init", self.folder / "tenure", "--listen", self.listen]
+            subprocess.run(made, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.start()
+
+    def path(self, name):
+        """A file that init made."""
+        return str(self.folder / "tenure" / name)
 
     def start(self):
         """Starts it, on the port that it had before if any, and waits until it serves."""
-        command = [os.environ["TENURE_BIN"], "serve", "--dev", "--data", self.folder / "data", "--listen", self.listen]
+        command = [os.environ["TENURE_BIN"], "serve", "--listen", self.listen]
+        command += ["--config", self.path("tenure.toml"), "--allow-volatile-data"] if self.secured else ["--dev", "--data", self.folder / "data"]
         with open(self.folder / "stderr", "ab") as stderr:
             self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True)
         line = self.process.stdout.readline()

@@ -200,10 +200,11 @@ class Connecting(unittest.TestCase):
     def test_endpoints_are_read_as_users_write_them(self):
         for text, read in (
             ("localhost", "localhost:7400"), ("localhost:1", "localhost:1"), ("http://a.b:7401/", "a.b:7401"),
-            ("ws://[::1]", "[::1]:7400"), (" [::1]:9 ", "[::1]:9"),
+            ("ws://[::1]", "[::1]:7400"), (" [::1]:9 ", "[::1]:9"), ("https://a", "https://a:7400"),
+            ("wss://[::1]:1/", "https://[::1]:1"),
         ):
             self.assertEqual(endpoint(text), read)
-        for text in ("", "a:0", "a:65536", "a:x", "::1", "https://a", "a/b", "a b:1", "//a"):
+        for text in ("", "a:0", "a:65536", "a:x", "::1", "ftp://a", "a/b", "a b:1", "//a"):
             with self.assertRaises(ValueError, msg=text):
                 endpoint(text)
 

@@ -96,6 +96,15 @@ pub enum ConfigError {
         /// What the rule is for.
         why: &'static str,
     },
+    /// One of two settings that only go together.
+    Half {
+        /// The one that is not set.
+        missing: &'static str,
+        /// The one that is.
+        set: &'static str,
+        /// Where it was set, in brackets.
+        origin: String,
+    },
     /// No data folder is named.
     NoData,
     /// `--dev` with an address that other machines reach.
@@ -109,6 +118,11 @@ pub enum ConfigError {
     PlainBeyondLoopback {
         /// Which setting says so.
         key: &'static str,
+        /// The address.
+        listen: SocketAddr,
+    },
+    /// An address that other machines reach, with TLS and without identity.
+    NamelessBeyondLoopback {
         /// The address.
         listen: SocketAddr,
     },
@@ -146,6 +160,12 @@ impl fmt::Display for ConfigError {
                 }
             }
             ConfigError::Broken { rule, values, why } => write!(f, "{rule} does not hold: {values}; {why}"),
+            ConfigError::Half { missing, set, origin } => {
+                write!(
+                    f,
+                    "{set} is set{origin}, and {missing} is not: set both, or neither; `tenure init` makes them"
+                )
+            }
             ConfigError::NoData => f.write_str(
                 "no data folder: give --data DIR, TENURE_DATA or `data` in the file; or --dev to try things",
             ),
@@ -156,7 +176,18 @@ impl fmt::Display for ConfigError {
             ConfigError::PlainBeyondLoopback { key, listen } => write!(
                 f,
                 "{key} is {listen}, which other machines reach, and there is no TLS and no identity: whoever reaches it \
-                 may take any lease. Listen on 127.0.0.1 or [::1], or say --insecure-plain-listener"
+                 may take any lease. Set {} (`tenure init` makes them all), listen on 127.0.0.1 or [::1], or say \
+                 --insecure-plain-listener",
+                match *key {
+                    "listen" => "tls.cert, tls.key and tls.client_ca",
+                    _ => "peer.tls.cert, peer.tls.key and peer.tls.ca",
+                }
+            ),
+            ConfigError::NamelessBeyondLoopback { listen } => write!(
+                f,
+                "listen is {listen}, which other machines reach, and without tls.client_ca nobody is asked who they are: \
+                 whoever reaches it may take any lease. Set tls.client_ca, listen on 127.0.0.1 or [::1], or say \
+                 --insecure-plain-listener"
             ),
         }
     }

@@ -29,11 +29,17 @@ macro_rules! keys {
 }
 
 keys! {
-    "data" = Varies(r#""tenure-data""#): "The data folder: identity, log and snapshots. Made with mode 0700 where it is missing. Default with --dev: tenure-data; without it, none: it must be given.";
+    "data" = Varies(r#""tenure-data""#): "The data folder: identity, log and snapshots. Made with mode 0700 where it is missing. A path in the file that does not start with / begins at the file's own folder. Default with --dev: tenure-data; without it, none: it must be given.";
     "listen" = Fixed(r#""127.0.0.1:7400""#): "Where clients connect, as ADDRESS:PORT; port 0 takes a free one. Default 127.0.0.1:7400.";
     "peer.listen" = Varies(r#""127.0.0.1:7401""#): "Where the other members connect, as ADDRESS:PORT; port 0 takes a free one. Default 127.0.0.1:7401 where peer.voters is set; without it, nowhere.";
     "peer.voters" = Varies(r#""1=127.0.0.1:7401""#): "The first voters of a new cluster, and where the others reach each, as ID=HOST:PORT with commas between, such as \"1=a:7401,2=b:7401,3=c:7401\": the same at each of them, an odd number up to 7, with cluster and member. Of no account once there is a log. Default: this member alone.";
-    "insecure_plain_listener" = Fixed(r#"false"#): "Let clients and members connect from other machines, although there is no TLS and no identity: whoever reaches the port may take any lease. true or false, default false.";
+    "insecure_plain_listener" = Fixed(r#"false"#): "Let clients and members connect from other machines, although there is no TLS, or no tls.client_ca and so no identity: whoever reaches the port may take any lease. true or false, default false.";
+    "tls.cert" = Varies(r#""node/server.crt""#): "The client port's certificate, PEM, with the chain behind it: the port then speaks TLS 1.3 and nothing else. Needs tls.key. Read again at SIGHUP, and within a minute of a change. Default: none, no TLS.";
+    "tls.key" = Varies(r#""node/server.key""#): "The key of tls.cert, PEM without a password, in a file that others cannot read: mode 0600. Default: none.";
+    "tls.client_ca" = Varies(r#""ca/client.crt""#): "Clients must present a certificate issued by one of the CAs in this PEM file. Default: none; they need no certificate.";
+    "peer.tls.cert" = Varies(r#""node/peer.crt""#): "What this member presents to the others, PEM: a certificate for tenure://CLUSTER/member/N. The peer port then speaks TLS 1.3 both ways, and each side believes the other's certificate alone. All members have it, or none. Needs peer.tls.key and peer.tls.ca. Read again like tls.cert. Default: none, no TLS.";
+    "peer.tls.key" = Varies(r#""node/peer.key""#): "The key of peer.tls.cert, like tls.key. Default: none.";
+    "peer.tls.ca" = Varies(r#""ca/peer.crt""#): "The other members must present a certificate issued by one of the CAs in this PEM file, which must issue to members alone: not the one of tls.client_ca. Default: none.";
     "allow_volatile_data" = Varies(r#"false"#): "Let the data folder be on tmpfs (gone at a reboot) or NFS (its syncs promise less). true or false, default false, with --dev true.";
     "accept_torn_tail" = Varies(r#"false"#): "Let a single voter cut the end of its log where it cannot prove whether that was acknowledged. true or false, default false, with --dev true where there are no other voters.";
     "cluster" = Varies(r#""000102030405060708090a0b0c0d0e0f""#): "The cluster that the data folder must belong to: its id, 32 hexadecimal digits. Default: whichever it belongs to.";
@@ -57,10 +63,13 @@ impl Setting {
 }
 
 /// What this program reads from the environment beside the settings, or gives to a command that runs under a lease.
-const ENV_ELSE: [&str; 6] = [
+const ENV_ELSE: [&str; 9] = [
+    "TENURE_CA",
+    "TENURE_CERT",
     "TENURE_CONFIG",
     "TENURE_ENDPOINTS",
     "TENURE_HOLDER",
+    "TENURE_KEY",
     "TENURE_LEASE",
     "TENURE_NAMESPACE",
     "TENURE_TOKEN",
@@ -98,7 +107,8 @@ pub fn print_config() -> String {
 /// The known word that `word` is most likely meant to be, if any is near.
 pub(super) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let near = known.map(|known| (distance(word, known), known)).min()?;
-    (near.0 <= near.1.len().div_ceil(3)).then_some(near.1)
+    // Of a short word one letter: PORT is two from CERT, and means something else.
+    (near.0 <= (near.1.len() / 3).max(1)).then_some(near.1)
 }
 
 /// How many letters to add, drop or change from one word to the other: Levenshtein's distance.

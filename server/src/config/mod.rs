@@ -6,7 +6,7 @@
 //! ```
 //!
 //! A value that is wrong is refused with where it came from and what it overrides; nothing is guessed or left out. SIGHUP
-//! reads it all anew: `log.level` changes at once, everything else with the next start, and a bad file changes nothing.
+//! reads it all anew: `log.level` and what the files with certificates hold change at once, everything else with the next start, and a bad file changes nothing.
 
 mod error;
 mod keys;
@@ -26,6 +26,9 @@ pub use error::{ConfigError, Origin};
 pub use keys::{Default, KEYS, Setting, misspelt_env, print_config};
 use raw::Raws;
 pub use value::{LogFormat, LogLevel};
+pub use voters::parse_voters;
+
+use crate::tls::TlsFiles;
 
 /// The client port, where none is named.
 pub const LISTEN_DEFAULT: &str = api::ADDRESS_DEFAULT;
@@ -44,10 +47,14 @@ pub struct Config {
     pub data: PathBuf,
     /// Where clients connect.
     pub listen: SocketAddr,
-    /// Clients and members may connect from other machines, without TLS and without identity.
+    /// What the client port is secured with; none is plain HTTP.
+    pub tls: Option<TlsFiles>,
+    /// Clients and members may connect from other machines, without TLS or without identity.
     pub insecure_plain_listener: bool,
     /// Where the other members connect; none where there are none.
     pub peer_listen: Option<SocketAddr>,
+    /// What the port for the other members is secured with, and what is presented to them; none is plain TCP.
+    pub peer_tls: Option<TlsFiles>,
     /// The first voters of a new cluster, and where each is reached by the others; none for a cluster of this member alone.
     pub peer_voters: BTreeMap<u64, String>,
     /// The data folder may be on a file system that forgets, or that cannot promise to have synced.
@@ -140,7 +147,7 @@ impl Config {
     fn parse(raws: &Raws, flags: &Flags) -> Result<Config, ConfigError> {
         let dev = flags.dev;
         let listen = raws.get("listen", value::address)?;
-        let data = raws.get("data", value::path)?.or_else(|| dev.then(|| PathBuf::from(DEV_DATA)));
+        let data = raws.get_path("data")?.or_else(|| dev.then(|| PathBuf::from(DEV_DATA)));
         let peer_voters = raws.get("peer.voters", voters::voters)?.unwrap_or_default();
         let peer_listen = raws.get("peer.listen", value::address)?;
         let peer_default = || (!peer_voters.is_empty()).then_some(PEER_LISTEN_DEFAULT);
@@ -148,6 +155,8 @@ impl Config {
         Ok(Config {
             dev,
             listen: listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], api::PORT_DEFAULT))),
+            tls: tls_files(raws, "tls.cert", "tls.key", "tls.client_ca")?,
+            peer_tls: peer_tls_files(raws)?,
             insecure_plain_listener: raws.get("insecure_plain_listener", value::yes_or_no)?.unwrap_or(false),
             peer_listen: peer_listen.or_else(peer_default),
             allow_volatile_data: raws.get("allow_volatile_data", value::yes_or_no)?.unwrap_or(dev),
@@ -188,16 +197,28 @@ impl Config {
             });
         }
         self.check_voters(raws)?;
-        self.check_reach("listen", self.listen)?;
-        self.peer_listen.map_or(Ok(()), |listen| self.check_reach("peer.listen", listen))
+        self.check_reach("listen", self.listen, self.tls.as_ref())?;
+        self.peer_listen
+            .map_or(Ok(()), |listen| self.check_reach("peer.listen", listen, self.peer_tls.as_ref()))
     }
 
     /// Who may reach a listener.
-    fn check_reach(&self, key: &'static str, listen: SocketAddr) -> Result<(), ConfigError> {
-        match (listen.ip().is_loopback(), self.dev, self.insecure_plain_listener) {
-            (true, _, _) | (false, false, true) => Ok(()),
-            (false, true, _) => Err(ConfigError::DevBeyondLoopback { key, listen }),
-            (false, false, false) => Err(ConfigError::PlainBeyondLoopback { key, listen }),
+    fn check_reach(
+        &self,
+        key: &'static str,
+        listen: SocketAddr,
+        tls: Option<&TlsFiles>,
+    ) -> Result<(), ConfigError> {
+        if listen.ip().is_loopback() {
+            return Ok(());
+        }
+        match (self.dev, self.insecure_plain_listener, tls) {
+            (true, _, _) => Err(ConfigError::DevBeyondLoopback { key, listen }),
+            (false, false, None) => Err(ConfigError::PlainBeyondLoopback { key, listen }),
+            (false, false, Some(TlsFiles { ca: None, .. })) => {
+                Err(ConfigError::NamelessBeyondLoopback { listen })
+            }
+            (false, _, _) => Ok(()),
         }
     }
 
@@ -241,5 +262,33 @@ impl Config {
     /// Whether something differs from `newer` that changes only with a new start.
     pub(crate) fn needs_restart(&self, newer: &Config) -> bool {
         Config { log_level: newer.log_level, ..self.clone() } != *newer
+    }
+}
+
+/// The files that secure one port: a certificate and its key, or neither; and a CA only with them.
+fn tls_files(
+    raws: &Raws,
+    cert: &'static str,
+    key: &'static str,
+    ca: &'static str,
+) -> Result<Option<TlsFiles>, ConfigError> {
+    let missing = |missing, set| Err(ConfigError::Half { missing, set, origin: raws.from(set) });
+    match (raws.get_path(cert)?, raws.get_path(key)?, raws.get_path(ca)?) {
+        (Some(cert), Some(key), ca) => Ok(Some(TlsFiles { cert, key, ca })),
+        (None, None, None) => Ok(None),
+        (Some(_), None, _) => missing(key, cert),
+        (None, Some(_), _) => missing(cert, key),
+        (None, None, Some(_)) => missing(cert, ca),
+    }
+}
+
+/// As [`tls_files`]; but members always ask each other who they are.
+fn peer_tls_files(raws: &Raws) -> Result<Option<TlsFiles>, ConfigError> {
+    match tls_files(raws, "peer.tls.cert", "peer.tls.key", "peer.tls.ca")? {
+        Some(TlsFiles { ca: None, .. }) => {
+            let origin = raws.from("peer.tls.cert");
+            Err(ConfigError::Half { missing: "peer.tls.ca", set: "peer.tls.cert", origin })
+        }
+        files => Ok(files),
     }
 }

@@ -8,7 +8,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::error::ConfigError;
 use super::keys::{KEYS, nearest};
-use super::value::Raw;
+use super::value::{self, Raw};
 use super::{Flags, Origin};
 
 /// Every value that was set, the one that wins last.
@@ -121,6 +121,16 @@ impl Raws {
             beats = Some(origin.clone());
         }
         Ok(winner)
+    }
+
+    /// The path that `key` says. One that a file says begins at that file's folder, so that the two can be moved together.
+    pub(super) fn get_path(&self, key: &'static str) -> Result<Option<PathBuf>, ConfigError> {
+        let path = self.get(key, value::path)?;
+        let folder = match self.0.get(key).and_then(|set| set.last()) {
+            Some((_, Origin::File { path, .. })) => path.parent(),
+            _ => None,
+        };
+        Ok(path.map(|path| folder.map_or(path.clone(), |folder| folder.join(path))))
     }
 
     /// Where the value of `key` came from, in brackets.

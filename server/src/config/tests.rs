@@ -56,6 +56,8 @@ fn every_setting_can_be_set_in_the_file() {
             r#"
             data = "d"
             listen = "[::1]:0"
+            tls = { cert = "node/a.crt", key = "/etc/a.key", client_ca = "ca.crt" }
+            peer.tls = { cert = "node/p.crt", key = "p.key", ca = "/etc/p.crt" }
             insecure_plain_listener = true
             allow_volatile_data = true
             accept_torn_tail = true
@@ -78,8 +80,18 @@ fn every_setting_can_be_set_in_the_file() {
         .unwrap();
     let expected = Config {
         dev: false,
-        data: "d".into(),
+        data: folder.0.path().join("d"),
         listen: "[::1]:0".parse().unwrap(),
+        tls: Some(TlsFiles {
+            cert: folder.0.path().join("node/a.crt"),
+            key: "/etc/a.key".into(),
+            ca: Some(folder.0.path().join("ca.crt")),
+        }),
+        peer_tls: Some(TlsFiles {
+            cert: folder.0.path().join("node/p.crt"),
+            key: folder.0.path().join("p.key"),
+            ca: Some("/etc/p.crt".into()),
+        }),
         insecure_plain_listener: true,
         allow_volatile_data: true,
         accept_torn_tail: true,
@@ -108,7 +120,7 @@ fn flags_win_over_the_environment_over_the_file() {
     let env = [("TENURE_LISTEN", "127.0.0.1:2"), ("TENURE_LOG_LEVEL", "warn"), ("TENURE_MEMBER", "4")];
     let flags = Flags { config: Some(path.clone()), log_level: Some("trace".into()), ..Flags::default() };
     let config = load(flags, &env).unwrap();
-    assert_eq!(config.data, PathBuf::from("of-file"));
+    assert_eq!(config.data, folder.0.path().join("of-file"), "a path in the file begins at its folder");
     assert_eq!(config.listen.port(), 2);
     assert_eq!(config.log_level, LogLevel::Trace);
     assert_eq!(config.member, Some(4));
@@ -350,7 +362,7 @@ fn the_printed_configuration_is_the_one_that_nobody_sets() {
         })
         .collect();
     let config = folder.load(&all).unwrap();
-    assert_eq!((config.data, config.member), (PathBuf::from("tenure-data"), Some(1)));
+    assert_eq!((config.data, config.member), (folder.0.path().join("tenure-data"), Some(1)));
     assert!(KEYS.iter().all(|setting| all.contains(&format!("\n{} = ", setting.key))));
 }
 
@@ -366,4 +378,42 @@ fn a_wrong_type_is_refused_though_another_value_wins_and_before_what_is_missing(
         error.contains("stop.within is 5; give a duration"),
         "before the data folder that is missing: {error}"
     );
+}
+
+#[test]
+fn a_certificate_needs_its_key_and_a_ca_needs_both() {
+    let set = |env: &[(&str, &str)]| load(dev(), env).map(|config| config.tls);
+    let (cert, key, ca) =
+        (("TENURE_TLS_CERT", "a.crt"), ("TENURE_TLS_KEY", "a.key"), ("TENURE_TLS_CLIENT_CA", "c.crt"));
+    let files = TlsFiles { cert: "a.crt".into(), key: "a.key".into(), ca: Some("c.crt".into()) };
+    assert_eq!(set(&[cert, key, ca]), Ok(Some(files.clone())));
+    assert_eq!(set(&[cert, key]), Ok(Some(TlsFiles { ca: None, ..files })));
+    assert_eq!(set(&[]), Ok(None));
+    let peer =
+        [("TENURE_PEER_TLS_CERT", "p.crt"), ("TENURE_PEER_TLS_KEY", "p.key"), ("TENURE_PEER_TLS_CA", "p.ca")];
+    assert!(load(dev(), &peer).unwrap().peer_tls.is_some());
+    for (env, words) in [
+        (&peer[..2], "peer.tls.cert is set (TENURE_PEER_TLS_CERT), and peer.tls.ca is not"),
+        (&peer[..1], "peer.tls.cert is set (TENURE_PEER_TLS_CERT), and peer.tls.key is not"),
+        (&[cert][..], "tls.cert is set (TENURE_TLS_CERT), and tls.key is not"),
+        (&[key, ca], "tls.key is set (TENURE_TLS_KEY), and tls.cert is not"),
+        (&[ca], "tls.client_ca is set (TENURE_TLS_CLIENT_CA), and tls.cert is not"),
+    ] {
+        let error = set(env).unwrap_err().to_string();
+        assert!(error.contains(words) && error.contains("tenure init"), "{error}");
+    }
+}
+
+#[test]
+fn other_machines_are_let_in_under_a_client_ca_only() {
+    let anywhere = Flags { data: Some("d".into()), listen: Some("0.0.0.0:7400".into()), ..Flags::default() };
+    let (cert, key, ca) =
+        (("TENURE_TLS_CERT", "a.crt"), ("TENURE_TLS_KEY", "a.key"), ("TENURE_TLS_CLIENT_CA", "c.crt"));
+    let error = load(anywhere.clone(), &[]).unwrap_err().to_string();
+    assert!(error.contains("no TLS and no identity") && error.contains("tenure init"), "{error}");
+    let error = load(anywhere.clone(), &[cert, key]).unwrap_err().to_string();
+    assert!(error.contains("without tls.client_ca nobody is asked who they are"), "{error}");
+    assert!(load(anywhere.clone(), &[cert, key, ca]).is_ok());
+    let insecure = Flags { insecure_plain_listener: true, ..anywhere };
+    assert!(load(insecure, &[cert, key]).is_ok());
 }

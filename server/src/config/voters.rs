@@ -44,6 +44,14 @@ pub(super) fn voters(raw: &Raw) -> Result<BTreeMap<u64, String>, String> {
     }
 }
 
+/// Reads the first voters of a cluster, as they stand in the configuration.
+///
+/// # Errors
+/// What is wanted instead.
+pub fn parse_voters(words: &str) -> Result<BTreeMap<u64, String>, String> {
+    voters(&Raw::Word(words.to_owned()))
+}
+
 /// Whether this is `HOST:PORT`, with IPv6 addresses in brackets. Whether the host exists is seen when it is called.
 fn is_address(text: &str) -> bool {
     let Some((host, port)) = text.rsplit_once(':') else { return false };
@@ -73,11 +81,7 @@ fn is_name(host: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
-    fn parse(words: &str) -> Result<BTreeMap<u64, String>, String> {
-        voters(&Raw::Word(words.to_owned()))
-    }
+    use super::{FORM, parse_voters as parse};
 
     #[test]
     fn voters_have_ids_and_hosts_by_name_or_address() {

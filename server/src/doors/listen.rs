@@ -12,10 +12,11 @@ use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::{TowerToHyperService, TowerToHyperServiceFuture};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 
+use super::handshake::Handshakes;
 use crate::admission::Gate;
 pub(crate) use crate::admission::Permit;
 use crate::log::Limited;
@@ -50,11 +51,13 @@ pub(crate) fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Accepts until `stop` turns true. Connections go on by themselves, and are counted by `gate`.
+/// Accepts until `stop` turns true. Connections go on by themselves, and are counted by `gate`; with `handshakes` they are
+/// secured first.
 pub(crate) async fn accept(
     listener: TcpListener,
     router: Router,
     gate: Arc<Gate>,
+    handshakes: Option<Arc<Handshakes>>,
     mut stop: watch::Receiver<bool>,
 ) {
     let http = Arc::new(http());
@@ -67,12 +70,20 @@ pub(crate) async fn accept(
         match accepted {
             Ok((stream, peer)) => {
                 let _ = stream.set_nodelay(true);
-                match gate.enter() {
-                    Some(permit) => {
-                        let service = Connection { router: router.clone(), permit };
-                        tokio::spawn(serve(Arc::clone(&http), stream, peer, service, stop.clone()));
-                    }
-                    None => turn_away(stream, peer, gate.limit()),
+                let Some(permit) = gate.enter() else {
+                    turn_away(stream, peer, gate.limit(), handshakes.is_some());
+                    continue;
+                };
+                let service = Connection { router: router.clone(), permit };
+                let (http, stop) = (Arc::clone(&http), stop.clone());
+                match handshakes.clone() {
+                    None => drop(tokio::spawn(serve(http, stream, peer, service, stop))),
+                    // The handshake's future is large, and ends before the connection's begins.
+                    Some(handshakes) => drop(tokio::spawn(async move {
+                        if let Some(stream) = handshakes.shake(stream, peer).await {
+                            tokio::spawn(serve(http, stream, peer, service, stop));
+                        }
+                    })),
                 }
             }
             Err(error) => {
@@ -120,9 +131,9 @@ impl hyper::service::Service<hyper::Request<Incoming>> for Connection {
     }
 }
 
-async fn serve(
+async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     http: Arc<Builder<TokioExecutor>>,
-    stream: TcpStream,
+    stream: S,
     peer: SocketAddr,
     service: Connection,
     mut stop: watch::Receiver<bool>,
@@ -147,10 +158,14 @@ async fn serve(
     }
 }
 
-/// One connection too many is told so at once, and when to come back.
-fn turn_away(mut stream: TcpStream, peer: SocketAddr, limit: usize) {
+/// One connection too many is told so at once, and when to come back; inside TLS nothing can be said for as little, and it
+/// is closed.
+fn turn_away(mut stream: TcpStream, peer: SocketAddr, limit: usize, is_tls: bool) {
     if let Some(held_back) = TURNED_AWAY.pass(Instant::now()) {
         tracing::warn!(%peer, limit, held_back, "turned a connection away: there are as many as there may be");
+    }
+    if is_tls {
+        return;
     }
     let answer = full(limit);
     // Beyond these they are closed without a word: who is turned away must not take what the others need.

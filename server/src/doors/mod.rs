@@ -1,6 +1,7 @@
 //! The doors: one port, one router, one folder or file a door. Each turns what it hears into calls of the service.
 
 mod body;
+pub(crate) mod handshake;
 mod health;
 mod http;
 mod json;

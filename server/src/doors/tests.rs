@@ -46,6 +46,7 @@ impl Mute {
             listener,
             router(doors, origin::Names::Loopback),
             Gate::new(10),
+            None,
             stopping,
         ));
         Mute { _runtime: runtime, _stop: stop, address, fake }

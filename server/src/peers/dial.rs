@@ -22,7 +22,7 @@ use super::hello::{self, Refusal};
 use super::line::{Ask, Waiting};
 use super::said::Said;
 use super::socket::{self, Stream};
-use super::{HELLO_WITHIN, UNANSWERED_MAX, Who};
+use super::{HELLO_WITHIN, Security, UNANSWERED_MAX, Who};
 
 /// The first pause after a connection that could not be made, or did not last; each is twice the one before.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
@@ -38,6 +38,7 @@ const BUFFER_BYTES: usize = 64 * 1024;
 /// Carries what is asked of one member.
 pub(super) struct Dialer {
     me: Who,
+    security: Security,
     member: u64,
     address: String,
     asked: UnboundedReceiver<Ask>,
@@ -47,8 +48,14 @@ pub(super) struct Dialer {
 }
 
 impl Dialer {
-    pub(super) fn new(me: Who, member: u64, address: String, asked: UnboundedReceiver<Ask>) -> Dialer {
-        Dialer { me, member, address, asked, said: Said::default(), is_missed: false }
+    pub(super) fn new(
+        me: Who,
+        security: Security,
+        member: u64,
+        address: String,
+        asked: UnboundedReceiver<Ask>,
+    ) -> Dialer {
+        Dialer { me, security, member, address, asked, said: Said::default(), is_missed: false }
     }
 
     /// Until nobody is left who could ask.
@@ -78,7 +85,12 @@ impl Dialer {
     }
 
     async fn connect(&self) -> Result<Stream, Refusal> {
-        let mut stream = socket::connect(&self.address).await.map_err(Refusal::Unconnected)?;
+        let connected = socket::connect(&self.address, &self.security).await;
+        let (mut stream, proven) = connected.map_err(Refusal::Unconnected)?;
+        let meant = Who { member: self.member, ..self.me };
+        if let Some(found) = proven.filter(|found| *found != meant) {
+            return Err(Refusal::Certificate { found, wanted: meant });
+        }
         let hello = timeout(HELLO_WITHIN, hello::call(&mut stream, self.me, self.member)).await;
         hello.unwrap_or(Err(Refusal::Silent))?;
         Ok(stream)

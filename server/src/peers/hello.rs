@@ -5,8 +5,10 @@ use std::io;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use super::secure::Proven;
 use super::socket::Stream;
 use super::{HELLO_WITHIN, INBOUND_MAX, Who};
+use crate::tls;
 
 /// The versions of frames that this program speaks.
 const OURS: Versions = Versions { oldest: 1, newest: 1 };
@@ -68,6 +70,10 @@ pub(super) enum Refusal {
     Member { listens: u64, meant: u64 },
     /// A member called itself, or two have the same id.
     Itself(u64),
+    /// The other's certificate is not that of who it is, or was meant to be.
+    Certificate { found: Who, wanted: Who },
+    /// This member's certificate is not that of who it says it is: the listener says so.
+    Disbelieved,
     /// The listener has as many callers as it may have.
     Full,
     /// The other is no member of any cluster, or of one to come.
@@ -88,6 +94,7 @@ impl Refusal {
             Refusal::Member { .. } => 3,
             Refusal::Itself(_) => 4,
             Refusal::Full => 5,
+            Refusal::Certificate { .. } | Refusal::Disbelieved => 6,
             Refusal::Strange(_) | Refusal::Unconnected(_) | Refusal::Silent | Refusal::Io(_) => 0,
         }
     }
@@ -113,15 +120,27 @@ impl fmt::Display for Refusal {
                 f,
                 "wrong member: member {member} was called by itself, or by another with the same id: correct the address or the id"
             ),
+            Refusal::Certificate { found, wanted } => write!(
+                f,
+                "its certificate is of {found}, and {wanted} is wanted: correct the address, or give each its own certificate"
+            ),
+            Refusal::Disbelieved => f.write_str(
+                "it says that this member's certificate is another's: give this one its own; the other's log says whose it is",
+            ),
             Refusal::Full => {
                 write!(f, "it has {INBOUND_MAX} connections of members, the limit: end some of them")
             }
             Refusal::Strange(what) => write!(f, "{what}: correct the address"),
-            Refusal::Unconnected(error) => write!(f, "no connection: {error}"),
+            Refusal::Unconnected(error) => write!(f, "no connection: {}", said(error)),
             Refusal::Silent => write!(f, "it did not say who it is within {HELLO_WITHIN:?}"),
-            Refusal::Io(error) => write!(f, "the connection ended before it said who it is: {error}"),
+            Refusal::Io(error) => write!(f, "the connection ended before it said who it is: {}", said(error)),
         }
     }
+}
+
+/// What failed; in our words where TLS did.
+fn said(error: &io::Error) -> String {
+    tls::words(tls::PEER_CA, error).unwrap_or_else(|| error.to_string())
 }
 
 impl From<io::Error> for Refusal {
@@ -150,16 +169,23 @@ pub(super) async fn call(stream: &mut Stream, caller: Who, meant: u64) -> Result
         3 => Err(member),
         4 => Err(Refusal::Itself(listener.member)),
         5 => Err(Refusal::Full),
+        6 => Err(Refusal::Disbelieved),
         _ => Err(Refusal::Strange("it refuses for a reason that this program does not know")),
     }
 }
 
-/// Hears who calls, and says whether it is welcome, as it is with `room` for one more. Gives the caller's id.
-pub(super) async fn answer(stream: &mut Stream, listener: Who, room: bool) -> Result<Called, Refusal> {
+/// Hears who calls, and says whether it is welcome, as it is with `room` for one more and where it is who it was proven to be.
+/// Gives the caller's id.
+pub(super) async fn answer(
+    stream: &mut Stream,
+    listener: Who,
+    proven: Proven,
+    room: bool,
+) -> Result<Called, Refusal> {
     let mut bytes = [0; CALL_BYTES];
     stream.read_exact(&mut bytes).await?;
     let call = Call::decode(&bytes).ok_or(Refusal::Strange("the caller is no member"))?;
-    let judged = judge(call, listener, room);
+    let judged = judge(call, listener, proven, room);
     let verdict = judged.as_ref().map_or_else(Refusal::verdict, |()| 0);
     stream.write_all(&Answer { versions: OURS, listener, verdict }.encode()).await?;
     stream.flush().await?;
@@ -172,10 +198,13 @@ pub(super) struct Called {
     pub(super) judged: Result<(), Refusal>,
 }
 
-fn judge(call: Call, listener: Who, room: bool) -> Result<(), Refusal> {
+fn judge(call: Call, listener: Who, proven: Proven, room: bool) -> Result<(), Refusal> {
     let Call { versions, caller, meant } = call;
     if !OURS.has_common(versions) {
         return Err(Refusal::Version { theirs: versions, ours: OURS });
+    }
+    if let Some(found) = proven.filter(|found| *found != caller) {
+        return Err(Refusal::Certificate { found, wanted: caller });
     }
     if caller.cluster != listener.cluster {
         return Err(Refusal::Cluster { theirs: caller.cluster, ours: listener.cluster });

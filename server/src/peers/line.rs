@@ -10,7 +10,7 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 
 use super::dial::Dialer;
-use super::{QUEUED_BYTES_MAX, Who};
+use super::{QUEUED_BYTES_MAX, Security, Who};
 
 /// What a frame costs beside its bytes, so that empty ones are bounded too.
 const FRAME_COST: usize = 128;
@@ -19,6 +19,7 @@ const FRAME_COST: usize = 128;
 #[derive(Debug)]
 pub(crate) struct Carrier {
     me: Who,
+    security: Security,
     lines: Mutex<BTreeMap<u64, Line>>,
 }
 
@@ -57,8 +58,8 @@ pub(super) struct Sending {
 
 impl Carrier {
     /// The ways from this member to the others. They are used within the runtime that then carries them.
-    pub(crate) fn new(me: Who) -> Carrier {
-        Carrier { me, lines: Mutex::default() }
+    pub(crate) fn new(me: Who, security: Security) -> Carrier {
+        Carrier { me, security, lines: Mutex::default() }
     }
 }
 
@@ -71,7 +72,7 @@ impl Network for Carrier {
             Some(line) if line.address == address => line.clone(),
             // A member that has moved: the old line ends with the last link that has it.
             _ => {
-                let line = Line::start(self.me, member, address);
+                let line = Line::start(self.me, &self.security, member, address);
                 lines.insert(member, line.clone());
                 line
             }
@@ -80,9 +81,9 @@ impl Network for Carrier {
 }
 
 impl Line {
-    fn start(me: Who, member: u64, address: &str) -> Line {
+    fn start(me: Who, security: &Security, member: u64, address: &str) -> Line {
         let (asks, asked) = unbounded_channel();
-        let dialer = Dialer::new(me, member, address.to_owned(), asked);
+        let dialer = Dialer::new(me, security.clone(), member, address.to_owned(), asked);
         drop(tokio::spawn(dialer.run()));
         Line { address: address.to_owned(), asks, queued: Arc::default() }
     }

@@ -20,7 +20,7 @@ use super::frame::{self, Broken};
 use super::hello::{self, Called, Refusal};
 use super::said::Said;
 use super::socket::{self, Stream};
-use super::{HELLO_WITHIN, INBOUND_MAX, UNANSWERED_MAX, Who};
+use super::{HELLO_WITHIN, INBOUND_MAX, Security, UNANSWERED_MAX, Who};
 
 /// How long to leave the port alone where accepting failed, as with too many open files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -63,6 +63,7 @@ impl<W: World> Takes for Connection<W> {
 /// What all connections share.
 struct Listening<A> {
     me: Who,
+    security: Security,
     answers: A,
     said: Said,
     /// The newest connection of each caller, which a newer one ends.
@@ -72,9 +73,10 @@ struct Listening<A> {
 }
 
 /// Accepts the other members' connections, for as long as it is polled. To be called within the replica's runtime.
-pub(crate) async fn accept<A: Answers>(listener: TcpListener, me: Who, answers: A) {
+pub(crate) async fn accept<A: Answers>(listener: TcpListener, me: Who, security: Security, answers: A) {
     let listening = Arc::new(Listening {
         me,
+        security,
         answers,
         said: Said::default(),
         newest: Mutex::default(),
@@ -112,8 +114,8 @@ impl<A: Answers> Listening<A> {
 
     async fn serve(&self, tcp: TcpStream, from: IpAddr, room: Option<OwnedSemaphorePermit>) {
         let hello = async {
-            let mut stream = socket::inbound(tcp).await?;
-            let called = hello::answer(&mut stream, self.me, room.is_some()).await?;
+            let (mut stream, proven) = socket::inbound(tcp, &self.security).await?;
+            let called = hello::answer(&mut stream, self.me, proven, room.is_some()).await?;
             Ok((stream, called))
         };
         let greeted = timeout(HELLO_WITHIN, hello).await.unwrap_or(Err(Refusal::Silent));

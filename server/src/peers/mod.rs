@@ -10,6 +10,7 @@
 //!   then both frames   length u32 │ ask u64 │ so many bytes
 //!
 //!   verdict   0 welcome   1 unknown version   2 wrong cluster   3 wrong member   4 called by itself   5 full
+//!             6 another's certificate
 //! ```
 //!
 //! Little-endian. The two hellos keep their form in every version, so that any two programs can tell each other why they do
@@ -23,7 +24,8 @@
 //! * Everything is bounded: bytes on their way to a member, frames without an answer, the length of a frame, connections that
 //!   call this member, the time for a connection and its hellos.
 //! * Why a member is not reached, and why a caller is refused, is logged when it is new, and not each time.
-//! * All of it runs on the replica's thread, behind no client. [`socket`] is the one place where connections are made.
+//! * All of it runs on the replica's thread, behind no client. [`socket`] is the one place where connections are made, and
+//!   [`secure`] where they become TLS: each side then knows the other by its certificate, and believes no hello against that.
 
 mod dial;
 mod frame;
@@ -31,14 +33,18 @@ mod hello;
 mod line;
 mod listen;
 mod said;
+mod secure;
+mod secured;
 mod socket;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
 use std::time::Duration;
 
 pub(crate) use line::Carrier;
 pub(crate) use listen::accept;
+pub(crate) use secure::Security;
 pub(crate) use socket::bind;
 
 /// How long a connection may take, and then its hellos.
@@ -63,4 +69,10 @@ pub(crate) struct Who {
     pub(crate) cluster: u128,
     /// The member's, within it.
     pub(crate) member: u64,
+}
+
+impl fmt::Display for Who {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "member {} of cluster {:032x}", self.member, self.cluster)
+    }
 }

@@ -10,6 +10,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::CONNECT_WITHIN;
+use super::secure::{Proven, Security};
 
 /// What was sent and is not acknowledged for so long ends its connection: the other machine is gone, or the way to it.
 const UNACKNOWLEDGED_FOR: Duration = Duration::from_secs(2);
@@ -36,18 +37,19 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     Ok(listener)
 }
 
-/// Connects to the peer listener at `HOST:PORT`: at each of its addresses, until one answers.
+/// Connects to the peer listener at `HOST:PORT`, at each of its addresses, until one answers; and says who that is, where it was
+/// proven.
 ///
 /// # Errors
 /// The last address's. It takes no longer than [`CONNECT_WITHIN`].
-pub(super) async fn connect(address: &str) -> io::Result<Stream> {
+pub(super) async fn connect(address: &str, security: &Security) -> io::Result<(Stream, Proven)> {
     let whole = async {
         let addresses: Vec<SocketAddr> = tokio::net::lookup_host(address).await?.collect();
         let within = CONNECT_WITHIN / u32::try_from(addresses.len().max(1)).unwrap_or(1);
         let mut why = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
         for address in addresses {
             match timeout(within, TcpStream::connect(address)).await {
-                Ok(Ok(tcp)) => return outbound(tcp).await,
+                Ok(Ok(tcp)) => return outbound(tcp, security).await,
                 Ok(Err(error)) => why = error,
                 Err(_) => why = late("nobody answered"),
             }
@@ -62,18 +64,18 @@ fn late(what: &str) -> io::Error {
 }
 
 /// Makes a connection that we opened ready for hellos.
-async fn outbound(tcp: TcpStream) -> io::Result<Stream> {
+async fn outbound(tcp: TcpStream, security: &Security) -> io::Result<(Stream, Proven)> {
     tune(&tcp)?;
-    Ok(Box::new(tcp))
+    security.call(tcp).await
 }
 
-/// Makes a connection that we accepted ready for hellos.
+/// Makes a connection that we accepted ready for hellos, and says who called, where it was proven.
 ///
 /// # Errors
-/// The system's own.
-pub(super) async fn inbound(tcp: TcpStream) -> io::Result<Stream> {
+/// The system's own, or why the caller has no place here.
+pub(super) async fn inbound(tcp: TcpStream, security: &Security) -> io::Result<(Stream, Proven)> {
     tune(&tcp)?;
-    Ok(Box::new(tcp))
+    security.called(tcp).await
 }
 
 fn tune(tcp: &TcpStream) -> io::Result<()> {

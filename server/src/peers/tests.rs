@@ -59,10 +59,10 @@ impl Takes for Echoing {
 }
 
 /// A listener of member 2, on a port of its own.
-struct Member {
-    address: SocketAddr,
+pub(super) struct Member {
+    pub(super) address: SocketAddr,
     open: watch::Sender<bool>,
-    connections: watch::Receiver<u8>,
+    pub(super) connections: watch::Receiver<u8>,
     task: JoinHandle<()>,
 }
 
@@ -72,11 +72,19 @@ impl Member {
     }
 
     fn start_at(address: SocketAddr) -> Member {
+        Member::start_of(OTHER, address, Security::Plain)
+    }
+
+    pub(super) fn start_as(me: Who, security: Security) -> Member {
+        Member::start_of(me, "127.0.0.1:0".parse().unwrap(), security)
+    }
+
+    fn start_of(me: Who, address: SocketAddr, security: Security) -> Member {
         let listener = TcpListener::from_std(bind(address).unwrap()).unwrap();
         let address = listener.local_addr().unwrap();
         let (open, gate) = watch::channel(false);
         let (counted, connections) = watch::channel(0);
-        let task = tokio::spawn(accept(listener, OTHER, Echo { connections: counted, gate }));
+        let task = tokio::spawn(accept(listener, me, security, Echo { connections: counted, gate }));
         Member { address, open, connections, task }
     }
 
@@ -96,10 +104,10 @@ impl Drop for Member {
 }
 
 fn link(me: Who, member: u64, address: SocketAddr) -> Line {
-    Carrier::new(me).link(member, &address.to_string())
+    Carrier::new(me, Security::Plain).link(member, &address.to_string())
 }
 
-async fn ask(link: &Line, frame: &[u8]) -> Result<Vec<u8>, String> {
+pub(super) async fn ask(link: &Line, frame: &[u8]) -> Result<Vec<u8>, String> {
     let answer = link.ask(frame.to_vec());
     let answer = tokio::time::timeout(PATIENCE, answer).await.expect("an answer, or why there is none");
     answer.map_err(|unreached| unreached.why)
@@ -155,7 +163,7 @@ async fn answers_come_in_any_order_each_to_its_ask() {
 #[tokio::test]
 async fn links_to_one_member_share_a_connection() {
     let member = Member::start();
-    let carrier = Carrier::new(ME);
+    let carrier = Carrier::new(ME, Security::Plain);
     for _ in 0..3 {
         let link = carrier.link(2, &member.address.to_string());
         assert_eq!(ask(&link, b"a").await.unwrap(), b"a\x01");

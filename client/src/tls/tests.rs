@@ -1,0 +1,97 @@
+//! What may be wrong with a program's files, and what is said of a connection that failed.
+
+use std::io;
+use std::time::Duration;
+
+use rcgen::{CertificateParams, KeyPair};
+use rustls::pki_types::{ServerName, UnixTime};
+use rustls::{AlertDescription, CertificateError, InvalidMessage};
+
+use super::*;
+
+/// A CA that vouches for itself, and its key, in a folder of their own.
+fn made(folder: &Path, name: &str) -> OwnFiles {
+    let files =
+        OwnFiles { cert: folder.join(format!("{name}.crt")), key: folder.join(format!("{name}.key")) };
+    let key = KeyPair::generate().unwrap();
+    let cert = CertificateParams::new([name.to_owned()]).unwrap().self_signed(&key).unwrap();
+    fs::write(&files.cert, cert.pem()).unwrap();
+    fs::write(&files.key, key.serialize_pem()).unwrap();
+    set_mode(&files.key, 0o600);
+    files
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn a_file_that_is_wrong_is_named_with_what_is_wrong() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ca, own, other) =
+        (made(folder.path(), "ca").cert, made(folder.path(), "own"), made(folder.path(), "other"));
+    let with = |ca: &Path, own: &OwnFiles| Tls::load(TlsFiles { ca: ca.to_owned(), own: Some(own.clone()) });
+    assert!(with(&ca, &own).is_ok() && Tls::load(TlsFiles { ca: ca.clone(), own: None }).is_ok());
+
+    let refused = |ca: &Path, own: &OwnFiles, path: &Path, words: &str| {
+        let error = with(ca, own).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("{}: ", path.display())) && error.contains(words), "{error}");
+    };
+    let none = folder.path().join("none");
+    refused(&none, &own, &none, "cannot be read: No such file");
+    refused(&own.key, &own, &own.key, "no certificate");
+    refused(&ca, &OwnFiles { cert: own.key.clone(), ..own.clone() }, &own.key, "no certificate");
+    refused(&ca, &OwnFiles { key: other.key.clone(), ..own.clone() }, &other.key, "not the key of");
+    set_mode(&own.cert, 0o600);
+    refused(&ca, &OwnFiles { key: own.cert.clone(), ..own.clone() }, &own.cert, "no key");
+    set_mode(&own.key, 0o644);
+    refused(&ca, &own, &own.key, "by its mode 0644: chmod 600");
+    set_mode(&own.key, 0o600);
+    fs::write(&own.key, "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAA==\n-----END ENCRYPTED PRIVATE KEY-----\n")
+        .unwrap();
+    refused(&ca, &own, &own.key, "locked with a password");
+}
+
+#[test]
+fn each_failure_says_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ca, own) = (made(folder.path(), "ca").cert, made(folder.path(), "own"));
+    let anonymous = Tls::load(TlsFiles { ca: ca.clone(), own: None }).unwrap();
+    let known = Tls::load(TlsFiles { ca: ca.clone(), own: Some(own.clone()) }).unwrap();
+    let said = |failure: rustls::Error, tls: &Tls| cause(&io::Error::other(failure), Some(tls));
+    let theirs = |cause| said(rustls::Error::InvalidCertificate(cause), &known);
+    let alert = |alert, tls| said(rustls::Error::AlertReceived(alert), tls);
+    let at = |seconds| UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+    let expected = ServerName::try_from("a.example").unwrap();
+    let presented = vec![r#"DnsName("b.example")"#.to_owned(), "IpAddress(10.0.0.7)".to_owned()];
+    let (ca, cert) = (ca.display().to_string(), own.cert.display().to_string());
+    let cases = [
+        (theirs(CertificateError::UnknownIssuer), vec!["did not issue", &ca]),
+        (
+            theirs(CertificateError::NotValidForNameContext { expected, presented }),
+            vec!["not for a.example, but for b.example, 10.0.0.7:", "--host"],
+        ),
+        (
+            theirs(CertificateError::ExpiredContext { time: at(90_000), not_after: at(3_600) }),
+            vec!["expired 24h0m0s ago"],
+        ),
+        (
+            theirs(CertificateError::NotValidYetContext { time: at(0), not_before: at(60) }),
+            vec!["valid only in 1m0s", "clock"],
+        ),
+        (alert(AlertDescription::CertificateRequired, &anonymous), vec!["--cert", "TENURE_KEY"]),
+        (alert(AlertDescription::UnknownCA, &known), vec!["does not know the CA that issued", &cert]),
+        (alert(AlertDescription::CertificateExpired, &known), vec!["expired, or is not yet valid", &cert]),
+        (alert(AlertDescription::BadCertificate, &known), vec!["refuses the certificate", &cert, "log"]),
+        (
+            said(rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType), &known),
+            vec!["does not speak TLS", "http://"],
+        ),
+        (cause(&io::ErrorKind::ConnectionRefused.into(), None), vec!["connection refused"]),
+    ];
+    for (said, words) in cases {
+        for word in words {
+            assert!(said.contains(word), "{word:?} is not in: {said}");
+        }
+    }
+}

@@ -1,0 +1,60 @@
+"""What members are known by, and what this program is known by, for endpoints that are reached by TLS."""
+
+import os
+import ssl
+
+#: The variables that the `tenure` binary reads too.
+CA, CERT, KEY = "TENURE_CA", "TENURE_CERT", "TENURE_KEY"
+
+
+def context(ca: str | None = None, cert: str | None = None, key: str | None = None) -> ssl.SSLContext:
+    """TLS 1.3 under the CA of the cluster, and no other; each file is a path of PEM, and where it is not given the one that
+    TENURE_CA, TENURE_CERT or TENURE_KEY names. ValueError where one is missing, or cannot be used."""
+    ca, cert, key = ca or os.environ.get(CA), cert or os.environ.get(CERT), key or os.environ.get(KEY)
+    if not ca:
+        raise ValueError(f"an https endpoint needs the cluster's CA: give its file as ca, or as {CA}")
+    if bool(cert) != bool(key):
+        raise ValueError(f"a certificate goes with its key: give both cert and key, or {CERT} and {KEY}, or neither")
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    made.minimum_version = ssl.TLSVersion.TLSv1_3
+    try:
+        made.load_verify_locations(ca)
+    except OSError as error:  # An ssl.SSLError is one too.
+        raise ValueError(f"the CA {ca!r} cannot be used: {error}") from error
+    if cert:
+        try:
+            made.load_cert_chain(cert, key, password=_no_password)
+        except (OSError, _Locked) as error:
+            raise ValueError(f"the certificate {cert!r} with the key {key!r} cannot be used: {error}") from error
+    return made
+
+
+class _Locked(Exception):
+    pass
+
+
+# Without it, OpenSSL asks whoever sits at the terminal.
+def _no_password() -> str:
+    raise _Locked("the key is locked with a password: store it without one, with mode 0600")
+
+
+#: What a member says of our certificate, and what is wrong with it.
+_ALERTS = {
+    "TLSV13_ALERT_CERTIFICATE_REQUIRED": f"it asks for a client's certificate: give cert and key, or {CERT} and {KEY}",
+    "TLSV1_ALERT_UNKNOWN_CA": "it does not know the CA that issued our certificate: give one of that cluster's client CA",
+    "SSLV3_ALERT_CERTIFICATE_EXPIRED": "by its clock our certificate has expired, or is not yet valid: have a new one made",
+    "SSLV3_ALERT_BAD_CERTIFICATE": "it refuses our certificate: its log says more",
+    "WRONG_VERSION_NUMBER": "it does not speak TLS: where that is meant, write http:// for https://",
+}
+
+
+def cause(error: BaseException) -> str:
+    """Why a link did not open, in words that say what to do."""
+    seen: BaseException | None = error
+    while seen is not None and not isinstance(seen, ssl.SSLError):
+        seen = seen.__cause__ or seen.__context__
+    if isinstance(seen, ssl.SSLCertVerificationError):
+        return f"its certificate cannot be believed: {seen.verify_message}"
+    if isinstance(seen, ssl.SSLError) and seen.reason in _ALERTS:
+        return _ALERTS[seen.reason]
+    return str(seen or error) or type(error).__name__

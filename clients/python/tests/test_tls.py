@@ -1,0 +1,73 @@
+"""TLS against a real server that `tenure init` secured: who is let in, and what is said to those who are not."""
+
+import asyncio
+import contextlib
+import os
+import ssl
+import unittest
+from unittest import mock
+
+import tenure
+from server import Server
+
+
+class Secured(unittest.IsolatedAsyncioTestCase):
+    def setUp(self):
+        self.stack = contextlib.ExitStack()
+        self.addCleanup(self.stack.close)
+        self.server = Server(self.stack, secured=True)
+        self.endpoint = "https://localhost:" + self.server.listen.rpartition(":")[2]
+        self.files = {"ca": "ca/client.crt", "cert": "operator/admin.crt", "key": "operator/admin.key"}
+        self.files = {name: self.server.path(file) for name, file in self.files.items()}
+
+    async def asyncSetUp(self):
+        # It would tell that a server's start takes its time.
+        asyncio.get_running_loop().set_debug(False)
+
+    async def refused(self, words, endpoint=None, **files):
+        tls = tenure.tls.context(**files)
+        with self.assertRaisesRegex(tenure.Unavailable, words):
+            async with tenure.connect(endpoint or self.endpoint, tls=tls):
+                pass
+
+    async def test_an_operator_claims_by_files_that_the_environment_names(self):
+        variables = {f"TENURE_{name.upper()}": path for name, path in self.files.items()}
+        with mock.patch.dict(os.environ, variables):
+            connected = tenure.connect(self.endpoint)
+        async with connected as session:
+            async with await session.claim("db/primary", holder="me") as guard:
+                self.assertTrue(guard.is_held())
+
+    async def test_a_context_of_ones_own_is_taken(self):
+        own = ssl.create_default_context(cafile=self.files["ca"])
+        own.load_cert_chain(self.files["cert"], self.files["key"])
+        async with tenure.connect(self.endpoint, tls=own) as session:
+            self.assertEqual(await session.count(), 0)
+
+    async def test_who_is_not_known_is_told_why(self):
+        ca = self.files["ca"]
+        await self.refused("asks for a client's certificate: give cert and key", ca=ca)
+        stranger = self.server.path("node/peer.crt")
+        await self.refused("does not know the CA", ca=ca, cert=stranger, key=self.server.path("node/peer.key"))
+        await self.refused("cannot be believed", **self.files | {"ca": self.server.path("ca/peer.crt")})
+        with self.assertRaisesRegex(tenure.Unavailable, "HTTP 400|speaks TLS"):
+            async with tenure.connect(self.endpoint.removeprefix("https://")):
+                pass
+
+    async def test_tls_to_a_plain_port_is_told_so(self):
+        plain = Server(self.stack)
+        await self.refused("does not speak TLS", endpoint=f"https://{plain.listen}", **self.files)
+
+
+class Files(unittest.TestCase):
+    def test_what_is_missing_or_wrong_is_named(self):
+        with mock.patch.dict(os.environ, clear=True):
+            for words, files in [
+                ("needs the cluster's CA.*TENURE_CA", {}),
+                ("'/none'.*cannot be used", {"ca": "/none"}),
+                ("goes with its key", {"ca": "/none", "cert": "/none"}),
+            ]:
+                with self.assertRaisesRegex(ValueError, words):
+                    tenure.tls.context(**files)
+            with self.assertRaisesRegex(ValueError, "needs the cluster's CA"):
+                tenure.connect("https://localhost:1")

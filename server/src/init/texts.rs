@@ -1,0 +1,96 @@
+//! What stands in the files that are no certificates.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+
+/// Where clients find a member, in `operator.env`.
+const ENDPOINTS: &str = "export TENURE_ENDPOINTS=";
+
+/// A member's configuration.
+pub(super) struct Toml<'a> {
+    pub(super) cluster: u128,
+    pub(super) member: u64,
+    pub(super) listen: SocketAddr,
+    pub(super) voters: &'a BTreeMap<u64, String>,
+}
+
+impl Toml<'_> {
+    pub(super) fn text(&self) -> String {
+        let Toml { cluster, member, listen, voters } = self;
+        let voters = match voters.get(member) {
+            Some(own) => {
+                format!("\n[peer]\nlisten = \"{}\"\nvoters = \"{}\"\n", peer_listen(own), listed(voters))
+            }
+            None => String::new(),
+        };
+        format!(
+            "# Made by `tenure init`. `tenure serve --print-config` says what else there is to set.\n\
+             # Paths begin at this file's own folder: it may be moved, whole.\n\
+             \n\
+             cluster = \"{cluster:032x}\"\n\
+             member = {member}\n\
+             data = \"data\"\n\
+             listen = \"{listen}\"\n\
+             \n\
+             [tls]\n\
+             cert = \"node/server.crt\"\n\
+             key = \"node/server.key\"\n\
+             client_ca = \"ca/client.crt\"\n\
+             {voters}\n\
+             [peer.tls]\n\
+             cert = \"node/peer.crt\"\n\
+             key = \"node/peer.key\"\n\
+             ca = \"ca/peer.crt\"\n"
+        )
+    }
+}
+
+/// Voters as the configuration has them.
+pub(super) fn listed(voters: &BTreeMap<u64, String>) -> String {
+    voters.iter().map(|(id, address)| format!("{id}={address}")).collect::<Vec<_>>().join(",")
+}
+
+/// Where a voter listens that the others reach at `address`: there, where that is an address, and at every one of the machine
+/// where it is a name.
+fn peer_listen(address: &str) -> String {
+    let Some((host, port)) = address.rsplit_once(':') else { return address.to_owned() };
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    match bare.parse::<IpAddr>() {
+        Ok(_) => address.to_owned(),
+        Err(_) if host == "localhost" => format!("127.0.0.1:{port}"),
+        Err(_) => format!("0.0.0.0:{port}"),
+    }
+}
+
+/// What an operator's shell reads.
+pub(super) fn operator_env(folder: &Path, operator: &str, endpoints: &str) -> String {
+    // A shell may stand anywhere when it reads this.
+    let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+    let path = |rest: &str| shell_quoted(&folder.join(rest).display().to_string());
+    format!(
+        "# Where the cluster is, and as whom to come: `. operator.env`, and tenure needs no flags. Made by `tenure init`.\n\
+         # More members, with commas between: the next is asked where one does not answer.\n\
+         {ENDPOINTS}{endpoints}\n\
+         export TENURE_CA={}\n\
+         export TENURE_CERT={}\n\
+         export TENURE_KEY={}\n",
+        path("ca/client.crt"),
+        path(&format!("operator/{operator}.crt")),
+        path(&format!("operator/{operator}.key"))
+    )
+}
+
+/// The endpoints in another operator's, as a shell reads them.
+pub(super) fn endpoints_in(env: &str) -> Option<&str> {
+    env.lines().find_map(|line| line.strip_prefix(ENDPOINTS))
+}
+
+/// A word that a shell takes for what it says.
+pub fn shell_quoted(word: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/_-.:@%+=,".contains(&byte);
+    match word.bytes().all(plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    }
+}
