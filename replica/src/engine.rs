@@ -16,6 +16,7 @@ use lease::{Batch, Outcome};
 
 use crate::handle::Reading;
 use crate::log::NoRoom;
+use crate::members::{MemberChange, MemberView, Unchanged};
 use crate::raft::Asked;
 
 /// One group's consensus.
@@ -47,6 +48,12 @@ pub trait Engine: Send + Sync + 'static {
     /// How long ago this member had news of a quorum: from a leader, or as the leader from so many others. None where it has had
     /// none in its present part.
     fn news_age(&self) -> Option<Duration>;
+
+    /// Changes who belongs to the cluster, as the leader, and answers how the members stand then.
+    fn change(
+        &self,
+        change: MemberChange,
+    ) -> Pin<Box<dyn Future<Output = Result<Vec<MemberView>, Unchanged>> + Send>>;
 
     /// Hands the lead on, where this member has it and another one is fit; whether it did is seen by who leads.
     fn hand_on(&self) -> impl Future<Output = ()> + Send;

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use lease::{Claim, Command, Holder, Instance, Key, Outcome, Revision, Table, Time, Token, Ttl};
 
 use crate::events::{Pulled, Unwatchable, Wake, Watched};
+use crate::members::{MemberChange, MemberView, Unchanged};
 use crate::shared::Shared;
 
 /// A way to ask one replica. Cheap to clone; any thread may use it.
@@ -302,6 +303,16 @@ impl Handle {
     /// Ends a watch.
     pub fn unwatch(&self, watch: WaitId) {
         self.shared.unwatch(watch);
+    }
+
+    /// Changes who belongs to the cluster, or only looks; `reply` is told how the members stand then, within `deadline`.
+    pub fn change_members(
+        &self,
+        change: MemberChange,
+        deadline: Ttl,
+        reply: ReplyFn<Result<Vec<MemberView>, Unchanged>>,
+    ) {
+        self.shared.change_members(change, deadline, reply);
     }
 
     /// How this member is.

@@ -19,8 +19,10 @@ mod desks;
 mod driver;
 pub mod engine;
 mod events;
+mod forming;
 mod handle;
 pub mod log;
+mod members;
 mod promise;
 mod queue;
 mod raft;
@@ -36,6 +38,7 @@ pub use batch::QUEUE_MAX;
 pub use clock::{Clock, Mono};
 pub use events::{Pulled, Unwatchable, Wake, Watched, Window, key_of};
 pub use handle::*;
+pub use members::{ADDRESS_BYTES_MAX, MEMBERS_MAX, MemberChange, MemberView, Unchanged, VOTERS_MAX};
 pub use queue::PLACE_KEPT;
 pub use raft::{
     Alone, Answering, Asked, Connection, Data, Link, Network, PEER_FRAME_BYTES_MAX, Peer, Peers, Types,
@@ -43,7 +46,7 @@ pub use raft::{
 };
 pub use snapshot::{SnapshotError, SnapshotFile};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -52,6 +55,7 @@ use std::sync::atomic::AtomicU64;
 use openraft::async_runtime::AsyncRuntime;
 
 use crate::driver::{Driver, Me, SnapshotTrigger};
+use crate::forming::Forming;
 use crate::log::{Cut, Identity, Log, OpenError, START_ANEW, UnprovableTail};
 use crate::raft::Raft;
 use crate::raft::log::Store;
@@ -74,9 +78,8 @@ pub struct Options {
     pub cluster: u128,
     /// The member's id within it.
     pub member: u64,
-    /// The first voters of a new cluster, this member among them, and where each is reached by the others; none for a cluster of
-    /// this member alone. Of no account once there is a log.
-    pub voters: BTreeMap<u64, Peer>,
+    /// How its cluster begins. Of no account once there is a log.
+    pub first: First,
     /// Whether this member has run before, and so must have a log: without one it could vote twice.
     pub begun: bool,
     /// What to do with damage in the last batch, which may have been acknowledged.
@@ -87,6 +90,19 @@ pub struct Options {
     pub window: Window,
     /// Bytes of log after which a snapshot is made, and what it covers may go.
     pub snapshot_log_bytes: u64,
+}
+
+/// How a member without a log begins.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum First {
+    /// As a cluster of its own.
+    #[default]
+    Alone,
+    /// As one of the first voters of a new cluster, this member among them, and where each is reached by the others. The cluster
+    /// begins once all of them are there.
+    With(BTreeMap<u64, Peer>),
+    /// By waiting until it is added to a cluster.
+    Added,
 }
 
 /// What the replica uses of its surroundings.
@@ -213,15 +229,34 @@ pub async fn start<W: World>(options: Options, parts: Parts<W>) -> Result<Member
     let machine = Machine { shared: Arc::clone(&shared), snapshots: snapshots.clone(), world: PhantomData };
     let raft =
         Raft::<W>::start(options.cluster, options.member, parts.network, log.clone(), store, machine).await?;
-    let alone = || BTreeMap::from([(options.member, Peer::default())]);
-    raft.form(if options.voters.is_empty() { alone() } else { options.voters }).await?;
-
+    begin(&raft, options.member, options.first).await?;
     drop(W::Runtime::spawn(raft.clone().watch()));
     let trigger = SnapshotTrigger { written, every_bytes: options.snapshot_log_bytes, last_at: 0 };
     let me = Me { member: options.member, life: random::<W::Runtime>() };
     let driver = Driver::new(Arc::clone(&shared), raft.clone(), me, trigger);
     let driver = W::Runtime::spawn(driver.run::<W::Runtime>());
     Ok(Member { handle: Handle { shared }, raft, snapshots, log, driver: Some(driver), cut })
+}
+
+/// Has a member without a log begin.
+async fn begin<W: World>(raft: &Raft<W>, member: u64, first: First) -> Result<(), StartError> {
+    let alone = || BTreeMap::from([(member, Peer::default())]);
+    match first {
+        _ if raft.has_members().await? => Ok(()),
+        First::Alone => raft.form(alone()).await,
+        First::Added => Ok(()),
+        First::With(voters) => {
+            let shared = raft.shared();
+            *shared.forming() = Forming::Forming(BTreeSet::new());
+            let raft = raft.clone();
+            drop(W::Runtime::spawn(async move {
+                if let Err(why) = forming::form(raft, member, voters).await {
+                    shared.end_because(why);
+                }
+            }));
+            Ok(())
+        }
+    }
 }
 
 fn random<R: AsyncRuntime>() -> u64 {
@@ -266,20 +301,23 @@ impl<W: World> Member<W> {
         self.cut.as_ref()
     }
 
-    /// Comes back when the replica has ended without being asked to: its engine failed, or the table broke an invariant.
-    /// Nothing is answered any more but `Stopping`, and the process should end. May be dropped and called again.
-    pub async fn ended(&mut self) {
-        let Some(driver) = &mut self.driver else { return };
-        if let Err(error) = driver.await {
-            tracing::error!(%error, "the driver broke off");
+    /// Comes back when the replica has ended without being asked to, with why where that is known: its engine failed, the table
+    /// broke an invariant, or it may not take part in its cluster. Nothing is answered any more but `Stopping`, and the process
+    /// should end. May be dropped and called again.
+    pub async fn ended(&mut self) -> Option<String> {
+        if let Some(driver) = &mut self.driver {
+            if let Err(error) = driver.await {
+                tracing::error!(%error, "the driver broke off");
+            }
+            self.driver = None;
         }
-        self.driver = None;
+        self.handle.shared.why_ended()
     }
 
     /// Stops: what is in flight is finished within 2 s, whoever else waits is told `Stopping`, and the log is closed.
     pub async fn stop(mut self) {
         self.handle.shared.begin_stop();
-        self.ended().await;
+        drop(self.ended().await);
         self.raft.shutdown().await;
         self.log.stop();
     }

@@ -6,7 +6,11 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use lease::Ttl;
+
+use crate::driver::Changed;
 use crate::handle::{Answer, ReplyFn, Unavailable};
+use crate::members::{MemberChange, Unchanged};
 use crate::promise::{Giver, promise};
 use crate::raft::asks::{Ask, Forwarded, Heard, Roll, Said};
 use crate::shared::{Shared, Stage};
@@ -19,6 +23,8 @@ pub(crate) enum Incoming {
     Index(ReplyFn<Option<u64>>),
     /// What has changed among its waiters.
     Roll(Roll, ReplyFn<Heard>),
+    /// A change of the members.
+    Members(MemberChange, Ttl, ReplyFn<Changed>),
 }
 
 /// The answer to an ask, as it comes about.
@@ -51,6 +57,16 @@ impl Shared {
                 self.come_in([Incoming::Roll(roll, Box::new(|heard| giver.give(heard)))]);
                 Box::pin(async move { Said::Roll(heard.await.unwrap_or_default()) })
             }
+            Ask::Members(change, deadline) => {
+                let (giver, changed) = promise();
+                let reply = Box::new(|changed| giver.give(changed));
+                self.come_in([Incoming::Members(change, deadline, reply)]);
+                Box::pin(async move { Said::Members(changed.await.unwrap_or(Err(Unchanged::Unknown))) })
+            }
+            Ask::Begun(member) => {
+                let begun = self.forming().asked_by(member);
+                Box::pin(std::future::ready(Said::Begun(begun)))
+            }
         }
     }
 
@@ -80,6 +96,7 @@ impl Incoming {
             Incoming::Command(_, reply) => reply(Answer::Unavailable(Unavailable::NoLeader)),
             Incoming::Index(reply) => reply(None),
             Incoming::Roll(_, reply) => reply(Heard::default()),
+            Incoming::Members(_, _, reply) => reply(Err(Unchanged::NoLeader)),
         }
     }
 }

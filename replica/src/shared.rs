@@ -1,6 +1,6 @@
 //! What the replica's parts share: the inbox that doors fill, and the state that applied entries make.
 //!
-//! Four locks: `inbox` may be held while `state` is taken, never the other way round; `status` and `heard` are held with no other.
+//! The locks: `inbox` may be held while `state` is taken, never the other way round; `status` and the small ones are held with no other.
 //! None is held while a reply is given, but `state` for reads, which need the table. Whoever changes something the driver must see wakes it.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -13,8 +13,11 @@ use lease::{Applied, Batch, Claim, Key, Revision, Table, Ttl};
 use crate::batch::{QUEUE_MAX, READS_MAX};
 use crate::clock::{Clock, Mono};
 use crate::desks::Registration;
+use crate::driver::{Changed, Changing};
 use crate::events::{Events, Unwatchable, Wake, Watched, Window};
+use crate::forming::Forming;
 use crate::handle::{Answer, GivenUp, Proposal, Read, Reading, ReplyFn, Status, Unavailable, WaitId, Waited};
+use crate::members::{MemberChange, Unchanged};
 use crate::queue::{self, Queue, Via};
 use crate::raft::{LogId, Membership};
 use crate::serve::Incoming;
@@ -38,6 +41,9 @@ pub(crate) struct Shared {
     snapshot_waits: AtomicBool,
     /// The newest term of which a leader was heard, and when that was last.
     heard: Mutex<Option<(u64, Mono)>>,
+    forming: Mutex<Forming>,
+    /// Why the member cannot go on.
+    why_ended: Mutex<Option<String>>,
 }
 
 /// What doors have asked and the driver has not yet taken.
@@ -52,6 +58,7 @@ pub(crate) struct Inbox {
     pub(crate) incoming: Vec<Incoming>,
     /// What acquires that came through other members were answered.
     pub(crate) letters: Vec<(Via, Registration, Answer)>,
+    pub(crate) changes: Vec<Changing>,
     pub(crate) stage: Stage,
 }
 
@@ -140,6 +147,8 @@ impl Shared {
             engine_ended: AtomicBool::new(false),
             snapshot_waits: AtomicBool::new(false),
             heard: Mutex::new(None),
+            forming: Mutex::default(),
+            why_ended: Mutex::default(),
         }
     }
 
@@ -181,6 +190,33 @@ impl Shared {
 
     pub(crate) fn end_engine(&self) {
         self.engine_ended.store(true, Ordering::Release);
+        self.poke();
+    }
+
+    /// Ends the member, and remembers why.
+    pub(crate) fn end_because(&self, why: String) {
+        *self.why_ended.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
+        self.end_engine();
+    }
+
+    pub(crate) fn why_ended(&self) -> Option<String> {
+        self.why_ended.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How far the member is on its way into a cluster.
+    pub(crate) fn forming(&self) -> MutexGuard<'_, Forming> {
+        self.forming.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn change_members(&self, change: MemberChange, deadline: Ttl, reply: ReplyFn<Changed>) {
+        let due = self.clock.now().after(deadline);
+        let mut inbox = self.inbox();
+        if inbox.stage != Stage::Running {
+            drop(inbox);
+            return reply(Err(Unchanged::NoLeader));
+        }
+        inbox.changes.push(Changing { change, due, is_passed_on: false, reply });
+        drop(inbox);
         self.poke();
     }
 

@@ -5,7 +5,7 @@ mod common;
 
 use common::cluster::Cluster;
 use common::{ask, claim, read, token};
-use replica::Answer;
+use replica::{Answer, MemberChange, MemberView, Unchanged};
 
 #[tokio::test]
 async fn three_members_elect_one_and_apply_the_same() {
@@ -64,4 +64,92 @@ async fn a_member_whose_log_is_behind_the_others_snapshot_is_sent_that() {
     cluster.until_alike().await;
     assert_eq!(cluster.status(behind).held, 3_000);
     assert!(cluster.switch.pieces() > 0, "it was sent a snapshot");
+}
+
+#[tokio::test]
+async fn a_voter_that_has_lost_its_folder_stops_and_a_new_member_takes_its_place() {
+    let mut cluster = Cluster::start(3).await;
+    let leader = cluster.leader().await;
+    let handle = cluster.handle(leader);
+    for at in 0..100 {
+        token(&ask(&handle, claim(&format!("lease-{at}"), "h", 1, 3_600_000)).await);
+    }
+    let lost = cluster.others(leader)[0];
+    cluster.stop(lost).await;
+    cluster.wipe(lost);
+    cluster.begin(lost, false).await;
+    let why = cluster.members.get_mut(&lost).unwrap().ended().await.expect("it says why");
+    assert!(why.contains("empty data folder") && why.contains("members replace"), "{why}");
+    cluster.stop(lost).await;
+
+    // Another one, with an id of its own; asked through a member that does not lead.
+    let other = cluster.others(leader)[0];
+    cluster.add(4).await;
+    let add = MemberChange::Add { id: 4, address: "m4:7401".to_owned() };
+    change(&cluster.handle(other), add.clone()).await.unwrap();
+    change(&cluster.handle(other), add).await.expect("asked again, it is so already");
+    cluster.until_alike().await;
+    let handle = cluster.handle(4);
+    token(&ask(&handle, claim("through-the-observer", "h", 1, 60_000)).await);
+    let even = change(&handle, MemberChange::Promote([4].into())).await;
+    assert!(matches!(&even, Err(Unchanged::Refused(why)) if why.contains("stays odd")), "{even:?}");
+    let members = change(&handle, MemberChange::Replace { old: lost, new: 4 }).await.unwrap();
+    let voters: Vec<u64> = members.iter().filter(|member| member.is_voter).map(|member| member.id).collect();
+    let mut wanted = [leader, other, 4];
+    wanted.sort_unstable();
+    assert_eq!(voters, wanted);
+    assert!(!members.iter().any(|member| member.id == lost));
+
+    // It counts: with the old leader gone it makes a majority.
+    cluster.stop(leader).await;
+    let new = cluster.leader_of(&[other, 4]).await;
+    token(&ask(&cluster.handle(new), claim("later", "h", 1, 60_000)).await);
+}
+
+#[tokio::test]
+async fn three_voters_become_five_and_three_again_under_load_and_the_lead_goes_where_it_is_sent() {
+    let mut cluster = Cluster::start(3).await;
+    let leader = cluster.leader().await;
+    let load = {
+        let handle = cluster.handle(cluster.others(leader)[0]);
+        tokio::spawn(async move {
+            for at in 0..400 {
+                token(&ask(&handle, claim(&format!("lease-{at}"), "h", 1, 3_600_000)).await);
+            }
+        })
+    };
+    let handle = cluster.handle(leader);
+    for id in [4, 5] {
+        cluster.add(id).await;
+        change(&handle, MemberChange::Add { id, address: format!("m{id}:7401") }).await.unwrap();
+    }
+    let promoted = loop {
+        match change(&handle, MemberChange::Promote([4, 5].into())).await {
+            Ok(members) => break members,
+            // They have not been heard of yet.
+            Err(Unchanged::Refused(why)) => assert!(why.contains("has not been heard of"), "{why}"),
+            Err(other) => panic!("{other}"),
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    };
+    assert_eq!(promoted.iter().filter(|member| member.is_voter).count(), 5);
+    let members = change(&handle, MemberChange::Lead(Some(5))).await.unwrap();
+    assert!(members.iter().any(|member| member.id == 5 && member.leads));
+    assert_eq!(cluster.leader().await, 5);
+    let gone: Vec<u64> = cluster.others(5).into_iter().filter(|id| *id != 4).take(2).collect();
+    change(&handle, MemberChange::Remove(gone.iter().copied().collect())).await.unwrap();
+    load.await.unwrap();
+    for id in &gone {
+        cluster.stop(*id).await;
+    }
+    cluster.until_alike().await;
+    assert_eq!(change(&cluster.handle(4), MemberChange::List).await.unwrap().len(), 3);
+    assert_eq!(cluster.status(4).held, 400);
+}
+
+async fn change(handle: &replica::Handle, change: MemberChange) -> Result<Vec<MemberView>, Unchanged> {
+    let (sender, receiver) = tokio::sync::oneshot::channel();
+    let reply = move |changed| _ = sender.send(changed);
+    handle.change_members(change, lease::Ttl::from_millis(10_000), Box::new(reply));
+    receiver.await.expect("every change is answered")
 }

@@ -179,5 +179,12 @@ impl Engine for Perfect {
         Some(Duration::ZERO)
     }
 
+    fn change(
+        &self,
+        _: replica::MemberChange,
+    ) -> Pin<Box<dyn Future<Output = Result<Vec<replica::MemberView>, replica::Unchanged>> + Send>> {
+        Box::pin(std::future::ready(Err(replica::Unchanged::NoLeader)))
+    }
+
     async fn hand_on(&self) {}
 }

@@ -72,6 +72,7 @@ impl<E: Engine> Driver<E> {
         let mut unknown: Vec<Pending> = in_flight.chain(completed).flatten().collect();
         unknown.extend(self.forwarding.drain());
         self.lines.close_desks();
+        self.changes.drain().into_iter().for_each(|(changing, changed)| (changing.reply)(changed));
         self.answer_all(unknown, &Answer::Unknown);
         let mut state = self.shared.state();
         let (waits, acquires) = (state.waits.drain(), state.queue.drain());

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use lease::{Command, Ttl};
 
+use super::members::Changing;
 use super::role::{Role, is_own};
 use super::{Driver, TRY_AGAIN};
 use crate::batch::Pending;
@@ -187,6 +188,10 @@ impl<E: Engine> Driver<E> {
                 self.behind_barrier.push(Behind::Index(reply, now.after(INDEX_WITHIN)));
             }
             Incoming::Roll(roll, reply) => self.take_roll(roll, reply, now),
+            Incoming::Members(change, deadline, reply) => {
+                let due = now.after(deadline);
+                self.changes.waiting.push(Changing { change, due, is_passed_on: true, reply });
+            }
         }
     }
 

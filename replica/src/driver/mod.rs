@@ -11,7 +11,8 @@
 //! ```
 //!
 //! [`admit`] checks, [`seal`] makes batches, [`answer`] and [`end`] tell, [`reads`] reads; [`role`] follows who leads,
-//! [`forward`] asks that one, [`lines`] keeps waiters in line through it.
+//! [`forward`] asks that one, [`lines`] keeps waiters in line through it; [`members`] changes
+//! who belongs to the cluster.
 //!
 //! It decides nothing about leases (the table does), about time (`clock`) or about batches (`batch`): it carries. One step
 //! takes what has come, moves it as far as it goes, and says when to wake next. Refusals cost no entry: they are answered
@@ -22,6 +23,7 @@ mod answer;
 mod end;
 mod forward;
 mod lines;
+mod members;
 mod reads;
 mod role;
 mod seal;
@@ -39,6 +41,8 @@ use openraft::async_runtime::AsyncRuntime;
 use admit::{Barrier, Behind};
 use forward::Forwarding;
 use lines::Lines;
+use members::Changes;
+pub(crate) use members::{Changed, Changing};
 use role::Role;
 
 use crate::batch::{Asker, Batcher, Pending};
@@ -79,6 +83,7 @@ pub(crate) struct Driver<E: Engine> {
     reads: VecDeque<(Read, Mono)>,
     forwarding: Forwarding,
     lines: Lines,
+    changes: Changes,
     last_sealed: Mono,
     last_stamp: Time,
     append_not_before: Mono,
@@ -157,6 +162,7 @@ impl<E: Engine> Driver<E> {
             reads: VecDeque::new(),
             forwarding: Forwarding::default(),
             lines: Lines::new(me),
+            changes: Changes::default(),
             last_sealed: Mono(0),
             last_stamp: Time::ZERO,
             append_not_before: Mono(0),
@@ -197,6 +203,7 @@ impl<E: Engine> Driver<E> {
         self.settle_forwarded(now);
         self.settle_barrier(now);
         self.keep_lines(now);
+        self.change_members(now);
         self.check_new(now);
         self.forward(now);
         self.start_barrier(now);
@@ -219,6 +226,7 @@ impl<E: Engine> Driver<E> {
         let acquires = std::mem::take(&mut inbox.acquires);
         let watches = std::mem::take(&mut inbox.watches);
         let incoming = std::mem::take(&mut inbox.incoming);
+        self.changes.waiting.append(&mut inbox.changes);
         let stage = inbox.stage;
         drop(inbox);
         self.unchecked.extend(proposals.into_iter().map(|(proposal, due)| pending(proposal, due)));
@@ -331,7 +339,8 @@ impl<E: Engine> Driver<E> {
         let [append_at, barrier_at] =
             [self.append_not_before, self.barrier_not_before].map(|at| (now < at).then_some(at));
         let idle = now.after(Ttl::from_millis(1_000));
-        let others = [turn_at, absent_at, tick_at, self.stop_by, self.lines_at(now), self.behind_at(now)];
+        let rooms = [self.lines_at(now), self.behind_at(now), self.changes_at(now)];
+        let others = [turn_at, absent_at, tick_at, self.stop_by].into_iter().chain(rooms);
         let forward_at = self.forward_at(now);
         let all = [scan_at, append_at, barrier_at, forward_at].into_iter().chain(others);
         all.flatten().fold(idle, Mono::min)
@@ -355,7 +364,8 @@ impl<E: Engine> Driver<E> {
         let batches = self.poll_in_flight(cx);
         let forwarded = self.forwarding.poll(cx);
         let rolls = self.lines.poll(cx);
-        self.poll_barrier(cx) || batches || forwarded || rolls
+        let changes = self.changes.poll(cx);
+        self.poll_barrier(cx) || batches || forwarded || rolls || changes
     }
 
     fn poll_in_flight(&mut self, cx: &mut Context<'_>) -> bool {

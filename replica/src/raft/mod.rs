@@ -15,6 +15,7 @@ pub(crate) mod codec;
 mod links;
 pub(crate) mod log;
 pub(crate) mod machine;
+mod members;
 pub(crate) mod peers;
 pub(crate) mod types;
 
@@ -29,6 +30,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -42,6 +44,7 @@ use openraft_rt::watch::WatchReceiver;
 
 use crate::engine::{Engine, Leadership, Proposed};
 use crate::log::{Log, NoRoom};
+use crate::members::{MemberChange, MemberView, Unchanged};
 use crate::shared::Shared;
 use crate::snapshot::Snapshots;
 use crate::{StartError, World};
@@ -57,6 +60,8 @@ pub(crate) struct Raft<W: World> {
     log: Log,
     shared: Arc<Shared>,
     links: Arc<Links<W::Network>>,
+    /// A change of the members is under way here.
+    changing: Arc<AtomicBool>,
 }
 
 impl<W: World> Clone for Raft<W> {
@@ -66,6 +71,7 @@ impl<W: World> Clone for Raft<W> {
             log: self.log.clone(),
             shared: Arc::clone(&self.shared),
             links: Arc::clone(&self.links),
+            changing: Arc::clone(&self.changing),
         }
     }
 }
@@ -120,16 +126,13 @@ impl<W: World> Raft<W> {
         let raft = openraft::Raft::new(member, config(cluster)?, remotes, store, machine)
             .await
             .map_err(|error| StartError::Engine(error.to_string()))?;
-        Ok(Raft { raft, log, shared, links })
+        Ok(Raft { raft, log, shared, links, changing: Arc::default() })
     }
 
-    /// Makes these the voters of a new cluster, where this member has no log yet. Each of them may say so.
+    /// Makes these the voters of a new cluster; this member has no log yet. Each of them may say so.
     pub(crate) async fn form(&self, members: BTreeMap<u64, Peer>) -> Result<(), StartError> {
-        let engine = |error: String| StartError::Engine(error);
-        if self.raft.is_initialized().await.map_err(|error| engine(error.to_string()))? {
-            return Ok(());
-        }
-        self.raft.initialize(members).await.map_err(|error| engine(error.to_string()))
+        let formed = self.raft.initialize(members).await;
+        formed.map_err(|error| StartError::Engine(error.to_string()))
     }
 
     /// This member, as the others ask it.
@@ -142,6 +145,8 @@ impl<W: World> Raft<W> {
         let mut metrics = self.raft.server_metrics();
         while metrics.changed().await.is_ok() {
             self.shared.poke();
+            let raft = self.clone();
+            drop(W::Runtime::spawn(async move { raft.finish_change().await }));
         }
         self.shared.end_engine();
     }
@@ -202,11 +207,14 @@ impl<W: World> Engine for Raft<W> {
             let why = format!("member {member} is not of this cluster");
             return Box::pin(std::future::ready(Err(Unreached::never_left(why))));
         };
-        let asked = self.links.get(member, &peer.address).ask(frame);
-        Box::pin(async move {
-            let late = || Unreached::unanswered(format!("no answer within {patience:?}"));
-            <W::Runtime as AsyncRuntime>::timeout(patience, asked).await.unwrap_or_else(|_| Err(late()))
-        })
+        self.ask_at(member, &peer.address, frame, patience)
+    }
+
+    fn change(
+        &self,
+        change: MemberChange,
+    ) -> Pin<Box<dyn Future<Output = Result<Vec<MemberView>, Unchanged>> + Send>> {
+        Box::pin(self.clone().change_members(change))
     }
 
     fn news_age(&self) -> Option<Duration> {
@@ -232,6 +240,25 @@ impl<W: World> Engine for Raft<W> {
 }
 
 impl<W: World> Raft<W> {
+    /// Asks whoever is at `address`.
+    pub(crate) fn ask_at(&self, member: u64, address: &str, frame: Vec<u8>, patience: Duration) -> Asked {
+        let asked = self.links.get(member, address).ask(frame);
+        Box::pin(async move {
+            let late = || Unreached::unanswered(format!("no answer within {patience:?}"));
+            <W::Runtime as AsyncRuntime>::timeout(patience, asked).await.unwrap_or_else(|_| Err(late()))
+        })
+    }
+
+    pub(crate) fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
+    }
+
+    /// Whether it has a log with members in it.
+    pub(crate) async fn has_members(&self) -> Result<bool, StartError> {
+        let has = self.raft.is_initialized().await;
+        has.map_err(|error| StartError::Engine(error.to_string()))
+    }
+
     /// The voter that has most of the log, of those that were heard lately.
     fn fit_to_lead(&self) -> Option<u64> {
         let metrics = self.raft.metrics();

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use openraft_rt_tokio::TokioRuntime;
 use replica::log::MemoryDisk;
-use replica::{Asked, Handle, Link, Member, Network, Options, Parts, Peer, Peers, Status, Unreached, World};
+use replica::{
+    Asked, First, Handle, Link, Member, Network, Options, Parts, Peer, Peers, Status, Unreached, World,
+};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{ProcessClock, options};
@@ -124,6 +126,8 @@ fn connect(peers: &Peers<Wired>) -> mpsc::UnboundedSender<Frame> {
 /// The members of a cluster, and what they keep over a restart.
 pub struct Cluster {
     pub switch: Switch,
+    /// How many first voters it has: from member 1 on.
+    size: u64,
     disks: BTreeMap<u64, (MemoryDisk, MemoryDisk)>,
     pub members: BTreeMap<u64, Member<Wired>>,
 }
@@ -132,7 +136,7 @@ impl Cluster {
     pub async fn start(size: u64) -> Cluster {
         let ids = 1..=size;
         let disks = ids.clone().map(|id| (id, (MemoryDisk::new(), MemoryDisk::new()))).collect();
-        let mut cluster = Cluster { switch: Switch::default(), disks, members: BTreeMap::new() };
+        let mut cluster = Cluster { size, switch: Switch::default(), disks, members: BTreeMap::new() };
         for id in ids {
             cluster.begin(id, false).await;
         }
@@ -140,8 +144,23 @@ impl Cluster {
     }
 
     pub async fn begin(&mut self, id: u64, begun: bool) {
-        let peer = |id: &u64| (*id, Peer { address: format!("m{id}:7401") });
-        let voters = self.disks.keys().map(peer).collect();
+        let peer = |id: u64| (id, Peer { address: format!("m{id}:7401") });
+        let voters = (1..=self.size).map(peer).collect();
+        self.begin_as(id, begun, First::With(voters)).await;
+    }
+
+    /// Starts a member that is to be added.
+    pub async fn add(&mut self, id: u64) {
+        self.wipe(id);
+        self.begin_as(id, false, First::Added).await;
+    }
+
+    /// A member's disks are new ones.
+    pub fn wipe(&mut self, id: u64) {
+        self.disks.insert(id, (MemoryDisk::new(), MemoryDisk::new()));
+    }
+
+    async fn begin_as(&mut self, id: u64, begun: bool, first: First) {
         let (log, snapshots) = self.disks[&id].clone();
         let parts = Parts::<Wired> {
             clock: Arc::new(ProcessClock(Instant::now())),
@@ -150,7 +169,7 @@ impl Cluster {
             network: Port { from: id, to: id, switch: self.switch.clone() },
             on_fatal: Box::new(|fatal| panic!("{fatal}")),
         };
-        let options = Options { member: id, voters, begun, snapshot_log_bytes: 20_000, ..options() };
+        let options = Options { member: id, first, begun, snapshot_log_bytes: 20_000, ..options() };
         let member = replica::start(options, parts).await.expect("it starts");
         self.switch.join(id, member.peers());
         self.members.insert(id, member);

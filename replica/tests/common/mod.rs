@@ -4,7 +4,6 @@
 
 pub mod cluster;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -38,7 +37,7 @@ pub fn options() -> Options {
     Options {
         cluster: 7,
         member: 1,
-        voters: BTreeMap::new(),
+        first: replica::First::Alone,
         begun: false,
         unprovable_tail: UnprovableTail::Refuse,
         segment_bytes: Some(1024 * 1024),

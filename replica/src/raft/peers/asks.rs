@@ -4,9 +4,13 @@
 //! ask      16 commands   count u32, each: deadline u64 ns │ heir u8 │ named │ length u32 │ lease::Request
 //!          17 index      nothing more: how far must my state have come for a read that is asked for now?
 //!          18 roll       member, life u64 │ desk u32 │ term, opened, heard, from u64 │ count u32, each a change
+//!          19 members    deadline u64 ns │ change: members.rs
+//!          20 begun      member u64: have you begun?
 //! said     16 answers    count u32, each: length u32 │ answer
 //!          17 index      index u64? : none where it does not lead
 //!          18 roll       known u8 │ opened, taken, from u64 │ count u32, each a piece of news
+//!          19 members    done: members.rs
+//!          20 begun      u8
 //!
 //! named    u8: 0 nothing │ 1 key │ 2 key, instance u64
 //! key      text namespace, text name; a text is its length as u16, then UTF-8
@@ -24,11 +28,14 @@
 //!
 //! A thing with `?` has a byte before it that says whether it is there. Little-endian.
 
+mod members;
+
 use lease::{Claim, Command, DecodeError, Holder, Instance, Key, Name, Namespace, Outcome, Request};
 use lease::{Revision, Time, Token, Ttl};
 
 use super::wire::{put_u32, put_u64};
 use crate::handle::{Answer, HeirMust, Named, Reading, Unavailable, Whose};
+use crate::members::{MemberChange, MemberView, Unchanged};
 use crate::queue::Ticket;
 use crate::raft::codec::Reader;
 
@@ -41,6 +48,10 @@ pub(crate) enum Ask {
     Index,
     /// To keep its waiters in line.
     Roll(Roll),
+    /// To change the members, within so long.
+    Members(MemberChange, Ttl),
+    /// Whether it has begun; from a member that forms a cluster with it.
+    Begun(u64),
 }
 
 /// A command of a member's client.
@@ -88,6 +99,8 @@ pub(crate) enum Said {
     Answers(Vec<Answer>),
     Index(Option<u64>),
     Roll(Heard),
+    Members(Result<Vec<MemberView>, Unchanged>),
+    Begun(bool),
 }
 
 /// What a member is told of its waiters.
@@ -115,6 +128,8 @@ pub(crate) enum News {
 const COMMANDS: u8 = 16;
 const INDEX: u8 = 17;
 const ROLL: u8 = 18;
+const MEMBERS: u8 = 19;
+const BEGUN: u8 = 20;
 
 impl Ask {
     pub(crate) fn put(&self, to: &mut Vec<u8>) {
@@ -136,6 +151,15 @@ impl Ask {
                 put_u32(roll.changes.len(), to);
                 roll.changes.iter().for_each(|change| put_change(change, to));
             }
+            Ask::Members(change, deadline) => {
+                to.push(MEMBERS);
+                put_u64(deadline.as_nanos(), to);
+                members::put_change(change, to);
+            }
+            Ask::Begun(member) => {
+                to.push(BEGUN);
+                put_u64(*member, to);
+            }
         }
     }
 
@@ -154,6 +178,11 @@ impl Ask {
                 from: from.u64()?,
                 changes: many(from, change)?,
             }),
+            MEMBERS => {
+                let deadline = Ttl::from_nanos(from.u64()?);
+                Ask::Members(members::change(from)?, deadline)
+            }
+            BEGUN => Ask::Begun(from.u64()?),
             _ => return Ok(None),
         }))
     }
@@ -178,6 +207,11 @@ impl Said {
                 put_u32(heard.news.len(), to);
                 heard.news.iter().for_each(|news| put_news(news, to));
             }
+            Said::Members(done) => {
+                to.push(MEMBERS);
+                members::put_done(done, to);
+            }
+            Said::Begun(begun) => to.extend([BEGUN, u8::from(*begun)]),
         }
     }
 
@@ -193,6 +227,8 @@ impl Said {
                 from: from.u64()?,
                 news: many(from, news)?,
             }),
+            MEMBERS => Said::Members(members::done(from)?),
+            BEGUN => Said::Begun(from.flag()?),
             _ => return Ok(None),
         }))
     }

@@ -10,11 +10,13 @@ use futures_util::Stream;
 use openraft::async_runtime::AsyncRuntime;
 use openraft::raft::{AppendEntriesRequest, StreamAppendResult};
 use openraft::type_config::async_runtime::oneshot::{Oneshot, OneshotSender as _};
+use openraft_rt::watch::WatchReceiver as _;
 
 use super::arriving::Arriving;
 use super::wire::{Lane, Piece, Reply, Request, WireError};
 use crate::World;
 use crate::driver::STALLED;
+use crate::forming::Forming;
 use crate::log::Log;
 use crate::raft::Group;
 use crate::raft::types::Types;
@@ -45,10 +47,22 @@ impl<W: World> Peers<W> {
         Peers { group, arriving: Arc::new(Arriving::new(snapshots)), shared, log }
     }
 
-    /// Why this member gives no vote, where it does not: its own could not be kept.
+    /// Why this member gives no vote, where it does not: its own could not be kept, or it may have lost one.
     fn unfit(&self) -> Option<&'static str> {
         let stalled = self.log.oldest_unsynced().is_some_and(|unsynced| unsynced > STALLED);
-        (stalled || self.log.no_room().is_some()).then_some("its disk takes no more, and so it gives no vote")
+        let members = self.group.metrics();
+        let is_new = members.borrow_watched().membership_config.membership().nodes().next().is_none();
+        match () {
+            () if stalled || self.log.no_room().is_some() => {
+                Some("its disk takes no more, and so it gives no vote")
+            }
+            () if is_new => Some("it has no log yet, and so it gives no vote"),
+            () => None,
+        }
+    }
+
+    fn is_forming(&self) -> bool {
+        *self.shared.forming() != Forming::Begun
     }
 
     /// A connection from another member.
@@ -76,6 +90,9 @@ impl<W: World> Connection<W> {
     pub fn take(&mut self, frame: &[u8]) -> Result<Answering, WireError> {
         let peers = self.peers.clone();
         Ok(match Request::decode(frame)? {
+            Request::Append(..) | Request::Piece(_) if peers.is_forming() => {
+                answering(async { not_now::<W::Runtime>("it waits for the first voters of a new cluster") })
+            }
             Request::Append(lane, append) => {
                 peers.shared.hear_leader(append.vote.leader_id.term);
                 let appends = match lane {

@@ -43,7 +43,14 @@ fn asks() -> Vec<Ask> {
         Change::Left(4),
     ];
     let roll = Roll { member: 1, life: 2, desk: 3, term: 4, opened: 7, heard: 5, from: 6, changes };
-    vec![Ask::Commands(Vec::new()), Ask::Commands(commands), Ask::Index, Ask::Roll(roll)]
+    vec![
+        Ask::Commands(Vec::new()),
+        Ask::Commands(commands),
+        Ask::Index,
+        Ask::Roll(roll),
+        Ask::Begun(3),
+        Ask::Members(MemberChange::List, Ttl::from_millis(5)),
+    ]
 }
 
 fn answers() -> Vec<Answer> {
@@ -81,6 +88,8 @@ fn said() -> Vec<Said> {
         Said::Index(Some(5)),
         Said::Roll(Heard { known: true, opened: 3, taken: 1, from: 2, news }),
         Said::Roll(Heard::default()),
+        Said::Begun(true),
+        Said::Members(Err(Unchanged::Unknown)),
     ]
 }
 
@@ -140,7 +149,7 @@ fn a_waiter_joins_with_a_claim_and_nothing_else() {
 
 proptest! {
     #[test]
-    fn bytes_of_any_kind_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200), kind in 14_u8..20) {
+    fn bytes_of_any_kind_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200), kind in 14_u8..22) {
         let _ = Ask::read(kind, &mut Reader::new(&bytes, "a test"));
         let _ = Said::read(kind, &mut Reader::new(&bytes, "a test"));
     }

@@ -1,0 +1,153 @@
+//! The members, as openraft has them, and their changes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use lease::Ttl;
+use openraft::async_runtime::{AsyncRuntime, Instant as _};
+use openraft::errors::{ClientWriteError, RaftError};
+use openraft::{ChangeMembers, ServerState};
+use openraft_rt::watch::WatchReceiver;
+
+use super::Raft;
+use super::types::{Peer, Types};
+use crate::World;
+use crate::members::{MemberChange, MemberView, Step, Unchanged, plan};
+
+/// How long a leader that is asked to hand on is waited for.
+const HAND_ON_WITHIN: Duration = Duration::from_secs(3);
+/// How often it is looked whether it has.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+impl<W: World> Raft<W> {
+    /// The members as this one knows them, and whether a change of them is under way.
+    pub(super) fn members(&self) -> (BTreeMap<u64, MemberView>, bool) {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let membership = metrics.membership_config.membership();
+        let voters: BTreeSet<u64> = membership.voter_ids().collect();
+        let leads = metrics.state == ServerState::Leader;
+        let last = metrics.last_log_index.unwrap_or(0);
+        let view = |(id, peer): (&u64, &Peer)| {
+            let matched = metrics.replication.as_ref().and_then(|matched| matched.get(id)).copied().flatten();
+            let heard = metrics.heartbeat.as_ref().and_then(|heard| heard.get(id)).copied().flatten();
+            let is_me = *id == metrics.id;
+            let lacks = match (leads, is_me) {
+                (true, true) => Some(0),
+                _ => matched.map(|id| last.saturating_sub(id.index)),
+            };
+            let heard_ago =
+                heard.filter(|_| !is_me).map(|at| Ttl::from_nanos(at.elapsed().as_nanos() as u64));
+            let member = MemberView {
+                id: *id,
+                address: peer.address.clone(),
+                is_voter: voters.contains(id),
+                leads: metrics.current_leader == Some(*id),
+                lacks,
+                heard_ago,
+            };
+            (*id, member)
+        };
+        (membership.nodes().map(view).collect(), membership.get_joint_config().len() > 1)
+    }
+
+    /// Changes the members, as the leader, and answers how they stand then.
+    pub(super) async fn change_members(self, change: MemberChange) -> Result<Vec<MemberView>, Unchanged> {
+        let (members, joint) = self.members();
+        if !members.values().any(|member| member.leads && Some(member.id) == self.leader_here()) {
+            return Err(Unchanged::NoLeader);
+        }
+        let step = plan(&members, joint || self.changing.load(Ordering::Acquire), &change)?;
+        self.take(step).await?;
+        Ok(self.members().0.into_values().collect())
+    }
+
+    fn leader_here(&self) -> Option<u64> {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        (metrics.state == ServerState::Leader).then_some(metrics.id)
+    }
+
+    async fn take(&self, step: Step) -> Result<(), Unchanged> {
+        match step {
+            Step::Look => Ok(()),
+            Step::Add(id, address) => self.change(ChangeMembers::AddNodes(node(id, address))).await,
+            Step::Move(id, address) => self.change(ChangeMembers::SetNodes(node(id, address))).await,
+            Step::Change { promote, remove } => {
+                let (members, _) = self.members();
+                let is_voter = |id: &u64| members.get(id).is_some_and(|member| member.is_voter);
+                let (voters, observers): (BTreeSet<u64>, BTreeSet<u64>) =
+                    remove.into_iter().partition(is_voter);
+                let changes = [
+                    (!promote.is_empty()).then_some(ChangeMembers::AddVoterIds(promote)),
+                    (!voters.is_empty()).then_some(ChangeMembers::RemoveVoters(voters)),
+                    (!observers.is_empty()).then_some(ChangeMembers::RemoveNodes(observers)),
+                ];
+                self.change(ChangeMembers::Batch(changes.into_iter().flatten().collect())).await
+            }
+            Step::Lead(to) => self.hand_on_to(to).await,
+        }
+    }
+
+    async fn change(&self, changes: ChangeMembers<u64, Peer>) -> Result<(), Unchanged> {
+        self.changing.store(true, Ordering::Release);
+        let changed = self.raft.change_membership(changes, false).await;
+        self.changing.store(false, Ordering::Release);
+        changed.map(drop).map_err(|error| unchanged::<W>(&error))
+    }
+
+    async fn hand_on_to(&self, to: Option<u64>) -> Result<(), Unchanged> {
+        let Some(to) = to.or_else(|| self.fit_to_lead()) else {
+            let why = "no other voter is in step and was heard lately: see with list which are";
+            return Err(Unchanged::Refused(why.to_owned()));
+        };
+        let begin = <W::Runtime as AsyncRuntime>::Instant::now();
+        self.raft.trigger().transfer_leader(to).await.map_err(|_| Unchanged::NoLeader)?;
+        while begin.elapsed() < HAND_ON_WITHIN {
+            if self.members().0.get(&to).is_some_and(|member| member.leads) {
+                return Ok(());
+            }
+            W::Runtime::sleep(LOOK_EVERY).await;
+        }
+        Err(Unchanged::Refused(format!(
+            "member {to} has not taken the lead within {HAND_ON_WITHIN:?}: see with list who leads"
+        )))
+    }
+
+    /// Goes on with a change that an earlier leader has begun and not ended.
+    pub(super) async fn finish_change(&self) {
+        let voters = {
+            let metrics = self.raft.metrics();
+            let metrics = metrics.borrow_watched();
+            let configs = metrics.membership_config.membership().get_joint_config().clone();
+            let open = configs.len() > 1 && metrics.state == ServerState::Leader;
+            configs.last().cloned().filter(|_| open)
+        };
+        let Some(voters) = voters else { return };
+        if self.changing.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        tracing::info!(?voters, "going on with a change of the members that an earlier leader has begun");
+        let changed = self.raft.change_membership(ChangeMembers::ReplaceAllVoters(voters), false).await;
+        self.changing.store(false, Ordering::Release);
+        if let Err(error) = changed {
+            tracing::warn!(%error, "the change of the members is not ended yet");
+        }
+    }
+}
+
+fn node(id: u64, address: String) -> BTreeMap<u64, Peer> {
+    BTreeMap::from([(id, Peer { address })])
+}
+
+type Failed<W> = RaftError<Types<<W as World>::Runtime>, ClientWriteError<Types<<W as World>::Runtime>>>;
+
+fn unchanged<W: World>(error: &Failed<W>) -> Unchanged {
+    match error {
+        RaftError::APIError(ClientWriteError::ForwardToLeader(_)) => Unchanged::NoLeader,
+        RaftError::APIError(ClientWriteError::LogEntryDiscarded(_)) => Unchanged::Unknown,
+        RaftError::APIError(error) => Unchanged::Refused(error.to_string()),
+        RaftError::Fatal(_) => Unchanged::Unknown,
+    }
+}
