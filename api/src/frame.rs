@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
-    Acquire, Check, Checked, Claim, Count, Counted, Ending, Ends, Events, Extend, Free, Get, Grant, History,
-    Lease, List, Page, Pin, Problem, Release, Released, Revoke, Transfer, Unpin, Wait, Watch, Watching,
-    Welcome,
+    Acquire, ChangeMembers, Check, Checked, Claim, Count, Counted, Ending, Ends, Events, Extend, Free, Get,
+    Grant, History, Lease, List, Members, Page, Pin, Problem, Release, Released, Revoke, Transfer, Unpin,
+    Wait, Watch, Watching, Welcome,
 };
 
 /// From the client: a call and its number.
@@ -56,6 +56,8 @@ pub enum Call {
     History(History),
     /// Answered by `checked`; refused `stale_token` or `lost` where it is not the living grant's.
     Check(Check),
+    /// Answered by `members`.
+    Members(ChangeMembers),
     /// Many steps in one frame, up to 10,000; answered by `bulk`, an outcome each, in order.
     Bulk(Vec<Step>),
     /// Give up a wait, an acquire or a watch; answered by `cancelled`. The call itself is answered no more.
@@ -75,6 +77,7 @@ impl Call {
             | Call::Pin(_)
             | Call::Unpin(_)
             | Call::Bulk(_) => true,
+            Call::Members(members) => members.change.is_some(),
             Call::Hello(_)
             | Call::Wait(_)
             | Call::Watch(_)
@@ -170,6 +173,8 @@ pub enum Reply {
     Watching(Watching),
     /// To history.
     Ends(Ends),
+    /// The cluster's members: of members.
+    Members(Members),
     /// To check: it is the living grant's.
     Checked(Checked),
     /// To bulk: an outcome a step, in order.

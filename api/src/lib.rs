@@ -21,6 +21,7 @@
 mod call;
 mod decimal;
 mod frame;
+mod members;
 mod problem;
 mod reply;
 mod span;
@@ -28,6 +29,7 @@ mod span;
 pub use call::*;
 pub use frame::*;
 pub use lease as rules;
+pub use members::*;
 pub use problem::*;
 pub use reply::*;
 pub use span::Span;

@@ -143,6 +143,8 @@ codes! {
     Version = "version", Refused, 409;
     /// The lease is to be handed on to one who does not wait for it.
     NotWaiting = "not_waiting", Refused, 409;
+    /// A change of the members would break a rule.
+    Members = "members", Refused, 409;
     /// The wait ended before the lease was free, or the acquire before its turn.
     StillHeld = "still_held", Refused, 409;
     /// The call's JSON, or a field of it, is not what it should be.

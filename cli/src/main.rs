@@ -32,6 +32,7 @@ mod exit;
 mod follow;
 mod hold;
 mod init;
+mod members;
 mod operate;
 mod output;
 mod parse;
@@ -82,6 +83,7 @@ enum Verb {
     Get(read::Get),
     List(read::List),
     Count(read::Count),
+    Members(members::Members),
     Run(Box<run::Run>),
     Watch(follow::Watch),
     History(follow::History),
@@ -141,6 +143,7 @@ impl Verb {
             Verb::Get(args) => read::get(args),
             Verb::List(args) => read::list(args),
             Verb::Count(args) => read::count(args),
+            Verb::Members(args) => members::members(args),
             Verb::Run(args) => run::run(args),
             Verb::Watch(args) => follow::watch(args),
             Verb::History(args) => follow::history(args),
@@ -168,6 +171,7 @@ impl Verb {
             Verb::Get(args) => args.json.json,
             Verb::List(args) => args.json.json,
             Verb::Count(args) => args.json.json,
+            Verb::Members(args) => args.json(),
             Verb::Watch(args) => args.json.json,
             Verb::History(args) => args.json.json,
             Verb::Check(args) => args.json.json,

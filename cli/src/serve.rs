@@ -33,6 +33,9 @@ pub(crate) struct Serve {
     /// The first voters of a new cluster, and where the others reach each: the same for all of them, with --cluster and --member.
     #[arg(long, value_name = "ID=HOST:PORT,…")]
     peer_voters: Option<String>,
+    /// Wait until an operator adds this member to a cluster, with members add.
+    #[arg(long)]
+    peer_join: bool,
     /// The cluster that the data folder belongs to: 32 hexadecimal digits.
     #[arg(long, value_name = "ID")]
     cluster: Option<String>,
@@ -74,6 +77,7 @@ pub(crate) fn serve(args: &Serve) -> Result<Exit, Failure> {
         listen: args.listen.clone(),
         peer_listen: args.peer_listen.clone(),
         peer_voters: args.peer_voters.clone(),
+        peer_join: args.peer_join,
         cluster: args.cluster.clone(),
         member: args.member.clone(),
         insecure_plain_listener: args.insecure_plain_listener,

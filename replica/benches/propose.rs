@@ -4,7 +4,6 @@
 
 #![allow(clippy::expect_used, missing_docs, reason = "a benchmark that cannot go on must stop")]
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -57,7 +56,7 @@ impl Node {
         let options = Options {
             cluster: 1,
             member: 1,
-            voters: BTreeMap::new(),
+            first: replica::First::Alone,
             begun: false,
             unprovable_tail: UnprovableTail::Refuse,
             segment_bytes: None,

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use openraft_rt_tokio::TokioRuntime;
 use replica::log::{Folder, UnprovableTail};
-use replica::{Handle, Options, Parts, Peer, World};
+use replica::{First, Handle, Options, Parts, Peer, World};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
@@ -147,7 +147,7 @@ async fn run(
     tokio::select! {
         // An error here is the server's end without a stop; the replica stops all the same.
         _ = stop => member.stop().await,
-        () = member.ended() => end_broken(),
+        why = member.ended() => end_broken(why),
     }
 }
 
@@ -156,11 +156,7 @@ fn options(config: &Config, data: &Data) -> Options {
     Options {
         cluster: identity.cluster,
         member: identity.member,
-        voters: config
-            .peer_voters
-            .iter()
-            .map(|(id, address)| (*id, Peer { address: address.clone() }))
-            .collect(),
+        first: first(config),
         begun: identity.begun,
         unprovable_tail: match config.accept_torn_tail {
             true => UnprovableTail::Cut,
@@ -169,6 +165,15 @@ fn options(config: &Config, data: &Data) -> Options {
         segment_bytes: None,
         window: replica::Window { bytes: config.watch_bytes, ..replica::Window::default() },
         snapshot_log_bytes: config.snapshot_log_bytes,
+    }
+}
+
+fn first(config: &Config) -> First {
+    let peer = |(id, address): (&u64, &String)| (*id, Peer { address: address.clone() });
+    match config.peer_voters.is_empty() {
+        _ if config.peer_join => First::Added,
+        true => First::Alone,
+        false => First::With(config.peer_voters.iter().map(peer).collect()),
     }
 }
 
@@ -193,10 +198,13 @@ fn parts(data: &Data, security: Security) -> Result<Parts<Process>, ServeError> 
 }
 
 /// A replica that ended without being asked to answers nobody, and will not again.
-fn end_broken() -> ! {
-    eprintln!(
-        "tenure: the replica has ended: see the lines above; the process ends at once: start it again, and report it if it ends again"
-    );
+fn end_broken(why: Option<String>) -> ! {
+    match why {
+        Some(why) => eprintln!("tenure: {why}"),
+        None => eprintln!(
+            "tenure: the replica has ended: see the lines above; the process ends at once: start it again, and report it if it ends again"
+        ),
+    }
     std::process::exit(EXIT_BROKEN);
 }
 
@@ -220,7 +228,6 @@ fn end_stuck(after: Duration) -> ! {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
     use std::process::{Command, Stdio};
     use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -258,7 +265,7 @@ mod tests {
         let options = Options {
             cluster: 7,
             member: 1,
-            voters: BTreeMap::new(),
+            first: First::Alone,
             begun: false,
             unprovable_tail: UnprovableTail::Refuse,
             segment_bytes: Some(1024 * 1024),

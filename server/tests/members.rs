@@ -31,18 +31,17 @@ fn members_of_one_cluster_elect_one_and_apply_the_same() {
             config.peer_voters = voters.clone();
         })
     };
-    // A majority is enough, and who comes later catches up.
-    let mut nodes = vec![start(1), start(2)];
+    // A cluster begins once all its first voters are there.
+    let mut nodes = vec![start(1), start(2), start(3)];
     let leads = |node: &Node| {
         let status = node.server().status();
         status.leader == Some(status.member) && status.trouble.is_none()
     };
-    until("one of two leads", || nodes.iter().any(leads));
+    until("one leads", || nodes.iter().any(leads));
     let leader = nodes.iter().find(|node| leads(node)).unwrap();
     until("it grants", || {
         leader.post("/v1/claim", r#"{"name":"a","holder":"h","ttl_ms":60000}"#).status == 200
     });
-    nodes.push(start(3));
     until("all have it", || nodes.iter().all(|node| node.server().status().held == 1));
     // Whoever is asked answers as the leader would.
     for (at, node) in nodes.iter().enumerate() {

@@ -67,6 +67,7 @@ fn fits(call: &Call, reply: &Reply) -> bool {
         | (Call::Pin(_) | Call::Unpin(_), Reply::Done)
         | (Call::Watch(_), Reply::Watching(_))
         | (Call::History(_), Reply::Ends(_))
+        | (Call::Members(_), Reply::Members(_))
         | (Call::Cancel(_), Reply::Cancelled) => true,
         _ => false,
     }

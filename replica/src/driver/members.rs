@@ -19,6 +19,9 @@ use crate::raft::{frame_of, said_of};
 /// What comes of a change.
 pub(crate) type Changed = Result<Vec<MemberView>, Unchanged>;
 
+/// A change under way, and then what comes of it.
+type ChangingTo = Pin<Box<dyn Future<Output = Changed> + Send>>;
+
 /// A change that somebody asks for.
 pub(crate) struct Changing {
     pub(crate) change: MemberChange,
@@ -34,7 +37,7 @@ const PAUSE: Ttl = Ttl::from_millis(50);
 #[derive(Default)]
 pub(super) struct Changes {
     pub(super) waiting: Vec<Changing>,
-    under_way: Vec<(Changing, Pin<Box<dyn Future<Output = Changed> + Send>>)>,
+    under_way: Vec<(Changing, ChangingTo)>,
     ended: Vec<(Changing, Changed)>,
     not_before: Mono,
 }
@@ -90,7 +93,7 @@ impl<E: Engine> Driver<E> {
             return;
         }
         for changing in std::mem::take(&mut self.changes.waiting) {
-            let done: Pin<Box<dyn Future<Output = Changed> + Send>> = match self.role {
+            let done: ChangingTo = match self.role {
                 Role::Leads => self.engine.change(changing.change.clone()),
                 _ if changing.is_passed_on => {
                     (changing.reply)(Err(Unchanged::NoLeader));
@@ -114,12 +117,7 @@ impl<E: Engine> Driver<E> {
         again.into_iter().chain(self.changes.next_due()).min()
     }
 
-    fn ask_change(
-        &self,
-        leader: u64,
-        changing: &Changing,
-        now: Mono,
-    ) -> Pin<Box<dyn Future<Output = Changed> + Send>> {
+    fn ask_change(&self, leader: u64, changing: &Changing, now: Mono) -> ChangingTo {
         let deadline = changing.due.since(now);
         let ask = Ask::Members(changing.change.clone(), deadline);
         let asked = self.engine.ask(leader, frame_of(&ask), Duration::from_nanos(deadline.as_nanos()));

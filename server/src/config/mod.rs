@@ -57,6 +57,8 @@ pub struct Config {
     pub peer_tls: Option<TlsFiles>,
     /// The first voters of a new cluster, and where each is reached by the others; none for a cluster of this member alone.
     pub peer_voters: BTreeMap<u64, String>,
+    /// A new member waits until it is added to a cluster.
+    pub peer_join: bool,
     /// The data folder may be on a file system that forgets, or that cannot promise to have synced.
     pub allow_volatile_data: bool,
     /// A single voter may cut an end of its log that it cannot prove.
@@ -102,6 +104,8 @@ pub struct Flags {
     pub peer_listen: Option<String>,
     /// `--peer-voters ID=HOST:PORT,…`.
     pub peer_voters: Option<String>,
+    /// `--peer-join`.
+    pub peer_join: bool,
     /// `--cluster ID`.
     pub cluster: Option<String>,
     /// `--member N`.
@@ -150,8 +154,9 @@ impl Config {
         let data = raws.get_path("data")?.or_else(|| dev.then(|| PathBuf::from(DEV_DATA)));
         let peer_voters = raws.get("peer.voters", voters::voters)?.unwrap_or_default();
         let peer_listen = raws.get("peer.listen", value::address)?;
-        let peer_default = || (!peer_voters.is_empty()).then_some(PEER_LISTEN_DEFAULT);
-        let is_single = peer_voters.len() <= 1;
+        let peer_join = raws.get("peer.join", value::yes_or_no)?.unwrap_or(false);
+        let peer_default = || (peer_join || !peer_voters.is_empty()).then_some(PEER_LISTEN_DEFAULT);
+        let is_single = peer_voters.len() <= 1 && !peer_join;
         Ok(Config {
             dev,
             listen: listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], api::PORT_DEFAULT))),
@@ -162,6 +167,7 @@ impl Config {
             allow_volatile_data: raws.get("allow_volatile_data", value::yes_or_no)?.unwrap_or(dev),
             accept_torn_tail: raws.get("accept_torn_tail", value::yes_or_no)?.unwrap_or(dev && is_single),
             peer_voters,
+            peer_join,
             cluster: raws.get("cluster", value::cluster)?,
             member: raws.get("member", value::member)?,
             log_level: raws.get("log.level", value::level)?.unwrap_or(LogLevel::Info),
@@ -197,6 +203,7 @@ impl Config {
             });
         }
         self.check_voters(raws)?;
+        self.check_join(raws)?;
         self.check_reach("listen", self.listen, self.tls.as_ref())?;
         self.peer_listen
             .map_or(Ok(()), |listen| self.check_reach("peer.listen", listen, self.peer_tls.as_ref()))
@@ -249,6 +256,32 @@ impl Config {
                 "each first voter must know which of them it is",
             ),
         }
+    }
+
+    /// What a member that is to be added must know.
+    fn check_join(&self, raws: &Raws) -> Result<(), ConfigError> {
+        let missing = match () {
+            () if !self.peer_join => return Ok(()),
+            () if self.cluster.is_none() => "cluster",
+            () if self.member.is_none() => "member",
+            () if !self.peer_voters.is_empty() => {
+                return Err(ConfigError::Broken {
+                    rule: "peer.join without peer.voters".to_owned(),
+                    values: format!(
+                        "peer.join is true{}, and peer.voters is set{}",
+                        raws.from("peer.join"),
+                        raws.from("peer.voters")
+                    ),
+                    why: "a member begins a cluster with others, or is added to one: leave one of the two away",
+                });
+            }
+            () => return Ok(()),
+        };
+        Err(ConfigError::Broken {
+            rule: format!("peer.join needs {missing}"),
+            values: format!("peer.join is true{}, and {missing} is not set", raws.from("peer.join")),
+            why: "a new member must know which cluster it belongs to, and its id there, which no member has had",
+        })
     }
 
     /// Reads everything anew, as it was read at the start.

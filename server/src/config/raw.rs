@@ -85,6 +85,7 @@ impl Raws {
             }
         }
         let switches = [
+            ("peer.join", "--peer-join", flags.peer_join),
             ("insecure_plain_listener", "--insecure-plain-listener", flags.insecure_plain_listener),
             ("allow_volatile_data", "--allow-volatile-data", flags.allow_volatile_data),
             ("accept_torn_tail", "--accept-torn-tail", flags.accept_torn_tail),

@@ -96,6 +96,7 @@ fn every_setting_can_be_set_in_the_file() {
         allow_volatile_data: true,
         accept_torn_tail: true,
         peer_listen: Some("127.0.0.1:0".parse().unwrap()),
+        peer_join: false,
         peer_voters: [(1, "a:7401"), (2, "b:7401"), (3, "c:7401")].map(|(id, at)| (id, at.to_owned())).into(),
         cluster: Some(0x0001_0203_0405_0607_0809_0a0b_0c0d_0e0f),
         member: Some(3),

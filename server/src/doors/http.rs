@@ -341,7 +341,7 @@ pub(super) async fn method_not_allowed(method: Method, uri: Uri) -> Response {
     problem_as(StatusCode::METHOD_NOT_ALLOWED, Problem::new(Code::BadRequest, message))
 }
 
-async fn answer(service: &Service, call: Call) -> Response {
+pub(super) async fn answer(service: &Service, call: Call) -> Response {
     let (patience, is_command) = (patience(&call), call.has_effect());
     let (sender, receiver) = oneshot::channel();
     service.submit(call, move |done| drop(sender.send(done)));

@@ -6,6 +6,7 @@ mod health;
 mod http;
 mod json;
 pub(crate) mod listen;
+mod members;
 mod openapi;
 pub(crate) mod origin;
 mod reply;
@@ -61,6 +62,7 @@ pub(crate) fn router(doors: Doors, names: origin::Names) -> Router {
         .route("/v1/leases/{namespace}/{*name}", get(http::get))
         .route("/v1/count", get(http::count))
         .route("/v1/wait", get(http::wait))
+        .route("/v1/members", get(members::list).post(members::change))
         .route("/v1/session", get(session::session))
         .route("/v1/openapi.json", get(openapi::openapi))
         .route("/healthz", get(health::healthz))

@@ -16,6 +16,7 @@ pub(super) fn reply(reply: Reply) -> Response {
         Reply::Counted(counted) => Json(counted).into_response(),
         Reply::Ending(ending) => Json(ending).into_response(),
         Reply::Ends(ends) => Json(ends).into_response(),
+        Reply::Members(members) => Json(members).into_response(),
         Reply::Checked(checked) => Json(checked).into_response(),
         Reply::Done => StatusCode::NO_CONTENT.into_response(),
         Reply::Error(error) => problem(error),

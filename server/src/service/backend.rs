@@ -1,9 +1,9 @@
 //! What the service asks of the replica: a seam, so that tests can stand a mute or a slow replica behind the doors.
 
-use lease::{Claim, Key, Revision, Table};
+use lease::{Claim, Key, Revision, Table, Ttl};
 use replica::{
-    Answer, GivenUp, Handle, Proposal, Pulled, Read, Reading, ReplyFn, Status, Unwatchable, WaitId, Waited,
-    Wake, Watched,
+    Answer, GivenUp, Handle, MemberChange, MemberView, Proposal, Pulled, Read, Reading, ReplyFn, Status,
+    Unchanged, Unwatchable, WaitId, Waited, Wake, Watched,
 };
 
 /// A replica as the service sees it.
@@ -38,9 +38,14 @@ pub(crate) trait Backend: Send + Sync + 'static {
     fn unwatch(&self, ticket: Ticket);
     /// As [`Handle::cancel`].
     fn cancel(&self, ticket: Ticket) -> bool;
+    /// As [`Handle::change_members`].
+    fn change_members(&self, change: MemberChange, deadline: Ttl, reply: ReplyFn<Changed>);
     /// As [`Handle::status`].
     fn status(&self) -> Status;
 }
+
+/// What comes of a change of the members.
+pub(crate) type Changed = Result<Vec<MemberView>, Unchanged>;
 
 /// The number of a registered wait, acquire or watch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,6 +130,10 @@ impl Backend for Handle {
             #[cfg(test)]
             Ticket::Fake(_) => {}
         }
+    }
+
+    fn change_members(&self, change: MemberChange, deadline: Ttl, reply: ReplyFn<Changed>) {
+        Handle::change_members(self, change, deadline, reply);
     }
 
     fn status(&self) -> Status {

@@ -4,6 +4,8 @@ use api::{Problem, Reply};
 use lease::{End, GrantView, Key, LeaseView, Refusal, Revision, Token};
 use replica::{Answer, Reading, Unavailable, Unwatchable, Waited};
 
+use super::backend::Changed;
+
 /// What came of a call. Made on the replica's thread, turned into a [`Reply`] by [`Done::reply`] on the door's.
 pub(crate) enum Done {
     /// It was known at once.
@@ -56,6 +58,8 @@ pub(crate) enum Done {
         /// The state that was read.
         at: Reading,
     },
+    /// The members were looked at, or changed.
+    Members(Changed),
     /// A watch began, or could not.
     Watching(Result<Revision, Unwatchable>),
     /// A wait ended.

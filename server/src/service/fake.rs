@@ -2,11 +2,13 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use lease::{Batch, Key, Request, Revision, Table, Time};
+use lease::{Batch, Command, Key, Request, Revision, Table, Time, Ttl};
 use replica::{
-    Answer, GivenUp, Proposal, Pulled, Read, Reading, ReplyFn, Status, Unwatchable, Waited, Wake, Watched,
+    Answer, GivenUp, MemberChange, Proposal, Pulled, Read, Reading, ReplyFn, Status, Unchanged, Unwatchable,
+    Waited, Wake, Watched,
 };
 
+use super::backend::Changed;
 use super::{Backend, Ticket};
 
 /// A replica for tests.
@@ -55,7 +57,7 @@ impl Fake {
     }
 
     /// Its lease clock goes on.
-    pub(crate) fn pass(&self, ttl: lease::Ttl) {
+    pub(crate) fn pass(&self, ttl: Ttl) {
         let mut state = self.state();
         state.now = state.now.after(ttl);
     }
@@ -74,7 +76,14 @@ impl Fake {
         if let Some(answer) = state.next.take() {
             return answer;
         }
-        let request = Request { not_after: None, command: proposal.command.clone() };
+        let mut command = proposal.command.clone();
+        // As the leader does.
+        if let Command::Extend { token, ttl } = &mut command
+            && *ttl == Ttl::ZERO
+        {
+            *ttl = state.table.grant(*token).map_or(lease::TTL_DEFAULT, |(_, grant)| grant.ttl);
+        }
+        let request = Request { not_after: None, command };
         let batch = Batch { term: 1, stamp: state.now, sweep: 10, requests: vec![request] };
         let outcome = state.table.apply(1, &batch).outcomes.pop().unwrap();
         Answer::Decided { outcome, at: reading(&state.table) }
@@ -200,6 +209,10 @@ impl Backend for Fake {
             state.cancelled.push(ticket);
         }
         was_waiting
+    }
+
+    fn change_members(&self, _: MemberChange, _: Ttl, reply: ReplyFn<Changed>) {
+        reply(Err(Unchanged::NoLeader));
     }
 
     fn status(&self) -> Status {

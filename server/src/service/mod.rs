@@ -17,6 +17,7 @@ mod done;
 mod echo;
 #[cfg(test)]
 pub(crate) mod fake;
+mod members;
 mod page;
 mod parse;
 mod prepare;
@@ -125,6 +126,7 @@ impl Service {
             Call::Unpin(unpin) => self.propose(prepare::unpin(unpin), sink),
             Call::History(history) => self.history(&history, sink),
             Call::Check(check) => self.check(check, sink),
+            Call::Members(members) => self.members(members, sink),
             Call::Hello(_) | Call::Wait(_) | Call::Acquire(_) | Call::Watch(_) | Call::Cancel(_) => {
                 sink(Done::refused(Problem::new(
                     Code::NotFound,
@@ -369,6 +371,7 @@ pub(crate) fn patience(call: &Call) -> Duration {
         Call::Revoke(revoke) => revoke.deadline_ms,
         Call::Pin(pin) => pin.deadline_ms,
         Call::Unpin(unpin) => unpin.deadline_ms,
+        Call::Members(members) => members.deadline_ms,
         // A step that names none has the default, and may be the one that takes longest.
         Call::Bulk(steps) => {
             let default = DEADLINE_DEFAULT.as_millis();

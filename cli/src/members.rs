@@ -1,0 +1,145 @@
+//! `members`: who belongs to the cluster, and how that changes.
+
+use std::time::Duration;
+
+use api::{Call, ChangeMembers, MemberChange, Reply};
+use claimer::duration::GoDuration;
+use clap::{Args, Subcommand};
+
+use crate::connect::{Reach, misfit};
+use crate::exit::{Exit, Failure};
+use crate::output::{JsonFlag, print};
+use crate::parse;
+
+/// See the cluster's members, and change them. Any member may be asked.
+///
+/// A new member is an observer first: it serves clients, and has no vote. Start it with `tenure serve --peer-join` and an id that no
+/// member has had, add it here, and promote it once it lacks nothing, two at a time; or have it replace a voter.
+#[derive(Debug, Args)]
+pub(crate) struct Members {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Show the members, as the leader sees them.
+    List(Reached),
+    /// Take a new member in, as an observer.
+    Add {
+        /// Its id, from 1, which no member has or had.
+        #[arg(value_parser = parse::member())]
+        id: u64,
+        /// Where the others reach it: HOST:PORT.
+        address: String,
+        #[command(flatten)]
+        reached: Reached,
+    },
+    /// Make observers voters. The number of voters stays odd, and at most 7.
+    Promote {
+        /// Which.
+        #[arg(required = true, value_parser = parse::member())]
+        ids: Vec<u64>,
+        #[command(flatten)]
+        reached: Reached,
+    },
+    /// Take members out: not the one that leads, and no majority of the voters.
+    Remove {
+        /// Which.
+        #[arg(required = true, value_parser = parse::member())]
+        ids: Vec<u64>,
+        #[command(flatten)]
+        reached: Reached,
+    },
+    /// Have an observer take a voter's place, who goes.
+    Replace {
+        /// The voter.
+        #[arg(value_parser = parse::member())]
+        old: u64,
+        /// The observer.
+        #[arg(value_parser = parse::member())]
+        new: u64,
+        #[command(flatten)]
+        reached: Reached,
+    },
+    /// Reach a member at another address from now on.
+    SetAddress {
+        /// Which.
+        #[arg(value_parser = parse::member())]
+        id: u64,
+        /// Where the others reach it: HOST:PORT.
+        address: String,
+        #[command(flatten)]
+        reached: Reached,
+    },
+    /// Have another voter lead.
+    TransferLeadership {
+        /// Which [default: the one that has most of the log].
+        #[arg(value_parser = parse::member())]
+        to: Option<u64>,
+        #[command(flatten)]
+        reached: Reached,
+    },
+}
+
+#[derive(Clone, Debug, Args)]
+struct Reached {
+    #[command(flatten)]
+    reach: Reach,
+    #[command(flatten)]
+    json: JsonFlag,
+}
+
+impl Members {
+    pub(crate) fn json(&self) -> bool {
+        self.asked().0.json.json
+    }
+
+    fn asked(&self) -> (&Reached, Option<MemberChange>) {
+        match &self.verb {
+            Verb::List(reached) => (reached, None),
+            Verb::Add { id, address, reached } => {
+                (reached, Some(MemberChange::Add { id: *id, address: address.clone() }))
+            }
+            Verb::Promote { ids, reached } => (reached, Some(MemberChange::Promote { ids: ids.clone() })),
+            Verb::Remove { ids, reached } => (reached, Some(MemberChange::Remove { ids: ids.clone() })),
+            Verb::Replace { old, new, reached } => {
+                (reached, Some(MemberChange::Replace { old: *old, new: *new }))
+            }
+            Verb::SetAddress { id, address, reached } => {
+                (reached, Some(MemberChange::SetAddress { id: *id, address: address.clone() }))
+            }
+            Verb::TransferLeadership { to, reached } => {
+                (reached, Some(MemberChange::TransferLeadership { to: *to }))
+            }
+        }
+    }
+}
+
+pub(crate) fn members(args: &Members) -> Result<Exit, Failure> {
+    let (reached, change) = args.asked();
+    let call = Call::Members(ChangeMembers { change, deadline_ms: None });
+    let Reply::Members(members) = reached.reach.call(call)? else { return Err(misfit()) };
+    let dash = || "-".to_owned();
+    let rows: Vec<Vec<String>> = members
+        .members
+        .iter()
+        .map(|member| {
+            let part = match (member.leads, member.voter) {
+                (true, _) => "leader",
+                (false, true) => "voter",
+                (false, false) => "observer",
+            };
+            let heard = |millis| GoDuration::from(Duration::from_millis(millis)).to_string();
+            vec![
+                member.id.to_string(),
+                part.to_owned(),
+                if member.address.is_empty() { dash() } else { member.address.clone() },
+                member.lacks.map_or_else(dash, |lacks| lacks.to_string()),
+                member.heard_ago_ms.map_or_else(dash, heard),
+            ]
+        })
+        .collect();
+    print(reached.json.format(), &["ID", "PART", "ADDRESS", "LACKS", "HEARD"], &rows, &members)?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,41 @@
+//! The members, over HTTP.
+
+use std::sync::Arc;
+
+use api::{Call, ChangeMembers, ErrorBody, Members};
+use axum::extract::State;
+use axum::response::Response;
+
+use super::body::Body;
+use super::http::answer;
+use crate::service::Service;
+
+/// The cluster's members, as the leader sees them.
+#[utoipa::path(
+    get, path = "/v1/members", tag = "member",
+    responses(
+        (status = 200, description = "By id", body = Members),
+        (status = 503, description = "`no_leader`, `stopping`", body = ErrorBody),
+    )
+)]
+pub(super) async fn list(State(service): State<Arc<Service>>) -> Response {
+    answer(&service, Call::Members(ChangeMembers::default())).await
+}
+
+/// Change the cluster's members. Any member may be asked.
+#[utoipa::path(
+    post, path = "/v1/members", tag = "operator", request_body = ChangeMembers,
+    responses(
+        (status = 200, description = "Done: the members as they are now", body = Members),
+        (status = 400, description = "`bad_request`", body = ErrorBody),
+        (status = 409, description = "`members`: it would break a rule, which the message names", body = ErrorBody),
+        (status = 503, description = "Surely not done: `no_leader`, `stopping`", body = ErrorBody),
+        (status = 504, description = "`unknown`: it may have been done; look at the members", body = ErrorBody),
+    )
+)]
+pub(super) async fn change(
+    State(service): State<Arc<Service>>,
+    Body(change): Body<ChangeMembers>,
+) -> Response {
+    answer(&service, Call::Members(change)).await
+}
