@@ -46,8 +46,15 @@ struct At {
 }
 
 impl At {
-    fn endpoints(&self) -> &[client::Endpoint] {
-        self.endpoints.as_ref().map_or(&[][..], |endpoints| &endpoints.0)
+    fn endpoints(&self) -> Result<&[client::Endpoint], Failure> {
+        let endpoints = self.endpoints.as_ref().map_or(&[][..], |endpoints| &endpoints.0);
+        match endpoints.iter().find(|endpoint| endpoint.is_tls()) {
+            None => Ok(endpoints),
+            Some(secured) => Err(Failure::usage(format!(
+                "{secured} is reached by TLS, and a bench takes no certificates: give plain endpoints, or measure it with \
+                 `tenure claimer`"
+            ))),
+        }
     }
 }
 
@@ -123,7 +130,8 @@ fn handover(args: &HandoverArgs) -> Result<Exit, Failure> {
     let waiters = args.waiters as usize;
     let runs = args.runs.unwrap_or(if waiters < MANY { RUNS } else { RUNS_OF_MANY });
     let handover = Handover { waiters, runs, members: args.members };
-    args.common.run(|program| handover::measure(handover, args.at.endpoints(), program))
+    let endpoints = args.at.endpoints()?;
+    args.common.run(|program| handover::measure(handover, endpoints, program))
 }
 
 fn failover(args: &FailoverArgs) -> Result<Exit, Failure> {
@@ -133,7 +141,8 @@ fn failover(args: &FailoverArgs) -> Result<Exit, Failure> {
 
 fn expiry(args: &ExpiryArgs) -> Result<Exit, Failure> {
     let expiry = Expiry { leases: args.leases as usize, runs: args.runs, members: args.members };
-    args.common.run(|program| expiry::measure(expiry, args.at.endpoints(), program))
+    let endpoints = args.at.endpoints()?;
+    args.common.run(|program| expiry::measure(expiry, endpoints, program))
 }
 
 impl Common {

@@ -185,6 +185,10 @@ fn certificates_and_endpoints_that_do_not_go_together_are_a_usage_error() {
         &["no endpoint is reached by TLS", "https://a:1"],
     );
     usage(member.operator(&["get", "a"]).env_remove("TENURE_KEY"), &["--cert is given, and --key is not"]);
+    usage(
+        &mut tenure(&["bench", "handover", "--endpoints", "https://a:1"]),
+        &["https://a:1", "takes no certificates"],
+    );
     usage(&mut member.operator(&["get", "a", "--ca", "/none"]), &["/none: it cannot be read", "--ca"]);
 }
 

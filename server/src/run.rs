@@ -37,6 +37,7 @@ const BEHIND: &str = "this member has had no news of a leader for 3 s";
 const BEHIND_LOOK: Duration = Duration::from_millis(250);
 /// How often the certificates' files are looked at.
 const REREAD_EVERY: Duration = Duration::from_secs(60);
+const REREADS_A_DAY: u64 = 24 * 60 * 60 / REREAD_EVERY.as_secs();
 
 /// A running server. Dropped without [`Server::stop`], it ends without a word to its clients; its log is closed all the same.
 pub struct Server {
@@ -230,11 +231,14 @@ async fn move_while_behind(doors: Doors) {
     }
 }
 
-/// Certificates are renewed by who makes them, and may not say so to us.
+/// Certificates are renewed by who makes them, and may not say so to us; and who forgets to is told once a day.
 async fn reread_every_minute(certificates: Vec<Arc<dyn Rereads>>) {
     loop {
-        tokio::time::sleep(REREAD_EVERY).await;
-        certificates.iter().for_each(|kept| kept.reread_aloud(false));
+        certificates.iter().for_each(|kept| kept.warn_of_end());
+        for _ in 0..REREADS_A_DAY {
+            tokio::time::sleep(REREAD_EVERY).await;
+            certificates.iter().for_each(|kept| kept.reread_aloud(false));
+        }
     }
 }
 

@@ -54,6 +54,12 @@ impl Texts {
         Ok(Pair { chain, key: key(&files.key, &self.key)? })
     }
 
+    /// When the certificate ends, in seconds since 1970.
+    pub(super) fn until(&self, files: &TlsFiles) -> Option<i64> {
+        let chain = certificates(&files.cert, &self.cert).ok()?;
+        Some(Leaf::read(chain.first()?).ok()?.until)
+    }
+
     /// The CAs under which the other side must have a certificate, where there are any.
     ///
     /// # Errors

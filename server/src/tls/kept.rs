@@ -2,8 +2,13 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use super::error::Date;
 use super::files::Texts;
-use super::{TlsError, TlsFiles};
+use super::{TlsError, TlsFiles, wall_seconds};
+
+const DAY: i64 = 24 * 60 * 60;
+/// So many days before its end a certificate is worth a word.
+const WARN_DAYS: i64 = 30;
 
 /// What was made of one port's files.
 pub(crate) struct Kept<T> {
@@ -93,6 +98,9 @@ impl<T: Clone> Kept<T> {
 pub(crate) trait Rereads: Send + Sync {
     /// Reads them, and logs what changed; where it was `asked` for, also that nothing did.
     fn reread_aloud(&self, asked: bool);
+
+    /// Logs where the certificate that is used ends soon, or has ended: then new connections fail, and open ones go on.
+    fn warn_of_end(&self);
 }
 
 impl<T: Clone + Send> Rereads for Kept<T> {
@@ -111,5 +119,38 @@ impl<T: Clone + Send> Rereads for Kept<T> {
             }
             Reread::Same | Reread::StillWrong(_) => {}
         }
+    }
+
+    fn warn_of_end(&self) {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let ends = state.texts.until(&self.files).and_then(|until| ends_soon(until, wall_seconds()));
+        if let Some(ends) = ends {
+            let (port, path) = (self.port, self.files.cert.display());
+            tracing::warn!(port, %path, "the certificate {ends}: put a new one in its place");
+        }
+    }
+}
+
+/// When a certificate ends, where that is soon enough to be said.
+fn ends_soon(until: i64, now: i64) -> Option<String> {
+    match (until - now).div_euclid(DAY) {
+        ..0 => Some(format!("ended at {}", Date(until))),
+        0 => Some(format!("ends within a day, at {}", Date(until))),
+        days if days < WARN_DAYS => Some(format!("ends in {days} days, at {}", Date(until))),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_is_said_in_the_last_month_and_not_before() {
+        let said = |days: i64, seconds: i64| ends_soon(days * DAY + seconds, 0);
+        assert_eq!(said(WARN_DAYS, 0), None);
+        assert_eq!(said(WARN_DAYS, -1).unwrap(), "ends in 29 days, at 1970-01-30 23:59 UTC");
+        assert_eq!(said(0, 60).unwrap(), "ends within a day, at 1970-01-01 00:01 UTC");
+        assert_eq!(ends_soon(60, 61).unwrap(), "ended at 1970-01-01 00:01 UTC");
     }
 }
