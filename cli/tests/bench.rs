@@ -48,6 +48,19 @@ fn leases_that_nobody_extends_end_once_and_not_too_early() {
 }
 
 #[test]
+fn a_leaders_death_is_measured_and_loses_nothing() {
+    let (text, report) = measured(&["failover", "--leases", "200", "--runs", "2"]);
+    assert!(
+        text.starts_with(
+            "failover: 2 kills of the leader of 3 members, with 200 leases held; a cluster of 3 of its own; "
+        ),
+        "{text}"
+    );
+    assert_are_times(&report, &["gap_ms"]);
+    assert_eq!(report["results"]["tenure"]["lost"], 0, "{report}");
+}
+
+#[test]
 fn a_bench_at_a_given_node_leaves_nothing_behind() {
     let node = Node::start();
     let json = node.done(&["bench", "handover", "--runs", "2", "--endpoints", &node.address, "--json", "-"]);

@@ -94,8 +94,17 @@ impl DevCluster {
     }
 
     fn leads(&self, id: u64) -> bool {
+        self.readyz(id)["leader"] == id.to_string().as_str()
+    }
+
+    /// Whether a member says that it serves.
+    pub(crate) fn is_ready(&self, id: u64) -> bool {
+        self.readyz(id)["ready"] == true
+    }
+
+    fn readyz(&self, id: u64) -> serde_json::Value {
         let get = "GET /readyz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
-        http(self.member(id).clients, get).json()["leader"] == id.to_string().as_str()
+        http(self.member(id).clients, get).json()
     }
 
     /// As a power cut would, but for what the kernel still writes.
@@ -125,9 +134,12 @@ impl DevCluster {
     /// What a verb prints that must succeed.
     pub(crate) fn done(&self, words: &[&str]) -> String {
         let endpoints: Vec<String> = self.members.iter().map(|member| member.clients.to_string()).collect();
-        let output = tenure(words, &["--endpoints", &endpoints.join(",")]).output().unwrap();
-        assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
+        done(words, &endpoints.join(","))
+    }
+
+    /// The same, where only one member is asked.
+    pub(crate) fn done_at(&self, member: &Member, words: &[&str]) -> String {
+        done(words, &member.clients.to_string())
     }
 
     /// Ends it by a signal, which it takes as an order, and gives what it said.
@@ -149,6 +161,12 @@ impl DevCluster {
         self.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
         said
     }
+}
+
+fn done(words: &[&str], endpoints: &str) -> String {
+    let output = tenure(words, &["--endpoints", endpoints]).output().unwrap();
+    assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
 }
 
 impl Drop for DevCluster {

@@ -31,6 +31,23 @@ async fn is_extended(session: &Session, guard: &Guard) {
     }
 }
 
+#[test]
+fn whichever_member_is_asked_serves() {
+    let folder = tempfile::tempdir().unwrap();
+    let cluster = DevCluster::start(folder.path(), &[]);
+    for member in &cluster.members {
+        let (name, held) = (format!("a/{}", member.id), format!("{}\n", member.id));
+        let claimed = cluster.done_at(member, &["claim", &name, "--holder", "h1", "--ttl", "10m"]);
+        let token = claimed.split('\t').next().unwrap().to_owned();
+        for other in &cluster.members {
+            cluster.done_at(other, &["extend", &name, "--token", &token, "--ttl", "10m"]);
+            assert_eq!(cluster.done_at(other, &["count"]), held, "what was granted at one is seen at all");
+            cluster.done_at(other, &["check", &name, &token]);
+        }
+    }
+    cluster.end(Signal::SIGTERM);
+}
+
 #[tokio::test]
 async fn a_holder_keeps_its_lease_over_the_leaders_death_and_the_next_leaders_too() {
     let folder = tempfile::tempdir().unwrap();
@@ -48,6 +65,9 @@ async fn a_holder_keeps_its_lease_over_the_leaders_death_and_the_next_leaders_to
 
     // Without the second leader there is a quorum only where the first is in step again.
     cluster.start_by_hand(first);
+    support::until("the dead member serves again", || cluster.is_ready(first));
+    let seen = cluster.done_at(cluster.member(first), &["get", "db/primary"]);
+    assert!(seen.contains(&format!("\t{token}\th1\t")), "{seen}");
     cluster.kill(second);
     is_extended(&session, &guard).await;
     let seen = cluster.done(&["get", "db/primary"]);
