@@ -159,7 +159,7 @@ impl Backend for Fake {
 
     fn acquire(&self, claim: lease::Claim, reply: ReplyFn<Answer>) -> Ticket {
         let proposal = Proposal {
-            command: lease::Command::Claim(claim),
+            command: Command::Claim(claim),
             named: None,
             heir: replica::HeirMust::Wait,
             deadline: lease::DEADLINE_DEFAULT,
