@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use lease::Frozen;
+use lease::{Frozen, Table};
 
 use super::Owner;
 use super::write::pieces;
@@ -32,6 +32,13 @@ impl Handle {
 }
 
 impl FrozenState {
+    /// The state of a table that no log has made, for tests.
+    #[doc(hidden)]
+    pub fn of(table: &Table) -> FrozenState {
+        let reading = Reading { revision: table.revision(), now: table.now() };
+        FrozenState { meta: SnapshotMeta::default(), table: table.freeze(), reading }
+    }
+
     /// Which state it is.
     pub fn reading(&self) -> Reading {
         self.reading

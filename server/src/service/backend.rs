@@ -2,8 +2,8 @@
 
 use lease::{Claim, Key, Revision, Table};
 use replica::{
-    Answer, GivenUp, Handle, Proposal, Pulled, Read, Reading, ReplyFn, Status, Unwatchable, WaitId, Waited,
-    Wake, Watched,
+    Answer, FrozenState, GivenUp, Handle, Proposal, Pulled, Read, Reading, ReplyFn, Status, Unwatchable,
+    WaitId, Waited, Wake, Watched,
 };
 
 /// A replica as the service sees it.
@@ -38,6 +38,8 @@ pub(crate) trait Backend: Send + Sync + 'static {
     fn unwatch(&self, ticket: Ticket);
     /// As [`Handle::cancel`].
     fn cancel(&self, ticket: Ticket) -> bool;
+    /// As [`Handle::freeze`].
+    fn freeze(&self) -> FrozenState;
     /// As [`Handle::status`].
     fn status(&self) -> Status;
 }
@@ -125,6 +127,10 @@ impl Backend for Handle {
             #[cfg(test)]
             Ticket::Fake(_) => {}
         }
+    }
+
+    fn freeze(&self) -> FrozenState {
+        Handle::freeze(self)
     }
 
     fn status(&self) -> Status {

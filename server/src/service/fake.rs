@@ -4,7 +4,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use lease::{Batch, Key, Request, Revision, Table, Time};
 use replica::{
-    Answer, GivenUp, Proposal, Pulled, Read, Reading, ReplyFn, Status, Unwatchable, Waited, Wake, Watched,
+    Answer, FrozenState, GivenUp, Proposal, Pulled, Read, Reading, ReplyFn, Status, Unwatchable, Waited,
+    Wake, Watched,
 };
 
 use super::{Backend, Ticket};
@@ -200,6 +201,10 @@ impl Backend for Fake {
             state.cancelled.push(ticket);
         }
         was_waiting
+    }
+
+    fn freeze(&self) -> FrozenState {
+        FrozenState::of(&self.state().table)
     }
 
     fn status(&self) -> Status {
