@@ -1,5 +1,11 @@
 //! A backup from a running replica, and a new cluster from it: what is kept, what ends, and what is refused by name.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on should stop, and say where"
+)]
+
 mod common;
 
 use std::sync::Arc;
@@ -95,7 +101,8 @@ async fn a_new_cluster_begins_with_it_and_keeps_its_keys_for_their_ttl() {
     // By the lease clock: a wait fires once the key is free, and no sooner.
     let (sender, freed) = tokio::sync::oneshot::channel();
     let before = read(&handle, |_, at| at.now).await;
-    handle.wait(key("short"), None, Box::new(move |waited| drop(sender.send(waited))));
+    let tell = move |waited| sender.send(waited).unwrap();
+    handle.wait(key("short"), None, Box::new(tell));
     let replica::Waited::Free(at) = freed.await.unwrap() else { panic!() };
     assert!(
         before.until(at.now) >= Ttl::from_millis(400),
@@ -168,7 +175,6 @@ async fn every_cut_and_every_flipped_bit_is_refused() {
     for (at, bit) in (0..bytes.len()).flat_map(|at| (0..8).map(move |bit| (at, bit))) {
         let mut flipped = bytes.clone();
         flipped[at] ^= 1 << bit;
-        // The group is spare, and under the header's checksum like the rest.
         assert!(read_back(&flipped).is_err(), "byte {at}, bit {bit}");
     }
     let mut longer = bytes.clone();

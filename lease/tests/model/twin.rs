@@ -95,7 +95,9 @@ impl Twin {
             let Some(grant) = grant else { continue };
             let until = self.now.after(grant.ttl);
             if how == Recovery::SoleSurvivor {
-                self.leases.get_mut(&key).unwrap().grant.as_mut().unwrap().deadline = until;
+                let grant = self.leases.get_mut(&key).unwrap().grant.as_mut().unwrap();
+                // A confirmation may take longer than the ttl that it leads to.
+                grant.deadline = grant.deadline.max(until);
                 continue;
             }
             self.end(&key, Why::Restored, None);
