@@ -21,7 +21,7 @@ pub(crate) const ENDPOINTS_DEFAULT: &str = api::ADDRESS_DEFAULT;
 pub(crate) const UNKNOWN_REMEDY: &str = ": repeat it, or look with get";
 
 /// How long a verb waits for its answer, connecting included.
-const PATIENCE_DEFAULT: &str = "5s";
+pub(crate) const PATIENCE_DEFAULT: &str = "5s";
 
 /// Where the cluster is, and in which namespace the lease.
 #[derive(Clone, Debug, Args)]

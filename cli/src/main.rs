@@ -12,8 +12,8 @@
 //!   bench    bench                         announce that somebody waits, once it is so
 //!   docs     completions man               doubt    what to do where the outcome is unknown
 //!   init     init                          pinned   that a pin is in the way
-//!                                          trust    what members are known by, and this program
-//!                                          wanted   what a claim and an acquire want alike
+//!   backup   backup                        trust    what members are known by, and this program
+//!   restore  restore                       wanted   what a claim and an acquire want alike
 //! ```
 //!
 //! stdout is data, stderr is talk. A verb returns how the program ends or why it failed, and this file exits. The
@@ -22,6 +22,7 @@
 
 mod acquire;
 mod announce;
+mod backup;
 mod bench;
 mod claimer;
 mod connect;
@@ -38,6 +39,7 @@ mod output;
 mod parse;
 mod pinned;
 mod read;
+mod restore;
 mod run;
 mod serve;
 mod signals;
@@ -88,6 +90,8 @@ enum Verb {
     Watch(follow::Watch),
     History(follow::History),
     Check(follow::Check),
+    Backup(backup::Backup),
+    Restore(restore::Restore),
     Claimer(Box<claimer::Claimer>),
     Bench(bench::Bench),
     Completions(docs::Completions),
@@ -148,6 +152,8 @@ impl Verb {
             Verb::Watch(args) => follow::watch(args),
             Verb::History(args) => follow::history(args),
             Verb::Check(args) => follow::check(args),
+            Verb::Backup(args) => backup::backup(args),
+            Verb::Restore(args) => restore::restore(args),
             Verb::Claimer(args) => claimer::run(args),
             Verb::Bench(args) => bench::bench(args),
             Verb::Completions(args) => docs::completions(args),
@@ -175,6 +181,8 @@ impl Verb {
             Verb::Watch(args) => args.json.json,
             Verb::History(args) => args.json.json,
             Verb::Check(args) => args.json.json,
+            Verb::Backup(args) => args.json.json,
+            Verb::Restore(args) => args.json.json,
             Verb::Serve(_)
             | Verb::Init(_)
             | Verb::Run(_)

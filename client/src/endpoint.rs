@@ -56,7 +56,8 @@ impl Endpoint {
         format!("{scheme}://{}/v1/session", self.authority())
     }
 
-    fn authority(&self) -> String {
+    /// Host and port, as a request names them.
+    pub(crate) fn authority(&self) -> String {
         match self.host.contains(':') {
             true => format!("[{}]:{}", self.host, self.port),
             false => format!("{}:{}", self.host, self.port),

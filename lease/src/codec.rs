@@ -94,7 +94,18 @@ impl<'a> Reader<'a> {
     }
 
     fn error_at(&self, offset: usize) -> DecodeError {
-        DecodeError { what: self.what, offset }
+        DecodeError::damaged(self.what, offset)
+    }
+
+    /// Reads a version, and refuses every one but `known`: a newer one by its number.
+    pub(crate) fn version(&mut self, known: u8) -> Result<(), DecodeError> {
+        match self.u8()? {
+            found if found == known => Ok(()),
+            found if found > known => {
+                Err(DecodeError { newer: Some((found, known)), ..self.error_at(self.at - 1) })
+            }
+            _ => self.damaged_before(1),
+        }
     }
 
     pub(crate) fn left(&self) -> usize {

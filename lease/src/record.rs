@@ -119,6 +119,11 @@ impl Lease {
         self.grant.is_none() && self.cooldown().is_none()
     }
 
+    /// Whether nobody may claim the key, because somebody may believe in a grant of before a restore.
+    pub(crate) fn is_unclaimable(&self) -> bool {
+        self.cooldown().is_some_and(|cooldown| cooldown.admitted.is_none())
+    }
+
     /// When the grant or cooldown ends if nothing is done: never for a confirmed grant that is pinned
     /// and not ending.
     pub(crate) fn due(&self) -> Option<Due> {

@@ -5,7 +5,7 @@
 //! been given out; and a key that the table knows is kept from everyone, or with its holder, for as long as a
 //! belief can last: its grant's whole ttl. A key that the table does not know is not protected.
 
-use crate::record::{Cooldown, Slot};
+use crate::record::{Cooldown, Lease, Slot};
 use crate::table::Step;
 use crate::{Applied, Table, Time, Token, Why};
 
@@ -16,30 +16,40 @@ pub enum Recovery {
     Restore,
     /// Of a cluster's last member: every grant stays, and ends no earlier than its ttl from now.
     SoleSurvivor,
-    /// Either, where the operator knows that nobody believes any more: every grant ends, every key is free.
+    /// Either, where the operator knows that nobody believes any more: every grant ends, and every key that an earlier restore
+    /// made unclaimable is free too. The cooldowns that follow expiries stay: they are a namespace's own rule.
     DiscardGrants,
 }
 
 impl Table {
     /// Recovers the table, once, before it serves a cluster of a new id. Tokens go on in the epoch of `epoch`
     /// (seconds since 2020), or in the next one, where that is higher. Gives the events, and the keys freed.
+    ///
+    /// The last epoch of all has no next one: tokens then go on behind those that the table knows. By the clock that is in
+    /// 2156.
     pub fn recover(&mut self, epoch: u32, how: Recovery) -> Applied {
         let mut step = self.step(0);
-        for slot in self.held_slots() {
+        for slot in self.slots_where(|lease| lease.grant.is_some()) {
             match how {
                 Recovery::Restore => self.end_restored(slot, Kept::UntilBeliefEnds, &mut step),
                 Recovery::SoleSurvivor => self.hold_on(slot),
                 Recovery::DiscardGrants => self.end_restored(slot, Kept::Free, &mut step),
             }
         }
-        let next = ((self.next_token.as_u64() >> 32) + 1).max(u64::from(epoch)).min(u64::from(u32::MAX));
+        if how == Recovery::DiscardGrants {
+            for slot in self.slots_where(Lease::is_unclaimable) {
+                self.free_unclaimable(slot, &mut step);
+            }
+        }
+        let next = (u64::from(self.next_token.epoch()) + 1).max(u64::from(epoch)).min(u64::from(u32::MAX));
         self.next_token = self.next_token.max(Token::from_u64(next << 32 | 1));
         self.finish(step)
     }
 
-    fn held_slots(&self) -> Vec<Slot> {
+    /// In the order of their keys.
+    fn slots_where(&self, is_wanted: impl Fn(&Lease) -> bool) -> Vec<Slot> {
         let slots = self.spaces.iter().flat_map(|(_, space)| space.names.values().copied());
-        slots.filter(|slot| self.lease(*slot).grant.is_some()).collect()
+        slots.filter(|slot| is_wanted(self.lease(*slot))).collect()
     }
 
     /// Ends the grant. Nobody inherits it: an heir would be told of a grant while its holder may believe.
@@ -55,6 +65,12 @@ impl Table {
             self.edit(slot, |lease| lease.extras_mut().cooldown = Some(Box::new(cooldown)));
         }
         step.untidy.take().into_iter().for_each(|slot| self.tidy(slot));
+    }
+
+    fn free_unclaimable(&mut self, slot: Slot, step: &mut Step) {
+        step.applied.freed.push(self.key(slot));
+        self.edit(slot, |lease| lease.end_cooldown());
+        self.tidy(slot);
     }
 
     fn hold_on(&mut self, slot: Slot) {

@@ -75,6 +75,11 @@ impl Token {
         Token(raw)
     }
 
+    /// The upper half: raised by every recovery.
+    pub const fn epoch(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+
     /// The token as a number, for the wire and for fencing.
     pub const fn as_u64(self) -> u64 {
         self.0

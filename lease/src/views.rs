@@ -98,6 +98,11 @@ impl Table {
         (newest as u32 != 0).then(|| Token::from_u64(newest))
     }
 
+    /// How many keys nobody may claim, because of a restore. Walks over the whole table.
+    pub fn unclaimable(&self) -> u64 {
+        self.slab.iter().filter(|(_, lease)| lease.is_unclaimable()).count() as u64
+    }
+
     /// The settings' version, the cluster's version, and each namespace's settings that are not the defaults.
     pub fn settings(&self) -> &Settings {
         &self.settings

@@ -158,6 +158,7 @@ fn another_version_and_an_unknown_command_are_refused_where_they_stand() {
         Batch::decode(&bytes).unwrap_err().offset
     };
     assert_eq!(refused(0, 2), 0, "version 2");
+    assert_eq!(refused(0, 0), 0, "version 0");
     assert_eq!(refused(25, 10), 25, "a command of tomorrow");
     assert_eq!(refused(24, 0xff), 21, "four thousand million requests");
 }
@@ -289,7 +290,11 @@ fn a_snapshot_of_another_version_is_refused_with_section_and_offset() {
     for at in 0..6 {
         let mut newer = sections(&rich());
         newer[at][1] = 2;
-        assert_eq!(thaw(&newer).unwrap_err().offset, 1);
+        let error = thaw(&newer).unwrap_err();
+        assert_eq!((error.offset, error.newer), (1, Some((2, 1))));
+        assert!(
+            error.to_string().ends_with("in version 2, and this program reads up to 1: upgrade this program")
+        );
     }
 }
 

@@ -21,6 +21,8 @@ enum Turn {
     Batch(u64, Batch),
     /// From now on there is another table, thawed from the first.
     Restore,
+    /// An operator recovers the table, in this epoch or the next.
+    Recover(u32, Recovery),
 }
 
 struct Rules;
@@ -38,12 +40,16 @@ impl ReferenceStateMachine for Rules {
         let batch = batch.prop_map(|(term, stamp, sweep, requests)| {
             Turn::Batch(1, Batch { term, stamp, sweep: [0, 1, 2, SWEEP_MAX][sweep as usize], requests })
         });
-        prop_oneof![12 => batch, 1 => Just(Turn::Restore)].boxed()
+        let how = select(vec![Recovery::Restore, Recovery::SoleSurvivor, Recovery::DiscardGrants]);
+        let recover = (select(vec![0, 1, 7]), how).prop_map(|(epoch, how)| Turn::Recover(epoch, how));
+        prop_oneof![24 => batch, 2 => Just(Turn::Restore), 1 => recover].boxed()
     }
 
     fn apply(mut twin: Twin, turn: &Turn) -> Twin {
-        if let Turn::Batch(term, batch) = turn {
-            twin.apply(*term, batch);
+        match turn {
+            Turn::Batch(term, batch) => twin.apply(*term, batch),
+            Turn::Restore => {}
+            Turn::Recover(epoch, how) => twin.recover(*epoch, *how),
         }
         twin
     }
@@ -71,7 +77,9 @@ fn requests(twin: &Twin) -> BoxedStrategy<Vec<Request>> {
 
 fn command(twin: &Twin) -> BoxedStrategy<Command> {
     let newest = twin.next_token;
-    let token = (newest.saturating_sub(7)..=newest).prop_map(Token::from_u64);
+    let ended = twin.history.iter().map(|(_, end)| end.token.as_u64()).rev().take(4);
+    let known: Vec<u64> = (newest.saturating_sub(7)..=newest).chain(ended).collect();
+    let token = select(known).prop_map(Token::from_u64);
     let key = || (0..2u8, 0..3u8).prop_map(|(namespace, name)| key(namespace, name));
     let entity = || select(vec!["machine-0", "machine-1"]).prop_map(|entity| Entity::parse(entity).unwrap());
     let reason = || select(vec!["", "upgrade", "move"]).prop_map(|why| Reason::parse(why).unwrap());
@@ -174,6 +182,11 @@ impl StateMachineTest for Tables {
             Turn::Restore => {
                 tables.0.truncate(1);
                 tables.0.push(restored(&tables.0[0]));
+            }
+            Turn::Recover(epoch, how) => {
+                for table in &mut tables.0 {
+                    assert_eq!(table.recover(epoch, how), twin.last);
+                }
             }
         }
         tables

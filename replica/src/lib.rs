@@ -44,7 +44,7 @@ pub use raft::{
     Alone, Answering, Asked, Connection, Data, Link, Network, PEER_FRAME_BYTES_MAX, Peer, Peers, Types,
     Unreached, WireError,
 };
-pub use snapshot::{SnapshotError, SnapshotFile};
+pub use snapshot::{Backup, BackupError, FrozenState, NewHome, Restored, SnapshotError, SnapshotFile};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -157,10 +157,11 @@ impl fmt::Display for StartError {
             StartError::Log(error) => error.fmt(f),
             StartError::Snapshot(error) => error.fmt(f),
             StartError::Entry(error) => {
-                write!(
-                    f,
-                    "an entry of the log cannot be read: {error}. A newer program may have written it; start that one"
-                )
+                write!(f, "an entry of the log cannot be read: {error}")?;
+                match error.newer {
+                    Some(_) => Ok(()),
+                    None => f.write_str("; where a newer program wrote it, upgrade this one to that"),
+                }
             }
             StartError::Gap { snapshot, purged } => write!(
                 f,

@@ -62,7 +62,12 @@ fn of_a_newer_version() {
         let header = SegmentHeader::decode(bytes).unwrap();
         bytes[..64].copy_from_slice(&SegmentHeader { version: 9, ..header }.encode());
     });
-    let said = ["segment-0000000000000002.log", "version 9", "reads up to 1", "Start a newer `tenure`"];
+    let said = [
+        "segment-0000000000000002.log",
+        "version 9",
+        "reads up to 1",
+        "upgrade this program to the one that wrote it",
+    ];
     assert_says(&refusal(&disk, IDENTITY, small()), &said);
 }
 

@@ -51,24 +51,28 @@ pub enum ExitKind {
     Unavailable,
 }
 
+impl DataError {
+    /// Which kind of exit it is.
+    pub(crate) fn exit_kind(&self) -> ExitKind {
+        match self {
+            DataError::NoFolder { .. }
+            | DataError::Strange { .. }
+            | DataError::NotEmpty { .. }
+            | DataError::Loose { .. }
+            | DataError::Volatile { .. } => ExitKind::Usage,
+            DataError::Io { error, .. } if error.kind() == io::ErrorKind::PermissionDenied => ExitKind::Usage,
+            DataError::Io { .. } | DataError::Locked { .. } => ExitKind::Unavailable,
+            _ => ExitKind::Refused,
+        }
+    }
+}
+
 impl ServeError {
     /// Which kind of exit it is.
     pub fn exit_kind(&self) -> ExitKind {
         match self {
             ServeError::Config(_) | ServeError::Tls(_) => ExitKind::Usage,
-            ServeError::Data(
-                DataError::NoFolder { .. }
-                | DataError::Strange { .. }
-                | DataError::Loose { .. }
-                | DataError::Volatile { .. },
-            ) => ExitKind::Usage,
-            ServeError::Data(DataError::Io { error, .. })
-                if error.kind() == io::ErrorKind::PermissionDenied =>
-            {
-                ExitKind::Usage
-            }
-            ServeError::Data(DataError::Io { .. } | DataError::Locked { .. }) => ExitKind::Unavailable,
-            ServeError::Data(_) => ExitKind::Refused,
+            ServeError::Data(error) => error.exit_kind(),
             ServeError::Replica(StartError::Log(OpenError::Io { .. }) | StartError::Engine(_)) => {
                 ExitKind::Unavailable
             }

@@ -8,8 +8,8 @@
 //!
 //! The rooms: `run` opens and closes everything; `config` and `data` check what they are given before anything is touched;
 //! `doors` hear clients, `service` is the one path from any door to the replica, `admission` counts who is let in; `peers`
-//! carries what members say to each other; `tls` reads certificates and `init` makes them; `clock` and `log` are this
-//! machine's. To serve from a program:
+//! carries what members say to each other; `tls` reads certificates and `init` makes them; `restore` makes
+//! a new cluster of a backup; `clock` and `log` are this machine's. To serve from a program:
 //!
 //! ```no_run
 //! let config = server::Config::load(&server::Flags { dev: true, ..server::Flags::default() })?;
@@ -35,6 +35,7 @@ mod init;
 mod log;
 mod peers;
 mod replica_thread;
+mod restore;
 mod run;
 mod service;
 mod tls;
@@ -49,5 +50,7 @@ pub use error::{ExitKind, ServeError};
 pub use init::{
     FOLDER_DEFAULT, Further, Host, Init, InitError, InvalidHost, Made, init_operator, shell_quoted,
 };
+pub use replica::{Backup, BackupError, Restored};
+pub use restore::{NewCluster, Restore, RestoreError, read_backup, restore};
 pub use run::{Server, serve};
 pub use tls::{TlsError, TlsFiles};

@@ -39,6 +39,7 @@ fn every_route_is_described_and_every_reference_leads_somewhere() {
         "get /healthz",
         "get /readyz",
         "post /v1/acquire",
+        "get /v1/backup",
         "get /v1/check",
         "post /v1/claim",
         "get /v1/count",

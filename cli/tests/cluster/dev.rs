@@ -29,9 +29,16 @@ pub(crate) struct Member {
     dead: bool,
 }
 
+/// The program that is tested.
+pub(crate) const TENURE: &str = env!("CARGO_BIN_EXE_tenure");
+
 /// `tenure` as the shell of nobody runs it, with nothing to read.
 pub(crate) fn tenure(words: &[&str], more: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tenure"));
+    tenure_as(Path::new(TENURE), words, more)
+}
+
+fn tenure_as(program: &Path, words: &[&str], more: &[&str]) -> Command {
+    let mut command = Command::new(program);
     command.args(words).args(more).stdin(Stdio::null());
     command.env_remove("TENURE_CONFIG").env_remove("TENURE_ENDPOINTS");
     command.env_remove("TENURE_HOLDER").env_remove("TENURE_NAMESPACE");
@@ -41,8 +48,13 @@ pub(crate) fn tenure(words: &[&str], more: &[&str]) -> Command {
 impl DevCluster {
     /// Starts three members, and returns once each serves.
     pub(crate) fn start(parent: &Path, flags: &[&str]) -> DevCluster {
+        DevCluster::start_as(Path::new(TENURE), parent, flags)
+    }
+
+    /// Starts three members of this program, and returns once each serves.
+    pub(crate) fn start_as(program: &Path, parent: &Path, flags: &[&str]) -> DevCluster {
         let folder = parent.join("cluster");
-        let mut child = tenure(&["dev-cluster", "--data", folder.to_str().unwrap()], flags)
+        let mut child = tenure_as(program, &["dev-cluster", "--data", folder.to_str().unwrap()], flags)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -114,10 +126,29 @@ impl DevCluster {
         member.dead = true;
     }
 
+    /// Stops a member in order, and returns once its process is gone.
+    pub(crate) fn stop(&mut self, id: u64) {
+        let member = self.members.iter_mut().find(|member| member.id == id).unwrap();
+        member.dead = true;
+        let pid = Pid::from_raw(member.pid);
+        kill(pid, Signal::SIGTERM).unwrap();
+        match self.by_hand.iter().position(|child| child.id().cast_signed() == pid.as_raw()) {
+            Some(at) => drop(self.by_hand.remove(at).wait().unwrap()),
+            None => {
+                until("the cluster has seen it end", || kill(pid, None).is_err());
+            }
+        }
+    }
+
     /// Starts a member as the cluster says that it can be started, and returns once it serves.
     pub(crate) fn start_by_hand(&mut self, id: u64) {
+        self.start_by_hand_as(Path::new(TENURE), id);
+    }
+
+    /// The same, of this program.
+    pub(crate) fn start_by_hand_as(&mut self, program: &Path, id: u64) {
         let config = self.folder.join(format!("{id}.toml"));
-        let mut child = tenure(&["serve", "--dev", "--config"], &[config.to_str().unwrap()])
+        let mut child = tenure_as(program, &["serve", "--dev", "--config"], &[config.to_str().unwrap()])
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()

@@ -4,6 +4,7 @@
 mod dev;
 #[path = "../../../server/tests/support/mod.rs"]
 mod support;
+mod upgrade;
 
 use std::time::{Duration, Instant};
 

@@ -20,7 +20,11 @@ pub(crate) struct Node {
 impl Node {
     /// Starts a node, and returns once it serves.
     pub(crate) fn start() -> Node {
-        let folder = TempDir::new().expect("a temporary folder");
+        Node::start_in(TempDir::new().expect("a temporary folder"))
+    }
+
+    /// Starts a node whose data is in `data` of this folder, and returns once it serves.
+    pub(crate) fn start_in(folder: TempDir) -> Node {
         let (child, address) = serve(&folder, "127.0.0.1:0");
         Node { child, address, folder }
     }
@@ -34,6 +38,11 @@ impl Node {
     /// Starts it again on the same data and port.
     pub(crate) fn start_again(&mut self) {
         (self.child, _) = serve(&self.folder, &self.address);
+    }
+
+    /// Its data folder.
+    pub(crate) fn data(&self) -> String {
+        self.folder.path().join("data").display().to_string()
     }
 
     /// The node's process.

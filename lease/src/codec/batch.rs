@@ -43,9 +43,7 @@ impl Batch {
     /// [`DecodeError`], also for a version or a command that this program does not know.
     pub fn decode(bytes: &[u8]) -> Result<Batch, DecodeError> {
         let mut reader = Reader::new(bytes, "a batch");
-        if reader.u8()? != VERSION {
-            return reader.damaged_before(1);
-        }
+        reader.version(VERSION)?;
         let (term, stamp, sweep) = (reader.u64()?, reader.time()?, reader.u32()?);
         let count = reader.count(REQUEST_BYTES_MIN)?;
         let requests = (0..count).map(|_| reader.request()).collect::<Result<_, _>>()?;

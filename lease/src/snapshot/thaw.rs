@@ -35,7 +35,7 @@ impl Table {
         }
         match thaw.tag {
             TAIL => Ok(thaw.table),
-            _ => Err(DecodeError { what: "a snapshot that has no tail section", offset: 0 }),
+            _ => Err(DecodeError::damaged("a snapshot that has no tail section", 0)),
         }
     }
 }
@@ -47,9 +47,7 @@ impl Thaw {
         if reader.u8().is_err() || !follows(self.tag, tag) {
             return Reader::new(bytes, name_of(tag)).damaged();
         }
-        if reader.u8()? != VERSION {
-            return reader.damaged_before(1);
-        }
+        reader.version(VERSION)?;
         if reader.u32()? as usize != reader.left() {
             return reader.damaged_before(4);
         }

@@ -86,6 +86,42 @@ impl Twin {
         self.last.freed = freed;
     }
 
+    /// What an operator's recovery does.
+    pub(crate) fn recover(&mut self, epoch: u32, how: Recovery) {
+        self.last = Applied::default();
+        self.free_before = self.leases.iter().map(|(key, lease)| (key.clone(), lease.free())).collect();
+        for key in self.leases.keys().cloned().collect::<Vec<_>>() {
+            let grant = self.leases.get(&key).and_then(|lease| lease.grant.clone());
+            let Some(grant) = grant else { continue };
+            let until = self.now.after(grant.ttl);
+            if how == Recovery::SoleSurvivor {
+                let grant = self.leases.get_mut(&key).unwrap().grant.as_mut().unwrap();
+                // A confirmation may take longer than the ttl that it leads to.
+                grant.deadline = grant.deadline.max(until);
+                continue;
+            }
+            self.end(&key, Why::Restored, None);
+            if how == Recovery::Restore {
+                let view = CooldownView { until, admitted: None, why: Why::Restored };
+                self.leases.get_mut(&key).unwrap().cooldown = Some((view, grant.token));
+            }
+            self.forget();
+        }
+        if how == Recovery::DiscardGrants {
+            for (key, lease) in self.leases.clone() {
+                if lease.cooldown.is_some_and(|(cooldown, _)| cooldown.admitted.is_none()) {
+                    self.leases.get_mut(&key).unwrap().cooldown = None;
+                    self.note_freed(&key);
+                    self.forget();
+                }
+            }
+        }
+        self.next_token = ((self.next_token >> 32) + 1).max(u64::from(epoch)) << 32 | 1;
+        let mut freed = std::mem::take(&mut self.last.freed);
+        freed.retain(|key| self.leases.get(key).is_none_or(Lease::free));
+        self.last.freed = freed;
+    }
+
     /// Ends what is over on `key`.
     pub(crate) fn touch(&mut self, key: &Key) {
         let Some(lease) = self.leases.get_mut(key) else { return };

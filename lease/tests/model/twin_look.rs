@@ -23,7 +23,8 @@ impl Twin {
     fn unheard_of(&self, token: Token) -> Refusal {
         match token.as_u64() < self.next_token {
             true => Refusal::Lost { end: None },
-            false if self.next_token == 1 => Refusal::NeverGiven { newest: None },
+            // The first of an epoch.
+            false if self.next_token as u32 == 1 => Refusal::NeverGiven { newest: None },
             false => Refusal::NeverGiven { newest: Some(Token::from_u64(self.next_token - 1)) },
         }
     }

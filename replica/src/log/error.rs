@@ -133,8 +133,8 @@ impl fmt::Display for OpenError {
             ),
             OpenError::NewerFormat { file, found } => write!(
                 f,
-                "{file}: format version {found}; this program reads up to {FORMAT_VERSION}; nothing was changed. \
-                 Start a newer `tenure`"
+                "{file}: format version {found}; this program reads up to {FORMAT_VERSION}; nothing was changed: \
+                 upgrade this program to the one that wrote it"
             ),
             OpenError::MissingSegment { file, index } => {
                 write!(f, "{file}: missing, with entries from {index} on; nothing was changed: {START_ANEW}")

@@ -57,7 +57,7 @@ pub(crate) fn decode_payload(bytes: &[u8]) -> Result<Payload, DecodeError> {
         Some((&BLANK, [])) => Ok(EntryPayload::Blank),
         Some((&BATCH, batch)) => Ok(EntryPayload::Normal(Data(Arc::new(Batch::decode(batch)?)))),
         Some((&MEMBERSHIP, membership)) => Ok(EntryPayload::Membership(decode_membership(membership)?)),
-        _ => Err(DecodeError { what: "an entry's payload", offset: 0 }),
+        _ => Err(DecodeError::damaged("an entry's payload", 0)),
     }
 }
 
@@ -163,7 +163,7 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn damaged(&self) -> DecodeError {
-        DecodeError { what: self.what, offset: self.offset }
+        DecodeError::damaged(self.what, self.offset)
     }
 }
 

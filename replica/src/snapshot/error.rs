@@ -3,6 +3,8 @@
 use std::fmt;
 use std::io;
 
+use lease::DecodeError;
+
 use super::VERSION;
 use crate::log::START_ANEW;
 
@@ -32,6 +34,18 @@ pub enum SnapshotError {
         /// The version found.
         found: u16,
     },
+    /// A part of it is newer than this program.
+    Newer {
+        /// Which file.
+        path: String,
+        /// Which part, and its version.
+        part: DecodeError,
+    },
+    /// It does not begin as a snapshot does.
+    NoSnapshot {
+        /// Which file.
+        path: String,
+    },
     /// Another cluster's, or another member's.
     Foreign {
         /// Which file.
@@ -53,7 +67,12 @@ impl fmt::Display for SnapshotError {
             ),
             SnapshotError::Version { path, found } => write!(
                 f,
-                "{path} has format version {found}, and this program reads up to {VERSION}; start the newer program that wrote it"
+                "{path} has format version {found}, and this program reads up to {VERSION}; upgrade this program to the one that wrote it"
+            ),
+            SnapshotError::Newer { path, part } => write!(f, "{path}: {part} to the one that wrote it"),
+            SnapshotError::NoSnapshot { path } => write!(
+                f,
+                "{path} is damaged at byte 0: it does not begin as a snapshot does; nothing was changed: {START_ANEW}"
             ),
             SnapshotError::Foreign { path, found, wanted } => write!(
                 f,

@@ -14,7 +14,9 @@
 //! renamed, and the folder is synced; then older ones are unlinked. What stands under such a name and cannot be read is
 //! damage, and the member refuses to start: the log behind it is gone.
 
+mod backup;
 mod error;
+mod frozen;
 mod read;
 mod write;
 
@@ -24,7 +26,9 @@ use std::sync::Arc;
 
 use lease::Table;
 
+pub use backup::{Backup, BackupError, NewHome, Restored};
 pub use error::SnapshotError;
+pub use frozen::FrozenState;
 
 use crate::log::{Disk, LogFile};
 use crate::raft::types::{Snapshot, SnapshotMeta};

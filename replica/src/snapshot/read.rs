@@ -16,20 +16,13 @@ impl SnapshotFile {
     /// Reads and checks the whole file.
     pub(crate) fn read(&self, owner: Owner) -> Result<(SnapshotMeta, Table), SnapshotError> {
         let mut reader = self.reader()?;
-        let meta = reader.header(owner)?;
-        let mut chunks = Chunks { reader: &mut reader, count: 0, checksums: 0, ended: false, failed: None };
-        let table = Table::thaw(&mut chunks);
-        match (chunks.failed.take(), chunks.ended, table) {
-            (Some(error), _, _) => Err(error),
-            (None, _, Err(error)) => Err(reader.damaged(error.to_string())),
-            (None, false, Ok(_)) => Err(reader.damaged("the table ends before the trailer")),
-            (None, true, Ok(table)) => Ok((meta, table)),
-        }
+        let meta = reader.header_of(owner)?;
+        Ok((meta, reader.table()?))
     }
 
     /// Reads and checks the header alone.
     pub(super) fn meta(&self, owner: Owner) -> Result<SnapshotMeta, SnapshotError> {
-        self.reader()?.header(owner)
+        self.reader()?.header_of(owner)
     }
 
     /// At most `length` bytes from `offset` on, as they are, and how many there are in all.
@@ -43,13 +36,14 @@ impl SnapshotFile {
 
     fn reader(&self) -> Result<Reader, SnapshotError> {
         let path = self.disk.path(&self.name);
-        let opened = self.disk.open(&self.name).and_then(|file| Ok((file.len()?, file)));
-        let (length, file) = opened.map_err(|error| SnapshotError::Io { path: path.clone(), error })?;
-        Ok(Reader { path, file, length, offset: 0 })
+        match self.disk.open(&self.name) {
+            Ok(file) => Reader::new(path, file),
+            Err(error) => Err(SnapshotError::Io { path, error }),
+        }
     }
 }
 
-struct Reader {
+pub(super) struct Reader {
     path: String,
     file: Box<dyn LogFile>,
     length: u64,
@@ -57,6 +51,34 @@ struct Reader {
 }
 
 impl Reader {
+    /// A reader of a file of this name, from its start.
+    pub(super) fn new(path: String, file: Box<dyn LogFile>) -> Result<Reader, SnapshotError> {
+        match file.len() {
+            Ok(length) => Ok(Reader { path, file, length, offset: 0 }),
+            Err(error) => Err(SnapshotError::Io { path, error }),
+        }
+    }
+
+    /// The file's length in bytes.
+    pub(super) fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// What follows the header, to the end of the file.
+    pub(super) fn table(mut self) -> Result<Table, SnapshotError> {
+        let mut chunks = Chunks { reader: &mut self, count: 0, checksums: 0, ended: false, failed: None };
+        let table = Table::thaw(&mut chunks);
+        match (chunks.failed.take(), chunks.ended, table) {
+            (Some(error), _, _) => Err(error),
+            (None, _, Err(error)) if error.newer.is_some() => {
+                Err(SnapshotError::Newer { path: self.path, part: error })
+            }
+            (None, _, Err(error)) => Err(self.damaged(error.to_string())),
+            (None, false, Ok(_)) => Err(self.damaged("the table ends before the trailer")),
+            (None, true, Ok(table)) => Ok(table),
+        }
+    }
+
     fn damaged(&self, what: impl Into<String>) -> SnapshotError {
         SnapshotError::Damaged { path: self.path.clone(), offset: self.offset, what: what.into() }
     }
@@ -79,11 +101,24 @@ impl Reader {
         Ok(u32::from_le_bytes(array(&self.take(4)?)))
     }
 
-    fn header(&mut self, owner: Owner) -> Result<SnapshotMeta, SnapshotError> {
+    /// The header, of this owner's cluster. Which member wrote it does not matter: they all have the same state.
+    fn header_of(&mut self, owner: Owner) -> Result<SnapshotMeta, SnapshotError> {
+        let (found, meta) = self.header()?;
+        match found.cluster == owner.cluster {
+            true => Ok(meta),
+            false => Err(SnapshotError::Foreign {
+                path: self.path.clone(),
+                found: (found.cluster, found.member),
+                wanted: (owner.cluster, owner.member),
+            }),
+        }
+    }
+
+    /// The header, whoever wrote it.
+    pub(super) fn header(&mut self) -> Result<(Owner, SnapshotMeta), SnapshotError> {
         let start = self.take(16)?;
         if !start.starts_with(MAGIC) {
-            self.offset = 0;
-            return Err(self.damaged("it does not begin as a snapshot does"));
+            return Err(SnapshotError::NoSnapshot { path: self.path.clone() });
         }
         let version = u16::from_le_bytes(array(&start[8..]));
         let length = u32::from_le_bytes(array(&start[12..]));
@@ -99,24 +134,23 @@ impl Reader {
             self.offset = 0;
             return Err(self.damaged("the header's checksum does not match"));
         }
-        self.meta(owner, &rest)
+        self.meta(&rest)
     }
 
-    fn meta(&self, owner: Owner, header: &[u8]) -> Result<SnapshotMeta, SnapshotError> {
+    fn meta(&self, header: &[u8]) -> Result<(Owner, SnapshotMeta), SnapshotError> {
         const FIXED: usize = 16 + 8 + 17 + 17 + 4;
         let (fixed, membership) =
             header.split_at_checked(FIXED).ok_or_else(|| self.damaged("the header is too short"))?;
-        let found = (u128::from_le_bytes(array(fixed)), u64::from_le_bytes(array(&fixed[16..])));
-        let wanted = (owner.cluster, owner.member);
-        // Which member wrote it does not matter: they all have the same state.
-        if found.0 != wanted.0 {
-            return Err(SnapshotError::Foreign { path: self.path.clone(), found, wanted });
-        }
+        let owner = Owner {
+            cluster: u128::from_le_bytes(array(fixed)),
+            member: u64::from_le_bytes(array(&fixed[16..])),
+        };
         let membership = decode_membership(membership).map_err(|error| self.damaged(error.to_string()))?;
-        Ok(SnapshotMeta {
+        let meta = SnapshotMeta {
             last_log_id: id_at(&fixed[24..]),
             last_membership: Membership::new(id_at(&fixed[41..]), membership),
-        })
+        };
+        Ok((owner, meta))
     }
 }
 
@@ -195,7 +229,7 @@ impl Iterator for Chunks<'_> {
             Err(error) => {
                 let offset = self.reader.offset as usize;
                 self.failed = Some(error);
-                Some(Err(DecodeError { what: "a snapshot", offset }))
+                Some(Err(DecodeError::damaged("a snapshot", offset)))
             }
         }
     }

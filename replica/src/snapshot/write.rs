@@ -37,26 +37,50 @@ impl Snapshots {
             self.disk.remove(aside)?;
         }
         let mut writer = Writer { file: self.disk.create(aside)?, offset: 0, buffer: Vec::new() };
-        writer.put(&header(self.owner, meta))?;
-        let (mut chunks, mut checksums) = (0u32, 0u32);
-        for section in table.sections() {
-            let checksum = crc32c::crc32c(&section);
-            checksums = crc32c::crc32c_append(checksums, &checksum.to_le_bytes());
-            chunks += 1;
-            writer.put(&[CHUNK])?;
-            writer.put(&(section.len() as u32).to_le_bytes())?;
-            writer.put(&checksum.to_le_bytes())?;
-            writer.put(&section)?;
+        for piece in pieces(self.owner, meta, table) {
+            writer.put(&piece)?;
         }
-        writer.put(&[TRAILER])?;
-        writer.put(&chunks.to_le_bytes())?;
-        writer.put(&checksums.to_le_bytes())?;
         writer.finish()?;
         self.disk.rename(aside, name)?;
         self.disk.sync_folder()?;
         self.remove_all_but(name)?;
         Ok(SnapshotFile { disk: Arc::clone(&self.disk), name: name.to_owned() })
     }
+}
+
+/// A whole snapshot, in pieces of at most a few hundred KiB: the header, the chunks, the trailer.
+pub(super) fn pieces<'a>(
+    owner: Owner,
+    meta: &SnapshotMeta,
+    table: &'a Frozen,
+) -> impl Iterator<Item = Vec<u8>> + use<'a> {
+    let mut sections = table.sections();
+    let (mut chunks, mut checksums, mut ended) = (0u32, 0u32, false);
+    std::iter::once(header(owner, meta)).chain(std::iter::from_fn(move || {
+        let Some(section) = sections.next() else {
+            return (!std::mem::replace(&mut ended, true)).then(|| trailer(chunks, checksums));
+        };
+        let checksum = crc32c::crc32c(&section);
+        checksums = crc32c::crc32c_append(checksums, &checksum.to_le_bytes());
+        chunks += 1;
+        Some(chunk(checksum, &section))
+    }))
+}
+
+fn chunk(checksum: u32, section: &[u8]) -> Vec<u8> {
+    let mut chunk = Vec::with_capacity(9 + section.len());
+    chunk.push(CHUNK);
+    chunk.extend_from_slice(&(section.len() as u32).to_le_bytes());
+    chunk.extend_from_slice(&checksum.to_le_bytes());
+    chunk.extend_from_slice(section);
+    chunk
+}
+
+fn trailer(chunks: u32, checksums: u32) -> Vec<u8> {
+    let mut trailer = vec![TRAILER];
+    trailer.extend_from_slice(&chunks.to_le_bytes());
+    trailer.extend_from_slice(&checksums.to_le_bytes());
+    trailer
 }
 
 struct Writer {

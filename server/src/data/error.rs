@@ -30,6 +30,13 @@ pub enum DataError {
         /// Those files.
         names: Vec<String>,
     },
+    /// It should be empty, and is not.
+    NotEmpty {
+        /// Which folder.
+        path: PathBuf,
+        /// What is in it.
+        names: Vec<String>,
+    },
     /// Others may read it.
     Loose {
         /// Which folder.
@@ -102,16 +109,20 @@ impl fmt::Display for DataError {
                 write!(f, "{} is no folder: name another, or move it away", path.display())
             }
             DataError::Strange { path, names } => {
-                let shown: Vec<String> = names.iter().take(3).map(|name| Echo(name).to_string()).collect();
-                let more = if names.len() > shown.len() { ", …" } else { "" };
+                let names = some_of(names);
                 write!(
                     f,
-                    "{} has no identity.toml, and files that are no member's: {}{more}; name an empty folder, or one that is yet \
+                    "{} has no identity.toml, and files that are no member's: {names}; name an empty folder, or one that is yet \
                      to be made",
-                    path.display(),
-                    shown.join(", ")
+                    path.display()
                 )
             }
+            DataError::NotEmpty { path, names } => write!(
+                f,
+                "{} is not empty: there is {}; nothing was changed: name an empty folder, or one that is yet to be made",
+                path.display(),
+                some_of(names)
+            ),
             DataError::Loose { path, mode } => write!(
                 f,
                 "{} has mode {mode:04o}, so that others may reach into it; mode 0700 is wanted: chmod 700 {}",
@@ -138,8 +149,8 @@ impl fmt::Display for DataError {
             ),
             DataError::NewerFormat { path, found, supported } => write!(
                 f,
-                "{} has format {found}, and this program reads up to {supported}; nothing was changed: start the newer \
-                 program that wrote it",
+                "{} has format {found}, and this program reads up to {supported}; nothing was changed: upgrade this \
+                 program to the one that wrote it",
                 path.display()
             ),
             DataError::Unreadable { path, cause } => write!(
@@ -159,6 +170,12 @@ impl fmt::Display for DataError {
             ),
         }
     }
+}
+
+fn some_of(names: &[String]) -> String {
+    let shown: Vec<String> = names.iter().take(3).map(|name| Echo(name).to_string()).collect();
+    let more = if names.len() > shown.len() { ", …" } else { "" };
+    shown.join(", ") + more
 }
 
 fn remedy(kind: io::ErrorKind) -> &'static str {

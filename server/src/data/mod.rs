@@ -13,6 +13,7 @@
 mod error;
 mod identity;
 mod mount;
+mod new;
 #[cfg(test)]
 mod tests;
 
@@ -26,6 +27,7 @@ use nix::fcntl::{Flock, FlockArg};
 
 pub use error::DataError;
 pub(crate) use identity::Identity;
+pub(crate) use new::NewData;
 
 use crate::config::Config;
 

@@ -1,5 +1,6 @@
 //! The doors: one port, one router, one folder or file a door. Each turns what it hears into calls of the service.
 
+mod backup;
 mod body;
 pub(crate) mod handshake;
 mod health;
@@ -64,6 +65,7 @@ pub(crate) fn router(doors: Doors, names: origin::Names) -> Router {
         .route("/v1/wait", get(http::wait))
         .route("/v1/members", get(members::list).post(members::change))
         .route("/v1/session", get(session::session))
+        .route("/v1/backup", get(backup::backup))
         .route("/v1/openapi.json", get(openapi::openapi))
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))

@@ -2,8 +2,8 @@
 
 use lease::{Claim, Key, Revision, Table, Ttl};
 use replica::{
-    Answer, GivenUp, Handle, MemberChange, MemberView, Proposal, Pulled, Read, Reading, ReplyFn, Status,
-    Unchanged, Unwatchable, WaitId, Waited, Wake, Watched,
+    Answer, FrozenState, GivenUp, Handle, MemberChange, MemberView, Proposal, Pulled, Read, Reading, ReplyFn,
+    Status, Unchanged, Unwatchable, WaitId, Waited, Wake, Watched,
 };
 
 /// A replica as the service sees it.
@@ -40,6 +40,8 @@ pub(crate) trait Backend: Send + Sync + 'static {
     fn cancel(&self, ticket: Ticket) -> bool;
     /// As [`Handle::change_members`].
     fn change_members(&self, change: MemberChange, deadline: Ttl, reply: ReplyFn<Changed>);
+    /// As [`Handle::freeze`].
+    fn freeze(&self) -> FrozenState;
     /// As [`Handle::status`].
     fn status(&self) -> Status;
 }
@@ -134,6 +136,10 @@ impl Backend for Handle {
 
     fn change_members(&self, change: MemberChange, deadline: Ttl, reply: ReplyFn<Changed>) {
         Handle::change_members(self, change, deadline, reply);
+    }
+
+    fn freeze(&self) -> FrozenState {
+        Handle::freeze(self)
     }
 
     fn status(&self) -> Status {

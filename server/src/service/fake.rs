@@ -4,8 +4,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use lease::{Batch, Command, Key, Request, Revision, Table, Time, Ttl};
 use replica::{
-    Answer, GivenUp, MemberChange, Proposal, Pulled, Read, Reading, ReplyFn, Status, Unchanged, Unwatchable,
-    Waited, Wake, Watched,
+    Answer, FrozenState, GivenUp, MemberChange, Proposal, Pulled, Read, Reading, ReplyFn, Status, Unchanged,
+    Unwatchable, Waited, Wake, Watched,
 };
 
 use super::backend::Changed;
@@ -213,6 +213,10 @@ impl Backend for Fake {
 
     fn change_members(&self, _: MemberChange, _: Ttl, reply: ReplyFn<Changed>) {
         reply(Err(Unchanged::NoLeader));
+    }
+
+    fn freeze(&self) -> FrozenState {
+        FrozenState::of(&self.state().table)
     }
 
     fn status(&self) -> Status {

@@ -12,6 +12,7 @@
 //! It omits: who may do what. That comes with identities, and here, before anything is proposed.
 
 mod backend;
+mod backup;
 mod bulk;
 mod done;
 mod echo;
@@ -42,6 +43,8 @@ pub(crate) use parse::bounds;
 use prepare::Draft;
 pub(crate) use time::retry_after_ms;
 
+use crate::admission::Gate;
+
 /// How much later than a call's deadline the door answers in the replica's stead. The replica's own answer says more, so
 /// it has a moment to come first.
 pub(crate) const GUARD_SLACK: Duration = Duration::from_millis(250);
@@ -51,6 +54,8 @@ pub(crate) struct Service {
     backend: Arc<dyn Backend>,
     welcome: Welcome,
     stopping: AtomicBool,
+    cluster: u128,
+    backups: Arc<Gate>,
 }
 
 /// A wait or an acquire that has not been answered.
@@ -80,7 +85,13 @@ impl Service {
     pub(crate) fn new(backend: Arc<dyn Backend>, cluster: u128, member: u64) -> Service {
         let server = concat!("tenure ", env!("CARGO_PKG_VERSION")).to_owned();
         let welcome = Welcome { version: api::VERSION, server, cluster: format!("{cluster:032x}"), member };
-        Service { backend, welcome, stopping: AtomicBool::new(false) }
+        let backups = Gate::new(backup::BACKUPS_MAX);
+        Service { backend, welcome, stopping: AtomicBool::new(false), cluster, backups }
+    }
+
+    /// Which member of which cluster this is: the cluster, then the member.
+    pub(crate) fn identity(&self) -> (u128, u64) {
+        (self.cluster, self.welcome.member)
     }
 
     /// From now on, every new call is answered `stopping`.

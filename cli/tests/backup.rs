@@ -1,0 +1,206 @@
+//! `tenure backup` and `tenure restore` with real processes: a cluster is kept in a file, and another begins with it.
+
+#![allow(clippy::expect_used, reason = "a test that cannot go on should stop, and say where")]
+
+mod node;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use node::Node;
+use serde_json::Value;
+use tempfile::TempDir;
+
+fn columns(line: &str) -> Vec<&str> {
+    line.trim_end().split('\t').collect()
+}
+
+/// The token that a claim printed.
+fn claimed(node: &Node, args: &[&str]) -> u64 {
+    let line = node.done(&[&["claim"], args].concat());
+    columns(&line)[0].parse().expect("a token comes first")
+}
+
+/// A verb that reaches no cluster.
+fn tenure(args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tenure"));
+    command.env_remove("TENURE_ENDPOINTS").stdin(Stdio::null());
+    command.args(args).output().expect("the binary runs")
+}
+
+fn refused(output: &Output, code: i32) -> String {
+    let said = String::from_utf8(output.stderr.clone()).expect("messages are UTF-8");
+    assert_eq!(output.status.code(), Some(code), "{said}");
+    said
+}
+
+fn path(folder: &TempDir, name: &str) -> String {
+    folder.path().join(name).to_str().expect("UTF-8").to_owned()
+}
+
+fn restore(file: &str, data: &str, more: &[&str]) -> Output {
+    tenure(&[&["restore", file, "--data", data, "--allow-volatile-data"], more].concat())
+}
+
+fn restored(file: &str, data: &str, more: &[&str]) -> Value {
+    let output = restore(file, data, &[&["--json"], more].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).expect("a document")
+}
+
+/// A node with some grants, kept in `backup` of the folder, and dead.
+fn kept(folder: &TempDir, ttl: &str) -> (String, u64) {
+    let node = Node::start();
+    claimed(&node, &["first", "--holder", "h1", "--ttl", "1h"]);
+    node.done(&["pin", "first", "--entity", "machine-0", "--why", "repair"]);
+    let token = claimed(&node, &["db/primary", "--holder", "h1", "--ttl", ttl]);
+    let file = path(folder, "backup");
+    let told = node.done(&["backup", &file]);
+    let [name, cluster, revision, held, bytes] = columns(&told)[..] else { panic!("{told:?}") };
+    assert_eq!((name, cluster.len(), revision, held), (file.as_str(), 32, "3", "2"));
+    assert_eq!(bytes.parse(), Ok(fs::metadata(&file).expect("it is there").len()));
+    (file, token)
+}
+
+#[test]
+fn a_new_cluster_begins_with_a_backup_and_keeps_its_keys_from_everyone_for_their_ttl() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let (file, old) = kept(&folder, "4s");
+    assert_eq!(
+        fs::metadata(&file).expect("it is there").permissions().mode() & 0o777,
+        0o600,
+        "it is a secret"
+    );
+
+    let home = TempDir::new().expect("a temporary folder");
+    let made = restored(&file, &path(&home, "data"), &[]);
+    assert_eq!((&made["ended"], &made["unclaimable"]), (&2.into(), &2.into()));
+    let node = Node::start_in(home);
+    let token = old.to_string();
+    let said = node.fails(&["extend", "db/primary", "--token", &token], 1);
+    assert!(said.contains("error[lost]: ") && said.contains("restored"), "{said}");
+    node.fails(&["check", "db/primary", &token], 1);
+    let said = node.fails(&["claim", "db/primary", "--holder", "h2"], 1);
+    assert!(said.contains("error[cooldown]: "), "{said}");
+    let history = node.done(&["history", "db/primary"]);
+    assert!(columns(&history).contains(&"restored"), "{history}");
+    assert!(
+        node.done(&["get", "first"]).contains("pinned")
+            || node.done(&["get", "first", "--json"]).contains("machine-0")
+    );
+
+    // It is free when its ttl has passed, and not before.
+    node.done(&["wait", "db/primary", "--timeout", "1m"]);
+    let new = claimed(&node, &["db/primary", "--holder", "h2"]);
+    let next: u64 = made["next_token"].as_str().and_then(|token| token.parse().ok()).expect("a token");
+    assert!(new >= next && next > old, "{new} and {next} are above {old}");
+    node.fails(&["claim", "first", "--holder", "h2"], 1);
+}
+
+#[test]
+fn of_one_backup_restored_twice_the_second_has_the_higher_tokens_or_discards_its_grants() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let (file, _) = kept(&folder, "1h");
+    let first = restored(&file, &path(&folder, "first"), &["--member", "3"]);
+    std::thread::sleep(std::time::Duration::from_millis(1_100));
+    let second = restored(&file, &path(&folder, "second"), &["--discard-grants"]);
+    let token = |made: &Value| made["next_token"].as_str().and_then(|token| token.parse::<u64>().ok());
+    assert!(token(&second) > token(&first));
+    assert_ne!(first["cluster"], second["cluster"]);
+    assert_eq!((&first["member"], &second["member"]), (&"3".into(), &"1".into()));
+    assert_eq!((&second["ended"], &second["unclaimable"]), (&2.into(), &0.into()));
+}
+
+#[test]
+fn a_backup_is_checked_and_never_written_over_another_file() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let node = Node::start();
+    claimed(&node, &["a", "--holder", "h1"]);
+    let file = path(&folder, "backup");
+    node.done(&["backup", &file]);
+    let before = fs::read(&file).expect("it is there");
+    let said = node.fails(&["backup", &file], 2);
+    assert!(said.contains("already; nothing was changed: give another name"), "{said}");
+    assert_eq!(fs::read(&file).expect("it is there"), before);
+    assert_eq!(files(folder.path()), [PathBuf::from("backup")], "nothing is left aside");
+
+    let checked = tenure(&["backup", "--check", &file, "--json"]);
+    let held: Value = serde_json::from_slice(&checked.stdout).expect("a document");
+    assert_eq!((&held["held"], &held["voters"]), (&1.into(), &serde_json::json!(["1"])));
+
+    // On stdout it is the same, but for what ticks have done since.
+    let streamed = node.tenure(&["backup", "-"]);
+    let copy = path(&folder, "copy");
+    fs::write(&copy, &streamed.stdout).expect("there is room");
+    assert!(tenure(&["backup", "--check", &copy]).status.success());
+    let said = String::from_utf8_lossy(&streamed.stderr).into_owned();
+    assert_eq!(columns(&said)[3], "1", "{said}");
+
+    let said = node.fails(&["backup", &path(&folder, "no/such/folder")], 2);
+    assert!(said.contains("cannot be written"), "{said}");
+}
+
+#[test]
+fn without_a_member_there_is_no_backup_and_no_file() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let mut node = Node::start();
+    node.kill();
+    let said = node.fails(&["backup", &path(&folder, "backup"), "--patience", "500ms"], 3);
+    assert!(said.contains(&node.address) && said.contains("connection refused"), "{said}");
+    assert!(files(folder.path()).is_empty());
+}
+
+#[test]
+fn what_is_damaged_or_no_backup_is_refused_and_makes_no_folder() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let (file, _) = kept(&folder, "1h");
+    let bytes = fs::read(&file).expect("it is there");
+    let mut flipped = bytes.clone();
+    flipped[bytes.len() / 2] ^= 4;
+    let mut newer = bytes.clone();
+    newer[8] = 9;
+    let cases = [
+        ("cut", bytes[..bytes.len() - 3].to_vec(), "is damaged at byte"),
+        ("flipped", flipped, "is damaged at byte"),
+        ("notes", b"# notes of a meeting, long enough".to_vec(), "is no backup"),
+        ("newer", newer, "format version 9, and this program reads up to 1; upgrade this program"),
+    ];
+    for (name, bytes, words) in cases {
+        let (bad, data) = (path(&folder, name), path(&folder, "data"));
+        fs::write(&bad, bytes).expect("there is room");
+        let said = refused(&restore(&bad, &data, &[]), 1);
+        assert!(said.contains(&bad) && said.contains(words), "{said}");
+        assert!(!Path::new(&data).exists(), "{name}: no folder is made");
+        assert!(refused(&tenure(&["backup", "--check", &bad]), 1).contains(words));
+    }
+    let said = refused(&restore(&path(&folder, "no-such"), &path(&folder, "data"), &[]), 2);
+    assert!(said.contains("no-such") && said.contains("name a backup"), "{said}");
+}
+
+#[test]
+fn a_folder_that_is_not_empty_is_left_as_it_is() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let (file, _) = kept(&folder, "1h");
+    let data = path(&folder, "data");
+    restored(&file, &data, &[]);
+    let before = files(Path::new(&data));
+    let said = refused(&restore(&file, &data, &[]), 2);
+    assert!(said.contains("is not empty") && said.contains("nothing was changed"), "{said}");
+    assert_eq!(files(Path::new(&data)), before);
+    let said = refused(&restore(&file, &file, &[]), 2);
+    assert!(said.contains("is no folder"), "{said}");
+    // A running node's folder is as little empty.
+    let node = Node::start_in(TempDir::new().expect("a temporary folder"));
+    assert!(refused(&restore(&file, &node.data(), &[]), 2).contains("is not empty"));
+    claimed(&node, &["still", "--holder", "h1"]);
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).expect("it is there");
+    let mut names: Vec<PathBuf> =
+        entries.map(|entry| PathBuf::from(entry.expect("it is there").file_name())).collect();
+    names.sort();
+    names
+}

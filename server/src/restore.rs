@@ -1,0 +1,188 @@
+//! From a backup to the data folder of a new cluster's first member: offline, whole or not at all.
+//!
+//! ```text
+//!   FILE ──read, checked whole──▶ an empty folder ──▶ log, snapshot of a new cluster ──▶ identity.toml, the last
+//! ```
+//!
+//! This is the one place where a wall clock decides something: its seconds since 2020 are the least epoch of the tokens, so that a
+//! backup restored twice gives higher tokens the second time. Therefore a clock that cannot be right is refused.
+
+#![allow(
+    clippy::disallowed_types,
+    reason = "the epoch of a restore: the one number that must rise over clusters that know nothing of each other"
+)]
+
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use lease::Recovery;
+use replica::log::Folder;
+use replica::{Backup, BackupError, NewHome, Restored};
+
+use crate::data::{DataError, NewData};
+use crate::error::ExitKind;
+
+/// The first second of 2020, since 1970.
+const SECONDS_2020: u64 = 1_577_836_800;
+/// The first second of 2026: before that, this program was not.
+const SECONDS_LEAST: u64 = 1_767_225_600;
+
+/// What to restore, and where to.
+#[derive(Clone, Debug)]
+pub struct Restore {
+    /// The backup.
+    pub file: PathBuf,
+    /// The data folder: empty, or not there.
+    pub data: PathBuf,
+    /// The id of the new cluster's first member.
+    pub member: u64,
+    /// Whether keys whose grants ended are free at once: where nobody can believe in them any more.
+    pub discard_grants: bool,
+    /// Allow a data folder on a file system that forgets.
+    pub allow_volatile_data: bool,
+}
+
+/// What a restore has made.
+#[derive(Clone, Copy, Debug)]
+pub struct NewCluster {
+    /// Its id.
+    pub cluster: u128,
+    /// Its first member's.
+    pub member: u64,
+    /// What became of the grants.
+    pub restored: Restored,
+}
+
+/// Why a backup cannot be read or restored. No folder was changed.
+#[derive(Debug)]
+pub enum RestoreError {
+    /// The file cannot be opened.
+    Open {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// The backup is no good, or what it becomes could not be written.
+    Backup(BackupError),
+    /// The data folder cannot be used.
+    Data(DataError),
+    /// The wall clock cannot be right.
+    Clock {
+        /// The seconds since 1970 that it shows; 0 where it shows less.
+        seconds: u64,
+    },
+}
+
+/// Reads a backup and checks all of it.
+///
+/// # Errors
+/// [`RestoreError`] names the file, the byte and what is wrong.
+pub fn read_backup(path: &Path) -> Result<Backup, RestoreError> {
+    let open = |error| RestoreError::Open { path: path.to_owned(), error };
+    let file = File::open(path).map_err(open)?;
+    if !file.metadata().map_err(open)?.is_file() {
+        return Err(open(io::Error::other("it is no file")));
+    }
+    Ok(Backup::read(path.display().to_string(), Box::new(file))?)
+}
+
+/// Restores a backup.
+///
+/// # Errors
+/// [`RestoreError`]; the folder is as it was.
+pub fn restore(restore: &Restore) -> Result<NewCluster, RestoreError> {
+    let epoch = epoch(SystemTime::now())?;
+    let backup = read_backup(&restore.file)?;
+    let data = NewData::make(&restore.data, restore.allow_volatile_data)?;
+    let (cluster, member) = (rand::random(), restore.member);
+    let folder = |path: PathBuf| match Folder::open(&path) {
+        Ok(folder) => Ok(Arc::new(folder)),
+        Err(error) => Err(RestoreError::Open { path, error }),
+    };
+    let home =
+        NewHome { cluster, member, log_disk: folder(data.log())?, snapshot_disk: folder(data.snapshots())? };
+    let how = if restore.discard_grants { Recovery::DiscardGrants } else { Recovery::Restore };
+    let restored = backup.restore(&home, epoch, how)?;
+    data.keep(cluster, member)?;
+    Ok(NewCluster { cluster, member, restored })
+}
+
+/// The seconds since 2020; until 2156 they fit.
+fn epoch(now: SystemTime) -> Result<u32, RestoreError> {
+    let seconds = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    match seconds < SECONDS_LEAST {
+        true => Err(RestoreError::Clock { seconds }),
+        false => Ok(u32::try_from(seconds - SECONDS_2020).unwrap_or(u32::MAX)),
+    }
+}
+
+impl RestoreError {
+    /// Which kind of exit it is.
+    pub fn exit_kind(&self) -> ExitKind {
+        match self {
+            RestoreError::Open { error, .. } => match error.kind() {
+                io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied | io::ErrorKind::Other => {
+                    ExitKind::Usage
+                }
+                _ => ExitKind::Unavailable,
+            },
+            RestoreError::Backup(BackupError::Write(_)) | RestoreError::Clock { .. } => ExitKind::Unavailable,
+            RestoreError::Backup(_) => ExitKind::Refused,
+            RestoreError::Data(error) => error.exit_kind(),
+        }
+    }
+}
+
+impl fmt::Display for RestoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RestoreError::Open { path, error } => {
+                write!(f, "{}: {error}; name a backup that can be read", path.display())
+            }
+            RestoreError::Backup(error) => error.fmt(f),
+            RestoreError::Data(error) => error.fmt(f),
+            RestoreError::Clock { seconds } => write!(
+                f,
+                "this machine's wall clock is at {seconds} s since 1970, years before this program was written: set it, since tokens \
+                 of a restore lie above those of an earlier one by it"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for RestoreError {}
+
+impl From<BackupError> for RestoreError {
+    fn from(error: BackupError) -> RestoreError {
+        RestoreError::Backup(error)
+    }
+}
+
+impl From<DataError> for RestoreError {
+    fn from(error: DataError) -> RestoreError {
+        RestoreError::Data(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn the_epoch_is_the_seconds_since_2020_of_a_clock_that_can_be_right() {
+        let at = |seconds| epoch(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
+        assert_eq!(at(SECONDS_LEAST).unwrap(), (SECONDS_LEAST - SECONDS_2020) as u32);
+        assert!(at(SECONDS_LEAST + 1).unwrap() > at(SECONDS_LEAST).unwrap());
+        let error = at(0).unwrap_err();
+        assert_eq!(error.exit_kind(), ExitKind::Unavailable);
+        assert!(error.to_string().contains("at 0 s since 1970"), "{error}");
+        assert_eq!(at(u64::from(u32::MAX) + SECONDS_2020 + 9).unwrap(), u32::MAX, "in 2156");
+    }
+}
