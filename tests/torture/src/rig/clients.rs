@@ -12,9 +12,9 @@ use super::member::in_namespace;
 use super::net::address;
 
 /// How many holders a process has.
-pub(crate) const HOLDERS: usize = 8;
+pub(crate) const HOLDERS: usize = 12;
 /// How many leases all of them want.
-pub(crate) const LEASES: usize = 12;
+pub(crate) const LEASES: usize = 16;
 
 /// The last calls of all holders are answered within this: the longest waits, and is then answered by its member or given up.
 const LAST_CALLS: Duration = Duration::from_secs(20);
@@ -70,11 +70,19 @@ impl Clients {
     /// Asks it to end, and waits until its last calls are answered.
     pub(crate) fn stop(&mut self) -> io::Result<()> {
         self.signal(Signal::SIGTERM)?;
-        let status = self.child.wait()?;
-        if status.success() {
-            Ok(())
-        } else {
-            Err(io::Error::other(format!("clients {}: {status}", self.number)))
+        let until = Instant::now() + LAST_CALLS;
+        loop {
+            match self.child.try_wait()? {
+                Some(status) if status.success() => return Ok(()),
+                Some(status) => return Err(io::Error::other(format!("clients {}: {status}", self.number))),
+                None if Instant::now() > until => {
+                    return Err(io::Error::other(format!(
+                        "clients {} do not end within {LAST_CALLS:?}",
+                        self.number
+                    )));
+                }
+                None => std::thread::sleep(Duration::from_millis(20)),
+            }
         }
     }
 }

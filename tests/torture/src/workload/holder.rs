@@ -17,7 +17,7 @@ use crate::recorder::Recorder;
 /// How long a call waits for its answer.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(3);
 /// How long a wait waits, or an acquire in line.
-const PATIENCE: Duration = Duration::from_secs(4);
+const PATIENCE: Duration = Duration::from_secs(3);
 /// The ttls that are asked for.
 const TTLS_MS: [u64; 4] = [1_000, 1_500, 2_000, 3_000];
 
@@ -63,7 +63,7 @@ impl Holder {
         self.board.add(&self.name, lease, &grant, true);
         tokio::select! {
             _ = guard.lost() => {}
-            () = self.rest(50, 4_000) => {}
+            () = self.rest(20, 2_500) => {}
         }
         self.board.give_up(&self.name, grant.token());
         match self.chance.random_range(0..10) {
@@ -137,7 +137,7 @@ impl Holder {
     }
 
     async fn transfer(&mut self, lease: &str, grant: &Grant) {
-        let to = format!("h1-{}", self.chance.random_range(0..8));
+        let to = format!("h1-{}", self.chance.random_range(0..12));
         let op = self.recorder.invoke(&self.name, lease, None, Call::Transfer { token: grant.token() });
         let outcome = self.session.transfer(grant, Transfer::to(to)).await;
         self.recorder.returns(op, answer::of(&outcome, |()| Answer::Done));
