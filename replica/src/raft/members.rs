@@ -102,9 +102,8 @@ impl<W: World> Raft<W> {
             let why = "no other voter is in step and was heard lately: see with list which are";
             return Err(Unchanged::Refused(why.to_owned()));
         };
-        let begin = <W::Runtime as AsyncRuntime>::Instant::now();
         self.raft.trigger().transfer_leader(to).await.map_err(|_| Unchanged::NoLeader)?;
-        while begin.elapsed() < HAND_ON_WITHIN {
+        for _ in 0..HAND_ON_WITHIN.as_millis() / LOOK_EVERY.as_millis() {
             if self.members().0.get(&to).is_some_and(|member| member.leads) {
                 return Ok(());
             }
