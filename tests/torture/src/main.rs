@@ -94,7 +94,7 @@ fn main() -> ExitCode {
         Ok(Ended::Clean) => ExitCode::SUCCESS,
         Ok(Ended::Broken) => ExitCode::from(1),
         Ok(Ended::Skipped(why)) => {
-            println!("SKIPPED: the torture rig did not run: {why}");
+            println!("SKIPPED ({} nemeses): the torture rig did not run: {why}", Kind::ALL.len());
             ExitCode::from(4)
         }
         Ok(Ended::Interrupted) => failed("interrupted"),

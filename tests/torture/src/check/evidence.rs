@@ -24,6 +24,8 @@ pub struct Evidence<'a> {
     pub(crate) grants: BTreeMap<u64, Life<'a>>,
     /// The changes of each lease, as places in `log`.
     pub(crate) leases: BTreeMap<&'a str, Vec<usize>>,
+    /// Of each token that was answered, where the call left that won it, at the earliest, and where it was answered first.
+    pub(crate) won: BTreeMap<u64, (usize, usize)>,
     pub(crate) trouble: Trouble,
     /// Tokens that were taken from their holders at once by another's hand.
     pub(crate) cut: BTreeSet<u64>,
@@ -91,6 +93,7 @@ impl<'a> Evidence<'a> {
             log: Vec::new(),
             grants: BTreeMap::new(),
             leases: BTreeMap::new(),
+            won: BTreeMap::new(),
             trouble: Trouble::read(records, limits.settle),
             cut: BTreeSet::new(),
             given_up: BTreeMap::new(),
@@ -104,6 +107,7 @@ impl<'a> Evidence<'a> {
         evidence.read_beliefs();
         evidence.read_log();
         evidence.read_ends();
+        evidence.read_wins();
         Ok(evidence)
     }
 
@@ -238,6 +242,25 @@ impl<'a> Evidence<'a> {
                     }
                 }
                 Change::Other => {}
+            }
+        }
+    }
+
+    fn read_wins(&mut self) {
+        // Calls of unknown outcome since the client was last granted the lease: a later claim finds what one of them won.
+        let mut doubtful: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+        for op in self.ops.iter().filter(|op| op.claims()) {
+            let key = (op.invoke.client.as_str(), op.invoke.lease.as_str());
+            match op.answer {
+                Some((Answer::Granted { token }, returned)) => {
+                    let invoked = doubtful.remove(&key).unwrap_or(op.invoked);
+                    let won = self.won.entry(*token).or_insert((invoked, returned));
+                    *won = (won.0.min(invoked), won.1.min(returned));
+                }
+                Some((Answer::Unknown, _)) | None => {
+                    doubtful.entry(key).or_insert(op.invoked);
+                }
+                Some(_) => {}
             }
         }
     }

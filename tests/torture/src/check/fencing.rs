@@ -34,15 +34,8 @@ fn rising_in_the_log(evidence: &Evidence<'_>, finding: &mut Finding) {
 
 /// A new grant's token is higher than every token that was answered before its call was made.
 fn rising_in_time(evidence: &Evidence<'_>, finding: &mut Finding) {
-    // The first answer to each token: what comes later under the same one is an extend.
-    let mut first: BTreeMap<u64, (usize, usize)> = BTreeMap::new();
-    for op in evidence.ops.iter().filter(|op| op.claims()) {
-        let (Some(token), Some(returned)) = (op.granted(), op.returned()) else { continue };
-        let seen = first.entry(token).or_insert((op.invoked, returned));
-        if returned < seen.1 {
-            *seen = (op.invoked, returned);
-        }
-    }
+    // Under one token the first answer counts: what comes later is an extend.
+    let first = &evidence.won;
     let mut by_invoke: Vec<(usize, u64)> =
         first.iter().map(|(token, (invoked, _))| (*invoked, *token)).collect();
     let mut by_return: Vec<(usize, u64)> =

@@ -32,6 +32,10 @@ pub(crate) fn late(evidence: &Evidence<'_>) -> Finding {
         finding.look();
         let place = ended.unwrap_or(evidence.records.len() - 1);
         let seen = evidence.at(place);
+        // A call that was still on its way may have been the last.
+        if seen <= last.at {
+            continue;
+        }
         let changes =
             leaders.partition_point(|at| *at <= seen) - leaders.partition_point(|at| *at <= last.at);
         let due = last.due(evidence)

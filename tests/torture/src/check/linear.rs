@@ -1,7 +1,5 @@
 //! H6, linearizable.
 
-use std::collections::BTreeMap;
-
 use super::evidence::Logged;
 use super::{Evidence, Finding};
 use crate::history::{Answer, Call, Change, Nanos};
@@ -117,15 +115,8 @@ fn agrees_in_time(evidence: &Evidence<'_>, finding: &mut Finding) {
 
 /// A new grant was made no earlier than its call left, and ended by its holder no earlier than that asked for it.
 fn winners(evidence: &Evidence<'_>, bounds: &mut Bounds) {
-    let mut first: BTreeMap<u64, usize> = BTreeMap::new();
-    for op in evidence.ops.iter().filter(|op| op.claims()) {
-        if let Some(token) = op.granted() {
-            let invoked = first.entry(token).or_insert(op.invoked);
-            *invoked = (*invoked).min(op.invoked);
-        }
-    }
     for (token, life) in &evidence.grants {
-        if let Some(invoked) = first.get(token) {
+        if let Some((invoked, _)) = evidence.won.get(token) {
             bounds.no_earlier(life.granted, (evidence.at(*invoked), *invoked));
         }
         let by_hand = life.ended.filter(|(_, why)| matches!(*why, "released" | "transferred" | "revoked"));

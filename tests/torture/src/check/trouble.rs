@@ -47,6 +47,9 @@ impl Trouble {
     /// How much of it lies between.
     pub(crate) fn length(&self, from: Nanos, to: Nanos) -> Nanos {
         let next = self.spans.partition_point(|(_, end)| *end <= from);
+        if to <= from {
+            return 0;
+        }
         let spans = self.spans[next..].iter().take_while(|(start, _)| *start < to);
         spans.map(|(start, end)| (*end).min(to) - (*start).max(from)).sum()
     }
@@ -101,6 +104,7 @@ mod tests {
         let trouble = Trouble::read(&records, 5);
         assert_eq!(trouble.spans, [(10, 35), (50, Nanos::MAX)]);
         assert_eq!((trouble.length(0, 100), trouble.length(12, 13), trouble.length(35, 50)), (75, 1, 0));
+        assert_eq!((trouble.length(60, 55), trouble.length(12, 12)), (0, 0), "nothing lies in no time");
         assert!(trouble.within(34, 36) && !trouble.within(35, 50) && trouble.within(49, 51));
         assert_eq!((trouble.open(), trouble.last_end()), (Some(4), Some((30, 3))));
     }

@@ -282,3 +282,16 @@ fn h5_a_grant_that_nobody_took_up_ends_soon() {
     ";
     bad(Rule::H5Late, story, 3, 4000);
 }
+
+#[test]
+fn h5_a_grant_that_ended_while_an_extend_was_on_its_way_is_not_late() {
+    good(
+        Rule::H5Late,
+        "
+        0    c1 claim a 1000 -> granted 7 @5
+        3    m1 sees 1 a granted 7 c1
+        900  c1 extend a 7 1000 -> unknown @3900
+        2400 m1 sees 2 a ended 7 expired
+        ",
+    );
+}

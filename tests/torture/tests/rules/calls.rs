@@ -170,6 +170,21 @@ fn h6_two_leases_whose_order_in_the_log_is_not_that_of_their_calls() {
     assert_eq!(broken, [Rule::H2Fencing, Rule::H6Linear]);
 }
 
+#[test]
+fn h6_a_claim_may_find_what_an_unknown_one_before_it_won() {
+    let story = "
+        0    c1 claim a 1000 -> unknown @20
+        10   m1 sees 1 a granted 7 c1
+        12   c2 claim b 1000 -> granted 8 @15
+        13   m1 sees 2 b granted 8 c2
+        30   c1 claim a 1000 -> granted 7 @35
+    ";
+    good(Rule::H6Linear, story);
+    good(Rule::H2Fencing, story);
+    let (_, verdict) = judge(&story.replace("unknown", "refused held"));
+    assert!(verdict.broken().count() >= 2, "a call that was refused won nothing");
+}
+
 /// A wait that ends well.
 const WAITED: &str = "
     3    m1 sees 1 a granted 7 c1
