@@ -247,7 +247,8 @@ impl<'a> Evidence<'a> {
     }
 
     fn read_wins(&mut self) {
-        // Calls of unknown outcome since the client was last granted the lease: a later claim finds what one of them won.
+        // Calls since the client was last granted the lease that may have won it without its hearing: a later claim finds it. One
+        // that gave up its place in line may have been granted it at that very moment.
         let mut doubtful: BTreeMap<(&str, &str), usize> = BTreeMap::new();
         for op in self.ops.iter().filter(|op| op.claims()) {
             let key = (op.invoke.client.as_str(), op.invoke.lease.as_str());
@@ -257,10 +258,10 @@ impl<'a> Evidence<'a> {
                     let won = self.won.entry(*token).or_insert((invoked, returned));
                     *won = (won.0.min(invoked), won.1.min(returned));
                 }
-                Some((Answer::Unknown, _)) | None => {
+                Some((answer, _)) if !op.waits() && *answer != Answer::Unknown => {}
+                _ => {
                     doubtful.entry(key).or_insert(op.invoked);
                 }
-                Some(_) => {}
             }
         }
     }
@@ -286,6 +287,11 @@ impl Op<'_> {
             Some((Answer::Granted { token }, _)) => Some(*token),
             _ => None,
         }
+    }
+
+    /// Whether it waits in line.
+    pub(crate) fn waits(&self) -> bool {
+        matches!(self.invoke.call, Call::Acquire { .. })
     }
 
     /// For how long it asks.

@@ -185,6 +185,20 @@ fn h6_a_claim_may_find_what_an_unknown_one_before_it_won() {
     assert!(verdict.broken().count() >= 2, "a call that was refused won nothing");
 }
 
+#[test]
+fn h6_a_claim_may_find_what_an_acquire_won_as_it_gave_up() {
+    let story = "
+        0    c1 acquire a 1000 -> refused still_held @20
+        21   m1 sees 1 a granted 7 c1 unconfirmed
+        22   c2 claim b 1000 -> granted 8 @25
+        23   m1 sees 2 b granted 8 c2
+        30   c1 claim a 1000 -> granted 7 @35
+        33   m1 sees 3 a confirmed 7
+    ";
+    good(Rule::H6Linear, story);
+    good(Rule::H2Fencing, story);
+}
+
 /// A wait that ends well.
 const WAITED: &str = "
     3    m1 sees 1 a granted 7 c1
