@@ -72,6 +72,11 @@ impl Network {
         self.apply()
     }
 
+    /// Whether nothing is dropped.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.drops.is_empty()
+    }
+
     fn apply(&self) -> Result<(), Failed> {
         let rules = rules(self.drops.values().flatten());
         run_with(&["ip", "netns", "exec", &self.switch(), "nft", "-f", "-"], &rules).map(|_| ())
