@@ -118,9 +118,12 @@ pub(crate) fn run(run: &Run) -> Result<Ended, Trouble> {
     }
     let folder = Folder::make(temporary.join(format!("{}{}", sweep::FOLDERS, std::process::id())))?;
     let outcome = in_folder(run, &possible, &folder.0);
+    if matches!(outcome, Err(Trouble::Interrupted)) {
+        // Half a run, in which nothing had time to heal, would be judged unjustly.
+        return Ok(Ended::Interrupted);
+    }
     let verdict = judge(&folder.0);
     let ended = match (outcome, verdict) {
-        (Err(Trouble::Interrupted), _) => return Ok(Ended::Interrupted),
         (Err(trouble @ Trouble::Rig(_)), _) => Err(trouble),
         (Err(Trouble::Broken(what)), verdict) => {
             println!("BROKEN: {what}");
