@@ -124,7 +124,7 @@ pub(crate) fn run(run: &Run) -> Result<Ended, Trouble> {
     }
     let verdict = judge(&folder.0);
     let ended = match (outcome, verdict) {
-        (Err(trouble @ Trouble::Rig(_)), _) => Err(trouble),
+        (Err(trouble @ (Trouble::Rig(_) | Trouble::Interrupted)), _) => Err(trouble),
         (Err(Trouble::Broken(what)), verdict) => {
             println!("BROKEN: {what}");
             verdict.map(|_| Ended::Broken)
