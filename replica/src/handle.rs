@@ -219,6 +219,8 @@ pub struct Status {
     pub watches: u64,
     /// Acquires that are not answered.
     pub acquires: u64,
+    /// Those of them whose place in line is known: here, or at the leader.
+    pub in_line: u64,
     /// Commands that are not yet in a batch.
     pub queued: u64,
     /// How much lease time was not counted, because of stalls.

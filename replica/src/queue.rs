@@ -205,6 +205,11 @@ impl Queue {
         self.asks.get(&id)?.via
     }
 
+    /// How many have a place in line.
+    pub(crate) fn placed_count(&self) -> usize {
+        self.asks.values().filter(|ask| ask.place.is_some()).count()
+    }
+
     /// The leader has put acquire `id` in line there.
     pub(crate) fn placed(&mut self, id: u64, ticket: Ticket) {
         self.asks.get_mut(&id).into_iter().for_each(|ask| ask.place = Some(ticket));

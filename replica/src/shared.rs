@@ -443,6 +443,7 @@ impl Shared {
         status.waits = state.waits.len() as u64;
         status.watches = state.events.watches() as u64;
         status.acquires = state.queue.len() as u64;
+        status.in_line = state.queue.placed_count() as u64;
         status
     }
 

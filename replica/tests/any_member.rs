@@ -161,8 +161,12 @@ async fn waiters_keep_their_order_over_a_change_of_leader() {
         line.push((member, acquire(&cluster.handle(member), "a", holder)));
         until_in_line(&cluster, leader, place as u64 + 1).await;
     }
-    // Each member has heard its waiters' places by now: they came with what the leader said last.
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    // Each member has heard its waiters' places.
+    for (member, waiters) in [(one, 1), (two, 2)] {
+        while cluster.status(member).in_line != waiters {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
     cluster.stop(leader).await;
     cluster.leader_of(&[one, two]).await;
     for (member, waiting) in line {

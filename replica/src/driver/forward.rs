@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use lease::{Command, Ttl};
 
+use super::admit::Behind;
 use super::members::Changing;
 use super::role::{Role, is_own};
 use super::{Driver, TRY_AGAIN};
@@ -22,8 +23,6 @@ use crate::raft::asks::{Ask, Forwarded, Said};
 use crate::raft::{Asked, frame_of, said_of};
 use crate::serve::Incoming;
 use crate::shared::RETRY_AFTER;
-
-use super::admit::Behind;
 
 /// Frames of commands on their way to the leader at a time.
 const FRAMES_MAX: usize = 4;

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use replica::VOTERS_MAX;
+
 use super::value::Raw;
 
-/// Voters of one cluster: each change waits for a majority of them.
-const VOTERS_MAX: usize = 7;
 /// Longest name of a host, and of one of its labels, in bytes.
 const HOST_BYTES_MAX: usize = 253;
 const LABEL_BYTES_MAX: usize = 63;
