@@ -199,7 +199,8 @@ impl Desk {
                 let via = Via { member, id };
                 Some(Errand::Ask { id: ours, via, registration: self.registration, claim, ticket })
             }
-            Change::GivenUp(id) => self.asks.remove(&id).map(Errand::GiveUp),
+            // Its answer says what came of it.
+            Change::GivenUp(id) => self.asks.get(&id).copied().map(Errand::GiveUp),
             Change::Left(id) => self.asks.remove(&id).map(Errand::Leave),
         }
     }

@@ -93,6 +93,11 @@ pub enum Answer {
         /// The state that said so.
         at: Reading,
     },
+    /// An acquire that was given up: no grant comes of it.
+    NotItsTurn {
+        /// The state that said so.
+        at: Reading,
+    },
     /// A newer acquire of the same holder and instance waits in this one's place.
     Replaced {
         /// The state that said so.
@@ -183,17 +188,6 @@ pub enum Waited {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct WaitId(pub(crate) u64);
 
-/// Where an acquire was when it was given up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum GivenUp {
-    /// In line: its holder has been granted nothing that it could believe in.
-    InLine,
-    /// Its claim may be on its way: what it came to is not known.
-    Asking,
-    /// It had been answered, or is being answered.
-    Answered,
-}
-
 /// How a member is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Status {
@@ -270,9 +264,10 @@ impl Handle {
         self.shared.acquire(claim, reply)
     }
 
-    /// Gives an acquire up, and its place in line.
-    pub fn give_up(&self, acquire: WaitId) -> GivenUp {
-        self.shared.give_up(acquire)
+    /// Gives an acquire up, and its place in line. It is answered all the same: [`Answer::NotItsTurn`] at once, unless a grant may
+    /// be on its way; then with what comes of that.
+    pub fn give_up(&self, acquire: WaitId) {
+        self.shared.give_up(acquire);
     }
 
     /// The connection that asked for an acquire is gone: its place is kept for [`crate::PLACE_KEPT`], so that the same holder

@@ -15,33 +15,32 @@
 //! sent. A grant is known by what was applied, whatever made it: a `succeed`, a transfer, a revoked grant's heir.
 //!
 //! Promises:
-//! * Each acquire is answered at most once, and none after [`Queue::give_up`].
+//! * Each acquire is answered at most once. One that is given up is told that it was not its turn only where no grant can come of
+//!   it any more.
 //! * Among the waiters of one leader's term that stay, the grants go in the order of their tickets.
 //! * A key that is claimable and has a live waiter is in `ready`, or has a `succeed` on its way.
 //!
 //! A member that does not lead keeps no lines: it hands its acquires to the leader's (`roster`), which knows them by the member
 //! that they come through (`desks`). While that is silent they are passed over.
 
+mod line;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use lease::{
-    Applied, CONFIRM_MAX, CONFIRM_MIN, Claim, GrantView, Granted, Heir, Holder, Instance, Key, Refusal, Seq,
+    Applied, CONFIRM_MAX, CONFIRM_MIN, Claim, GrantView, Granted, Heir, Holder, Instance, Key, Refusal,
     Succeed, Table, Token, Ttl, What,
 };
 
 use crate::clock::Mono;
-use crate::handle::{Answer, GivenUp, Reading, ReplyFn};
+use crate::handle::{Answer, Reading, ReplyFn};
 use crate::simulation::InLine;
+
+pub(crate) use line::Ticket;
+use line::{Line, Presence, Waiter};
 
 /// How long a waiter whose connection is gone keeps its place: long enough to connect anew.
 pub const PLACE_KEPT: Ttl = Ttl::from_millis(5_000);
-
-/// A waiter's place: the leader's term, and a number in it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Ticket {
-    pub(crate) term: u64,
-    pub(crate) number: u64,
-}
 
 /// Through which other member an acquire came, and its number there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -77,46 +76,8 @@ struct Ask {
     /// In this member's lines, or, while another leads, in that one's.
     place: Option<Ticket>,
     via: Option<Via>,
-}
-
-type Who = (Holder, Instance);
-
-#[derive(Default)]
-struct Line {
-    waiters: BTreeMap<Ticket, Waiter>,
-    places: BTreeMap<Who, Ticket>,
-    /// To whom a `succeed` is on its way.
-    succeeding: Option<Who>,
-}
-
-struct Waiter {
-    who: Who,
-    seq: Seq,
-    ttl: Ttl,
-    presence: Presence,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Presence {
-    /// The acquire of that number is to be answered.
-    Here(u64),
-    /// The member through which it came is silent.
-    Silent(u64),
-    /// Its connection is gone.
-    Absent { until: Mono },
-}
-
-impl Waiter {
-    fn ask(&self) -> Option<u64> {
-        match self.presence {
-            Presence::Here(id) | Presence::Silent(id) => Some(id),
-            Presence::Absent { .. } => None,
-        }
-    }
-
-    fn is_live(&self) -> bool {
-        matches!(self.presence, Presence::Here(_))
-    }
+    /// It is to be told that it was not its turn, once that is sure.
+    given_up: bool,
 }
 
 /// An answer that is due, to be given once the lock is released.
@@ -156,7 +117,7 @@ impl Queue {
         place: Option<Ticket>,
         reply: ReplyFn<Answer>,
     ) {
-        self.asks.insert(id, Ask { claim, reply, place, via });
+        self.asks.insert(id, Ask { claim, reply, place, via, given_up: false });
         self.note(Changed::Asked(id));
     }
 
@@ -166,12 +127,12 @@ impl Queue {
 
     /// Another member leads from now on, or will: it is to be told of every acquire. Those that came through other members are
     /// theirs to bring again.
-    pub(crate) fn follow(&mut self) {
+    pub(crate) fn follow(&mut self) -> Vec<Due> {
         self.lines.clear();
         self.ready.clear();
         self.absent.clear();
         self.asks.retain(|_, ask| ask.via.is_none());
-        self.ask_all_again();
+        self.ask_all_again()
     }
 
     /// This member leads from now on: every acquire that it has is to be looked at.
@@ -180,14 +141,22 @@ impl Queue {
         self.asks.keys().copied().collect()
     }
 
-    /// Whoever leads is to be told of every acquire anew.
-    pub(crate) fn ask_all_again(&mut self) {
+    /// Whoever leads is to be told of every acquire anew; but not of those that are given up: what an earlier leader has made of
+    /// them is unknown.
+    pub(crate) fn ask_all_again(&mut self) -> Vec<Due> {
+        let given_up = self.asks.extract_if(.., |_, ask| ask.given_up);
+        let due = given_up.map(|(_, ask)| (ask.reply, Answer::Unknown)).collect();
         self.changed = Some(self.asks.keys().copied().map(Changed::Asked).collect());
+        due
     }
 
-    /// Whoever leads is to be told of acquire `id` anew.
-    pub(crate) fn ask_again(&mut self, id: u64) {
+    /// Whoever leads is to be told of acquire `id` anew, as of all.
+    pub(crate) fn ask_again(&mut self, id: u64) -> Option<Due> {
+        if self.asks.get(&id)?.given_up {
+            return self.take(id).map(|reply| (reply, Answer::Unknown));
+        }
         self.note(Changed::Asked(id));
+        None
     }
 
     /// What the leader has not been told yet, while this member does not lead.
@@ -221,7 +190,8 @@ impl Queue {
         for (id, ask) in asks.iter().filter(|(_, ask)| ask.via.is_some_and(|via| via.member == member)) {
             let line = lines.get_mut(&ask.claim.key);
             let waiter = line.zip(ask.place).and_then(|(line, place)| line.waiters.get_mut(&place));
-            let Some(waiter) = waiter.filter(|waiter| waiter.ask() == Some(*id)) else { continue };
+            let is_it = |waiter: &&mut Waiter| waiter.ask() == Some(*id) && !ask.given_up;
+            let Some(waiter) = waiter.filter(is_it) else { continue };
             waiter.presence = if silent { Presence::Silent(*id) } else { Presence::Here(*id) };
             ready.insert(ask.claim.key.clone());
         }
@@ -240,6 +210,9 @@ impl Queue {
     /// Puts acquire `id` in line, at its holder's and instance's place where they have one. Who asked from there before is
     /// answered: the newest connection wins.
     pub(crate) fn join(&mut self, id: u64, term: u64, at: Reading) -> Option<Due> {
+        if self.asks.get(&id)?.given_up {
+            return self.take(id).map(|reply| (reply, Answer::NotItsTurn { at }));
+        }
         let Queue { asks, lines, ready, last_ticket, .. } = self;
         let Ask { claim, place, .. } = asks.get_mut(&id)?;
         let who = (claim.holder.clone(), claim.instance);
@@ -359,31 +332,57 @@ impl Queue {
     }
 
     /// The `succeed` on `key` is done with; none where nobody knows what came of it. Where the one it was for can never be
-    /// granted, that one is answered.
+    /// granted, or is given up, that one is answered.
     pub(crate) fn settle(&mut self, key: &Key, refusal: Option<Refusal>, at: Reading) -> Option<Due> {
         let line = self.lines.get_mut(key)?;
         let who = line.succeeding.take()?;
         let waiter = line.places.get(&who).and_then(|ticket| line.waiters.get(ticket));
         let id = waiter.and_then(Waiter::ask);
+        let given_up = waiter.is_some_and(|waiter| matches!(waiter.presence, Presence::GivenUp(_)));
         self.ready.insert(key.clone());
         self.tidy(key);
-        let refusal = refusal.filter(|refusal| !comes_again(refusal))?;
-        let reply = self.take(id?)?;
-        Some((reply, Answer::Decided { outcome: lease::Outcome::Refused(refusal), at }))
+        let answer = match refusal {
+            Some(refusal) if comes_again(&refusal) && given_up => Answer::NotItsTurn { at },
+            Some(refusal) if comes_again(&refusal) => return None,
+            Some(refusal) => Answer::Decided { outcome: lease::Outcome::Refused(refusal), at },
+            None if given_up => Answer::Unknown,
+            None => return None,
+        };
+        Some((self.take(id?)?, answer))
     }
 
-    /// Gives acquire `id` up: it is answered no more.
-    pub(crate) fn give_up(&mut self, id: u64) -> GivenUp {
+    /// Gives acquire `id` up, and its place in line. It is answered now, or once it is known what came of a command that is on its
+    /// way for it.
+    pub(crate) fn give_up(&mut self, id: u64, at: Reading) -> Option<Due> {
+        let leads = self.changed.is_none();
         self.note(Changed::GivenUp(id));
-        match self.remove(id) {
-            Some(ask) if ask.place.is_some() => GivenUp::InLine,
-            Some(_) => GivenUp::Asking,
-            None => GivenUp::Answered,
-        }
+        let ask = self.asks.get_mut(&id)?;
+        ask.given_up = true;
+        let line = self.lines.get_mut(&ask.claim.key);
+        let waiter = line.zip(ask.place).and_then(|(line, place)| {
+            let waiter = line.waiters.get_mut(&place).filter(|waiter| waiter.ask() == Some(id))?;
+            Some((line.succeeding.as_ref() == Some(&waiter.who), waiter))
+        });
+        let answer = match waiter {
+            Some((false, _)) => Answer::NotItsTurn { at },
+            Some((true, waiter)) => {
+                waiter.presence = Presence::GivenUp(id);
+                return None;
+            }
+            // Its claim is on its way.
+            None if leads => return None,
+            // The leader says.
+            None if ask.place.is_some() => return None,
+            None => Answer::Unknown,
+        };
+        self.take(id).map(|reply| (reply, answer))
     }
 
     /// The connection that asked is gone: its place is kept for a while.
     pub(crate) fn leave(&mut self, id: u64, now: Mono) {
+        if self.asks.get(&id).is_some_and(|ask| ask.given_up) {
+            return drop(self.remove(id));
+        }
         let Some(Ask { claim, place, .. }) = self.asks.remove(&id) else { return };
         self.note(Changed::Left(id));
         let Some(ticket) = place else { return };
@@ -414,11 +413,13 @@ impl Queue {
         self.absent.front().map(|(at, ..)| *at)
     }
 
-    /// Takes every acquire out.
-    pub(crate) fn drain(&mut self) -> Vec<ReplyFn<Answer>> {
+    /// Takes every acquire out, which is answered so.
+    pub(crate) fn drain(&mut self, answer: &Answer) -> Vec<Due> {
         let ids: Vec<u64> = self.asks.keys().copied().collect();
         ids.iter().for_each(|id| self.note(Changed::GivenUp(*id)));
-        ids.into_iter().filter_map(|id| self.take(id)).collect()
+        let asks = ids.into_iter().filter_map(|id| self.remove(id));
+        let answer = |given_up| if given_up { Answer::Unknown } else { answer.clone() };
+        asks.map(|ask| (ask.reply, answer(ask.given_up))).collect()
     }
 
     /// Who waits for `key`, the first in line first; for simulations.
@@ -435,9 +436,12 @@ impl Queue {
 
     fn remove(&mut self, id: u64) -> Option<Ask> {
         let ask = self.asks.remove(&id)?;
-        if let Some(ticket) = ask.place {
-            let line = self.lines.get_mut(&ask.claim.key);
-            line.into_iter().for_each(|line| line.remove(ticket));
+        // A later acquire of the same holder and instance may have its place by now.
+        let line = self.lines.get_mut(&ask.claim.key).zip(ask.place);
+        if let Some((line, ticket)) = line
+            && line.waiters.get(&ticket).is_some_and(|waiter| waiter.ask() == Some(id))
+        {
+            line.remove(ticket);
             self.tidy(&ask.claim.key);
         }
         Some(ask)
@@ -447,22 +451,6 @@ impl Queue {
         if self.lines.get(key).is_some_and(|line| line.waiters.is_empty() && line.succeeding.is_none()) {
             self.lines.remove(key);
             self.ready.remove(key);
-        }
-    }
-}
-
-impl Line {
-    fn live(&self) -> impl Iterator<Item = (&Ticket, &Waiter)> {
-        self.waiters.iter().filter(|(_, waiter)| waiter.is_live())
-    }
-
-    fn first(&self) -> Option<(&Ticket, &Waiter)> {
-        self.live().next()
-    }
-
-    fn remove(&mut self, ticket: Ticket) {
-        if let Some(waiter) = self.waiters.remove(&ticket) {
-            self.places.remove(&waiter.who);
         }
     }
 }

@@ -9,7 +9,7 @@
 use std::collections::VecDeque;
 
 use crate::handle::Answer;
-use crate::queue::{Changed, Queue, Ticket};
+use crate::queue::{Changed, Due, Queue, Ticket};
 use crate::raft::asks::{Change, Heard, News, Roll};
 
 /// Changes in one roll.
@@ -54,10 +54,10 @@ impl Roster {
     }
 
     /// Registers anew, with the leader of this term: everyone who waits.
-    pub(crate) fn register(&mut self, term: u64, queue: &mut Queue) {
+    pub(crate) fn register(&mut self, term: u64, queue: &mut Queue) -> Vec<Due> {
         let desk = self.desk.wrapping_add(1);
         *self = Roster { desk, term, ..Roster::new(self.member, self.life) };
-        queue.ask_all_again();
+        queue.ask_all_again()
     }
 
     /// Takes in what has changed, and makes the next roll, where there is something to send.
@@ -77,30 +77,30 @@ impl Roster {
         Some(Roll { member, life, desk, term, opened, heard, from, changes })
     }
 
-    /// A roll of registration `desk` has come back, with the leader's answer or none. Answers to acquires are handed out.
+    /// A roll of registration `desk` has come back, with the leader's answer or none. Answers to acquires are handed out, and those
+    /// of whom nothing more can be heard.
     pub(crate) fn came_back(
         &mut self,
         desk: u32,
         heard: Option<Heard>,
         queue: &mut Queue,
-    ) -> Vec<(u64, Answer)> {
+    ) -> (Vec<(u64, Answer)>, Vec<Due>) {
         if desk != self.desk {
-            return Vec::new();
+            return Default::default();
         }
         self.on_their_way = self.on_their_way.saturating_sub(1);
         let Some(heard) = heard else {
             // What was lost on the way is sent again.
             self.sent = self.from;
-            return Vec::new();
+            return Default::default();
         };
         if !heard.known {
-            self.register(self.term, queue);
-            return Vec::new();
+            return (Vec::new(), self.register(self.term, queue));
         }
         match self.opened {
             0 => self.opened = heard.opened,
             // From a desk that was opened before or behind the one that is known.
-            opened if opened != heard.opened => return Vec::new(),
+            opened if opened != heard.opened => return Default::default(),
             _ => {}
         }
         let known = heard.taken.saturating_sub(self.from).min(self.unknown.len() as u64);
@@ -109,7 +109,7 @@ impl Roster {
         self.sent = self.sent.max(self.from);
         if heard.from > self.heard {
             // There is a hole in the news: they are still there, and come again.
-            return Vec::new();
+            return Default::default();
         }
         let mut answers = Vec::new();
         for (news, number) in heard.news.into_iter().zip(heard.from..) {
@@ -122,7 +122,7 @@ impl Roster {
                 News::Answer(id, answer) => answers.push((id, answer)),
             }
         }
-        answers
+        (answers, Vec::new())
     }
 
     /// Which registration it is.

@@ -16,7 +16,7 @@ use crate::desks::Registration;
 use crate::driver::{Changed, Changing};
 use crate::events::{Events, Unwatchable, Wake, Watched, Window};
 use crate::forming::Forming;
-use crate::handle::{Answer, GivenUp, Proposal, Read, Reading, ReplyFn, Status, Unavailable, WaitId, Waited};
+use crate::handle::{Answer, Proposal, Read, Reading, ReplyFn, Status, Unavailable, WaitId, Waited};
 use crate::members::{MemberChange, Unchanged};
 use crate::queue::{self, Queue, Via};
 use crate::raft::{LogId, Membership};
@@ -377,11 +377,14 @@ impl Shared {
         WaitId(id)
     }
 
-    pub(crate) fn give_up(&self, acquire: WaitId) -> GivenUp {
-        let given_up = self.state().queue.give_up(acquire.0);
+    pub(crate) fn give_up(&self, acquire: WaitId) {
+        let mut state = self.state();
+        let at = state.reading();
+        let due = state.queue.give_up(acquire.0, at);
+        drop(state);
+        due.into_iter().for_each(|(reply, answer)| reply(answer));
         // Where another member leads, it is to know.
         self.poke();
-        given_up
     }
 
     /// A number for a wait, an acquire or a watch.

@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use lease::{Applied, Batch, Holder, Instance, Key, Table};
+use lease::{Applied, Batch, Claim, Command, Holder, Instance, Key, Table};
 
 use crate::driver::{Driver, Me, SnapshotTrigger};
 use crate::engine::Engine;
@@ -32,6 +32,16 @@ pub struct InLine {
     pub instance: Instance,
     /// Whether its connection is there, so that it may be granted the lease.
     pub live: bool,
+}
+
+/// What a frame from another member brings.
+pub struct Served {
+    /// The answer to it.
+    pub answering: Answering,
+    /// Whether it takes somebody out of line.
+    pub takes_out: bool,
+    /// The claims that are passed on with it.
+    pub claims: Vec<Claim>,
 }
 
 impl<E: Engine> Leader<E> {
@@ -63,17 +73,20 @@ impl<E: Engine> Leader<E> {
         self.shared.apply(LogId::new(types::CommittedLeaderId::new(term), index), batch)
     }
 
-    /// Takes in a frame from another member; its answer comes about with the steps. Tells too whether it takes somebody out of
-    /// line.
+    /// Takes in a frame from another member; its answer comes about with the steps.
     ///
     /// # Errors
     /// The frame is none of those that [`Engine::ask`] sends.
-    pub fn serve(&self, frame: &[u8]) -> Result<(Answering, bool), WireError> {
+    pub fn serve(&self, frame: &[u8]) -> Result<Served, WireError> {
         let ask = ask_of(frame)?;
         let leaves = |change: &Change| !matches!(change, Change::Joins { .. });
         let takes_out = matches!(&ask, Ask::Roll(roll) if roll.changes.iter().any(leaves));
+        let claims = match &ask {
+            Ask::Commands(commands) => commands.iter().filter_map(|it| claim(&it.request.command)).collect(),
+            _ => Vec::new(),
+        };
         let said = self.shared.serve(ask);
-        Ok((Box::pin(async move { frame_of_said(&said.await) }), takes_out))
+        Ok(Served { answering: Box::pin(async move { frame_of_said(&said.await) }), takes_out, claims })
     }
 
     /// Whether it passes somebody over, because a member is silent.
@@ -89,5 +102,12 @@ impl<E: Engine> Leader<E> {
     /// Whether it leads and has anchored its lease clock, and since when its grace is over.
     pub fn grace_ends(&self) -> Option<Mono> {
         self.driver.grace_ends()
+    }
+}
+
+fn claim(command: &Command) -> Option<Claim> {
+    match command {
+        Command::Claim(claim) => Some(claim.clone()),
+        _ => None,
     }
 }

@@ -7,36 +7,11 @@ mod common;
 use std::sync::Arc;
 
 use common::*;
-use lease::{Command, Granted, Heir, Holder, Instance, Outcome, Revision, RevokeWhen, Token, Ttl, What};
-use replica::{Answer, GivenUp, Handle, HeirMust, Proposal, Unwatchable, WaitId, Watched};
+use lease::{Command, Heir, Holder, Instance, Outcome, Revision, RevokeWhen, Token, Ttl, What};
+use replica::{Answer, Handle, HeirMust, Proposal, Unwatchable, Watched};
 use tokio::sync::{Notify, oneshot};
 
 const TTL: u64 = 60_000;
-
-/// An acquire under way.
-struct Waiting {
-    id: WaitId,
-    answered: oneshot::Receiver<Answer>,
-}
-
-impl Waiting {
-    async fn granted(self) -> Granted {
-        match self.answered.await.expect("every acquire is answered") {
-            Answer::Decided { outcome: Outcome::Granted(granted), .. } => granted,
-            other => panic!("{other:?}"),
-        }
-    }
-}
-
-fn acquire(handle: &Handle, name: &str, holder: &str) -> Waiting {
-    let Command::Claim(claim) = claim(name, holder, 1, TTL) else { panic!("a claim is a claim") };
-    let (sender, answered) = oneshot::channel();
-    let reply = move |answer| {
-        // One that was given up has nobody to tell.
-        let _ = sender.send(answer);
-    };
-    Waiting { id: handle.acquire(claim, Box::new(reply)), answered }
-}
 
 /// Returns once the replica has `waiters` in its books, as it soon will.
 async fn settled(handle: &Handle, waiters: u64) {
@@ -164,7 +139,8 @@ async fn a_transfer_goes_to_one_who_waits_unless_it_is_forced() {
     assert!(matches!(ask(&handle, transfer("h1", held)).await, Answer::Decided { .. }));
     let granted = waiting.granted().await;
     assert_eq!((granted.ttl, granted.confirmed), (Ttl::from_millis(TTL), false));
-    assert_eq!(handle.give_up(first.id), GivenUp::InLine);
+    handle.give_up(first.id);
+    assert!(matches!(first.answered.await.unwrap(), Answer::NotItsTurn { .. }));
     // Forced, it is there for the first claim of that holder.
     let (sender, answered) = oneshot::channel();
     handle

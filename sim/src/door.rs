@@ -169,6 +169,7 @@ fn answered(key: usize, transferred: Option<u64>, answer: Answer) -> Reply {
         Answer::NotYours { .. } => no(Code::NotYours, None),
         Answer::Queued { .. } => no(Code::Queued, Some(100)),
         Answer::NotWaiting { .. } => no(Code::NotWaiting, None),
+        Answer::NotItsTurn { .. } => no(Code::StillHeld, None),
         Answer::Replaced { .. } => no(Code::Late, None),
         Answer::Unavailable(why) => unavailable(why),
         Answer::Unknown => no(Code::Unknown, None),

@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use api::{Call, ClientFrame, Code, Reply, ServerFrame};
 use client::machine::LinkId;
-use lease::{Command, Holder, Instance, Seq, Token};
+use lease::{Claim, Command, Instance, Token};
 use replica::simulation::Leader;
-use replica::{GivenUp, Mono, Proposal, Read, WaitId};
+use replica::{Mono, Proposal, Read, WaitId};
 
 use crate::chance::{MICRO, MILLI};
 use crate::clock::{MemberClock, Rate};
@@ -29,6 +29,8 @@ pub(crate) struct Member {
     pub(crate) outbox: Arc<Mutex<Vec<(u64, Told)>>>,
     /// What other members have asked it, and it has not answered.
     pub(crate) serving: Vec<Serving>,
+    /// A frame takes somebody out of line, as soon as the driver looks at it.
+    pub(crate) takes_out: bool,
     /// A deposed leader that does not know it yet applies nothing newer than this.
     pub(crate) sees: usize,
 }
@@ -100,7 +102,7 @@ impl World {
         }
         let Some(leader) = &mut member.leader else { return };
         let wake_at = leader.step();
-        if leader.passes_over() {
+        if std::mem::take(&mut member.takes_out) || leader.passes_over() {
             self.invariants.ticket_order.left(m, self.now);
         }
         let at = member.rate.when(wake_at.0).max(self.now + 10 * MICRO);
@@ -208,7 +210,7 @@ impl World {
                 handle.propose(Proposal { command, named, heir, deadline, reply });
             }
             Put::Acquire(claim, timeout_ms) => {
-                self.note_claim(m, &claim.holder, claim.instance, claim.seq, key);
+                self.note_claim(m, &claim);
                 let wait = handle.acquire(claim, Box::new(move |answer| tell(Told::Answer(answer))));
                 asked.wait = Some((wait, Kind::Acquire));
                 self.timeout_later(m, id, timeout_ms);
@@ -242,10 +244,7 @@ impl World {
 
     fn note_came(&mut self, m: usize, command: &Command) {
         match command {
-            Command::Claim(claim) => {
-                let key = self.words.index(claim.key.name.as_str());
-                self.note_claim(m, &claim.holder.clone(), claim.instance, claim.seq, key);
-            }
+            Command::Claim(claim) => self.note_claim(m, claim),
             Command::Extend { token, .. } => {
                 let leads = self.leads(m).map(|term| (m, term));
                 let left = self.table.grant(*token);
@@ -256,20 +255,23 @@ impl World {
         }
     }
 
-    fn note_claim(&mut self, m: usize, holder: &Holder, instance: Instance, seq: Seq, key: usize) {
+    /// A claim comes to a member, from a client or from another member.
+    pub(crate) fn note_claim(&mut self, m: usize, claim: &Claim) {
+        let Claim { key, holder, instance, seq, .. } = claim;
         let leads = self.leads(m).is_some();
         let Some(leader) = &self.members[m].leader else { return };
-        let held = self.table.get(&self.words.keys[key]).and_then(|view| view.grant);
+        let held = self.table.get(key).and_then(|view| view.grant);
         // A claim of one's own grant passes nobody when it comes, though its release may be before it on the way.
         let own = |grant: lease::GrantView| {
-            grant.holder == *holder && (grant.instance == instance || grant.instance == Instance(0))
+            grant.holder == *holder && (grant.instance == *instance || grant.instance == Instance(0))
         };
         let line = match held.is_some_and(own) || !leads {
             true => Vec::new(),
-            false => leader.line(&self.words.keys[key]),
+            false => leader.line(key),
         };
-        let term = self.log.get().views[m].leadership.term;
-        self.invariants.ticket_order.came(m, self.now, term, (holder, instance, seq), &line);
+        // The lines are of the term that the member knows of, which may be over.
+        let term = leader.handle().status().term;
+        self.invariants.ticket_order.came(m, self.now, term, (holder, *instance, *seq), &line);
     }
 
     /// Gives out what the replica has answered.
@@ -304,23 +306,29 @@ impl World {
         let Some(asked) = self.members[m].asks.get(&id) else { return };
         let Some((wait, kind)) = asked.wait else { return };
         let from = asked.from;
-        let code = match self.give_up(m, wait, kind) {
-            Some(GivenUp::InLine) => Code::StillHeld,
-            Some(GivenUp::Asking) => Code::Unknown,
-            Some(GivenUp::Answered) | None => return,
-        };
-        self.members[m].asks.remove(&id);
-        self.answer(m, from, door::no(code, None));
+        match (self.give_up(m, wait, kind), kind) {
+            // Its answer comes yet, as every other's.
+            (_, Kind::Acquire) | (false, Kind::Wait) => self.drain(m),
+            (true, Kind::Wait) => {
+                self.members[m].asks.remove(&id);
+                self.answer(m, from, door::no(Code::StillHeld, None));
+            }
+        }
     }
 
-    fn give_up(&mut self, m: usize, wait: WaitId, kind: Kind) -> Option<GivenUp> {
-        let handle = self.members[m].leader.as_ref()?.handle();
+    /// True for a wait that is not answered.
+    fn give_up(&mut self, m: usize, wait: WaitId, kind: Kind) -> bool {
+        let Some(leader) = &self.members[m].leader else { return false };
+        let handle = leader.handle();
         self.invariants.ticket_order.left(m, self.now);
-        Some(match kind {
-            Kind::Acquire => handle.give_up(wait),
-            Kind::Wait if handle.cancel(wait) => GivenUp::InLine,
-            Kind::Wait => GivenUp::Answered,
-        })
+        self.step_soon(m);
+        match kind {
+            Kind::Acquire => {
+                handle.give_up(wait);
+                false
+            }
+            Kind::Wait => handle.cancel(wait),
+        }
     }
 
     fn cancel(&mut self, m: usize, from: Option<(usize, LinkId, u64)>, frame: u64) {
@@ -328,10 +336,9 @@ impl World {
         let of = |asked: &Asked| asked.from == Some((c, link, frame));
         let found = self.members[m].asks.iter().find(|(_, asked)| of(asked));
         let found = found.and_then(|(id, asked)| Some((*id, asked.wait?)));
-        if let Some((id, (wait, kind))) = found
-            && self.give_up(m, wait, kind).is_some_and(|given_up| given_up != GivenUp::Answered)
-        {
+        if let Some((id, (wait, kind))) = found {
             self.members[m].asks.remove(&id);
+            self.give_up(m, wait, kind);
         }
         self.answer(m, from, Reply::Cancelled);
     }

@@ -2,6 +2,7 @@
 
 use std::task::{Context, Poll, Waker};
 
+use replica::simulation::Served;
 use replica::{Answering, Unreached};
 
 use crate::log::{Ask, Promise};
@@ -40,10 +41,10 @@ impl World {
             return self.peer_answers_later(from, nobody, answer);
         };
         let served = leader.serve(frame);
-        let (answering, takes_out) = served.unwrap_or_else(|error| panic!("a frame of ours: {error}"));
-        if takes_out {
-            self.invariants.ticket_order.left(m, self.now);
-        }
+        let Served { answering, takes_out, claims } =
+            served.unwrap_or_else(|error| panic!("a frame of ours: {error}"));
+        self.members[m].takes_out |= takes_out;
+        claims.iter().for_each(|claim| self.note_claim(m, claim));
         self.members[m].serving.push(Serving { from, answering, answer });
         self.step_soon(m);
     }

@@ -181,6 +181,7 @@ impl World {
                 asks: Default::default(),
                 outbox: Default::default(),
                 serving: Vec::new(),
+                takes_out: false,
                 sees: usize::MAX,
             };
             self.members.push(member);

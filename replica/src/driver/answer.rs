@@ -15,7 +15,7 @@ impl<E: Engine> Driver<E> {
             Asker::Caller(reply) => return reply(answer),
             // Whoever leads is asked again, with the same claim: that shows what came of it.
             Asker::Acquire(id) if !self.leadership.leads && is_undecided(&answer) => {
-                return self.shared.state().queue.ask_again(id);
+                self.shared.state().queue.ask_again(id)
             }
             Asker::Acquire(id) => match &answer {
                 Answer::Decided { outcome: Outcome::Refused(refusal), .. } if comes_again(refusal) => {
@@ -50,7 +50,7 @@ impl<E: Engine> Driver<E> {
         let at = state.reading();
         let due = match self.clock.as_ref().map(LeaseClock::term) {
             Some(term) => state.queue.join(id, term, at),
-            None => return state.queue.ask_again(id),
+            None => state.queue.ask_again(id),
         };
         drop(state);
         self.tell_place(id);

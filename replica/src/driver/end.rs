@@ -75,9 +75,10 @@ impl<E: Engine> Driver<E> {
         self.changes.drain().into_iter().for_each(|(changing, changed)| (changing.reply)(changed));
         self.answer_all(unknown, &Answer::Unknown);
         let mut state = self.shared.state();
-        let (waits, acquires) = (state.waits.drain(), state.queue.drain());
+        let stopping = Answer::Unavailable(Unavailable::Stopping);
+        let (waits, acquires) = (state.waits.drain(), state.queue.drain(&stopping));
         drop(state);
-        acquires.into_iter().for_each(|reply| reply(Answer::Unavailable(Unavailable::Stopping)));
+        acquires.into_iter().for_each(|(reply, answer)| reply(answer));
         waits.into_iter().for_each(|reply| reply(Waited::Unavailable(Unavailable::Stopping)));
         self.clock = None;
         self.shared.publish(|status| {

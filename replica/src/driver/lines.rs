@@ -13,7 +13,7 @@ use crate::clock::Mono;
 use crate::desks::{Desks, Errand, HELD};
 use crate::engine::Engine;
 use crate::handle::{Answer, ReplyFn, Unavailable};
-use crate::queue::Queue;
+use crate::queue::{Due, Queue};
 use crate::raft::asks::{Ask, Heard, Roll, Said};
 use crate::raft::{Asked, frame_of, said_of};
 use crate::roster::Roster;
@@ -45,10 +45,10 @@ impl Lines {
     }
 
     /// Another leader, or none, or the same in another term: whoever waits here is to be registered anew.
-    pub(super) fn register(&mut self, term: u64, queue: &mut Queue) {
+    pub(super) fn register(&mut self, term: u64, queue: &mut Queue) -> Vec<Due> {
         self.rolls.clear();
         self.back.clear();
-        self.roster.register(term, queue);
+        self.roster.register(term, queue)
     }
 
     /// This member leads no more.
@@ -139,7 +139,12 @@ impl<E: Engine> Driver<E> {
                     // It is looked at in the next step.
                     self.shared.poke();
                 }
-                Errand::GiveUp(id) => drop(state.queue.give_up(id)),
+                Errand::GiveUp(id) => {
+                    let at = state.reading();
+                    let due = state.queue.give_up(id, at);
+                    drop(state);
+                    due.into_iter().for_each(|(reply, answer)| reply(answer));
+                }
                 Errand::Leave(id) => state.queue.leave(id, now),
                 Errand::Silent(member, silent) => {
                     state.queue.set_silent(member, silent);
@@ -166,13 +171,12 @@ impl<E: Engine> Driver<E> {
                 self.lines.not_before = now.after(PAUSE);
             }
             let mut state = self.shared.state();
-            let answers = self.lines.roster.came_back(desk, heard, &mut state.queue);
-            let mut due = Vec::new();
+            let (answers, mut due) = self.lines.roster.came_back(desk, heard, &mut state.queue);
             for (id, answer) in answers {
                 match answer {
                     // It leads no more: whoever does is to be asked.
                     Answer::Unavailable(Unavailable::NoLeader | Unavailable::Stopping) => {
-                        state.queue.ask_again(id);
+                        due.extend(state.queue.ask_again(id));
                         self.lines.not_before = now.after(PAUSE);
                     }
                     answer => due.extend(state.queue.take(id).map(|reply| (reply, answer))),

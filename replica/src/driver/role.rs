@@ -57,7 +57,8 @@ impl<E: Engine> Driver<E> {
             if leadership.leads && (!before.leads || leadership.term != before.term) {
                 self.begin_leading(now);
             } else if !leadership.leads {
-                self.lines.register(leadership.term, &mut self.shared.state().queue);
+                let due = self.lines.register(leadership.term, &mut self.shared.state().queue);
+                due.into_iter().for_each(|(reply, answer)| reply(answer));
             }
         }
         if leadership.leads && self.clock.is_none() {
@@ -86,7 +87,8 @@ impl<E: Engine> Driver<E> {
             self.skipped_before = super::sum(self.skipped_before, clock.skipped());
         }
         self.lines.close_desks();
-        self.shared.state().queue.follow();
+        let due = self.shared.state().queue.follow();
+        due.into_iter().for_each(|(reply, answer)| reply(answer));
         self.unchecked.extend(self.batcher.drain());
         let behind = std::mem::take(&mut self.behind_barrier);
         let under_way = self.barrier.iter_mut().map(|barrier| std::mem::take(&mut barrier.behind));
@@ -140,11 +142,12 @@ impl<E: Engine> Driver<E> {
 
     /// Tells everyone who waits for what may never be seen here; commands wait for their own deadlines.
     fn tell_behind(&mut self) {
+        let behind = Answer::Unavailable(Unavailable::Behind);
         let mut state = self.shared.state();
         let (waits, acquires, watches) =
-            (state.waits.drain(), state.queue.drain(), state.events.fall_behind());
+            (state.waits.drain(), state.queue.drain(&behind), state.events.fall_behind());
         drop(state);
-        acquires.into_iter().for_each(|reply| reply(Answer::Unavailable(Unavailable::Behind)));
+        acquires.into_iter().for_each(|(reply, answer)| reply(answer));
         waits.into_iter().for_each(|reply| reply(Waited::Unavailable(Unavailable::Behind)));
         watches.iter().for_each(|wake| wake());
         self.refuse_reads(Unavailable::Behind);

@@ -1,6 +1,6 @@
 use std::sync::{Arc, Mutex};
 
-use lease::{Batch, Command, Name, Namespace, Outcome, Request, SWEEP_MAX, Time};
+use lease::{Batch, Command, Name, Namespace, Outcome, Request, SWEEP_MAX, Seq, Time};
 
 use super::*;
 
@@ -46,22 +46,30 @@ impl Rig {
         applied.outcomes
     }
 
-    fn join(&mut self, id: u64, claim: Claim) {
+    fn ask(&mut self, id: u64, claim: Claim) {
         let told = Arc::clone(&self.told);
-        self.queue.ask(
-            id,
-            claim,
-            None,
-            None,
-            Box::new(move |answer| told.lock().unwrap().push((id, answer))),
-        );
+        let reply = Box::new(move |answer| told.lock().unwrap().push((id, answer)));
+        self.queue.ask(id, claim, None, None, reply);
+    }
+
+    fn give_up(&mut self, id: u64) {
+        let due = self.queue.give_up(id, Reading::default());
+        due.into_iter().for_each(|(reply, answer)| reply(answer));
+    }
+
+    fn join(&mut self, id: u64, claim: Claim) {
+        self.ask(id, claim);
         let due = self.queue.join(id, 1, Reading::default());
         due.into_iter().for_each(|(reply, answer)| reply(answer));
     }
 
+    fn answers(&self) -> Vec<(u64, Answer)> {
+        std::mem::take(&mut *self.told.lock().unwrap())
+    }
+
     /// Who is told, and whether of a grant.
     fn told(&self) -> Vec<(u64, bool)> {
-        let told = std::mem::take(&mut *self.told.lock().unwrap());
+        let told = self.answers();
         let granted =
             |answer: &Answer| matches!(answer, Answer::Decided { outcome: Outcome::Granted(_), .. });
         told.iter().map(|(id, answer)| (*id, granted(answer))).collect()
@@ -230,15 +238,85 @@ fn a_grant_by_an_older_claim_of_the_waiter_is_to_be_confirmed() {
 }
 
 #[test]
-fn what_is_given_up_is_answered_no_more_and_says_how_far_it_was() {
+fn what_is_given_up_is_told_so_and_answered_no_more() {
     let (mut rig, _) = Rig::held();
     rig.join(1, claim("h1", 1, 1));
-    rig.queue.ask(2, claim("h2", 1, 1), None, None, Box::new(|_| {}));
-    assert_eq!(rig.queue.give_up(2), GivenUp::Asking);
-    assert_eq!(rig.queue.give_up(1), GivenUp::InLine);
-    assert_eq!(rig.queue.give_up(1), GivenUp::Answered);
+    rig.give_up(1);
+    assert_eq!(rig.answers(), [(1, Answer::NotItsTurn { at: Reading::default() })]);
+    rig.give_up(1);
     rig.release();
     assert!(rig.turns().is_empty() && rig.told().is_empty());
+}
+
+#[test]
+fn what_is_given_up_while_it_is_its_turn_is_answered_with_what_comes_of_that() {
+    let (mut rig, _) = Rig::held();
+    rig.join(1, claim("h1", 1, 1));
+    rig.release();
+    let turn = rig.queue.turn(&rig.table).unwrap();
+    rig.give_up(1);
+    assert!(rig.told().is_empty(), "a grant is on its way");
+    rig.apply(vec![Command::Succeed(turn)]);
+    assert_eq!(rig.told(), [(1, true)]);
+}
+
+#[test]
+fn what_is_given_up_while_a_grant_is_on_its_way_is_not_asked_twice() {
+    for (refusal, answer) in
+        [(Some(Refusal::Retry), Answer::NotItsTurn { at: Reading::default() }), (None, Answer::Unknown)]
+    {
+        let (mut rig, _) = Rig::held();
+        rig.join(1, claim("h1", 1, 1));
+        rig.release();
+        rig.queue.turn(&rig.table).unwrap();
+        rig.give_up(1);
+        let due = rig.queue.settle(&key("a"), refusal, Reading::default());
+        assert_eq!(due.map(|(_, answer)| answer), Some(answer));
+        assert!(rig.turns().is_empty() && !rig.queue.has_lines());
+    }
+}
+
+#[test]
+fn what_is_given_up_while_its_claim_is_on_its_way_is_told_once_that_is_refused() {
+    let (mut rig, _) = Rig::held();
+    rig.queue.lead();
+    rig.ask(1, claim("h1", 1, 1));
+    rig.give_up(1);
+    assert!(rig.told().is_empty(), "it may be granted");
+    let due = rig.queue.join(1, 1, Reading::default());
+    assert_eq!(due.map(|(_, answer)| answer), Some(Answer::NotItsTurn { at: Reading::default() }));
+    assert!(!rig.queue.has_lines());
+}
+
+#[test]
+fn what_waits_at_another_leader_and_is_given_up_is_answered_by_that_or_unknown() {
+    let mut rig = Rig::default();
+    rig.ask(1, claim("h1", 1, 1));
+    rig.queue.placed(1, Ticket { term: 1, number: 1 });
+    rig.give_up(1);
+    assert_eq!(rig.queue.take_changed(), [Changed::Asked(1), Changed::GivenUp(1)]);
+    assert!(rig.told().is_empty(), "the leader says");
+    let unknown = rig.queue.ask_all_again();
+    assert_eq!(unknown.into_iter().map(|(_, answer)| answer).collect::<Vec<_>>(), [Answer::Unknown]);
+    assert!(rig.queue.take_changed().is_empty() && rig.queue.len() == 0);
+}
+
+#[test]
+fn a_late_acquire_leaves_its_place_to_the_newer_one_that_has_it() {
+    let (mut rig, _) = Rig::held();
+    rig.join(1, claim("h1", 1, 2));
+    let place = rig.queue.place(1);
+    let told = Arc::clone(&rig.told);
+    let reply = Box::new(move |answer| told.lock().unwrap().push((2, answer)));
+    rig.queue.ask(2, claim("h1", 1, 1), None, place, reply);
+    let due = rig.queue.join(2, 1, Reading::default());
+    due.into_iter().for_each(|(reply, answer)| reply(answer));
+    let told = rig.answers();
+    let [(2, Answer::Decided { outcome: Outcome::Refused(Refusal::Late), .. })] = &told[..] else {
+        panic!("{told:?}")
+    };
+    rig.release();
+    assert_eq!(rig.turns().len(), 1, "the newer one has its place yet");
 }
 
 #[test]
@@ -254,7 +332,7 @@ fn a_leader_that_leads_no_more_keeps_its_own_waiters_and_their_places_for_the_ne
     assert!(!rig.queue.has_lines() && !rig.queue.has_ready(), "it keeps no lines");
     assert_eq!(rig.queue.take_changed(), [Changed::Asked(1), Changed::Asked(2)], "but those of others");
     assert_eq!(rig.queue.place(1), Some(place));
-    rig.queue.give_up(2);
+    rig.give_up(2);
     rig.queue.leave(1, Mono(0));
     assert_eq!(rig.queue.take_changed(), [Changed::GivenUp(2), Changed::Left(1)]);
 }

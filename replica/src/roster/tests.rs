@@ -45,7 +45,8 @@ struct Rig {
     rolls: Vec<Roll>,
     replies: Replies,
     asked: u64,
-    answered: Vec<u64>,
+    answered: Arc<Mutex<Vec<u64>>>,
+    left: BTreeSet<u64>,
     given_up: BTreeSet<u64>,
 }
 
@@ -62,7 +63,8 @@ impl Rig {
             rolls: Vec::new(),
             replies: Replies::default(),
             asked: 0,
-            answered: Vec::new(),
+            answered: Arc::default(),
+            left: BTreeSet::new(),
             given_up: BTreeSet::new(),
         }
     }
@@ -70,7 +72,8 @@ impl Rig {
     fn ask(&mut self) {
         self.asked += 1;
         let id = self.asked;
-        self.queue.ask(id, claim(id), None, None, Box::new(|_| {}));
+        let answered = Arc::clone(&self.answered);
+        self.queue.ask(id, claim(id), None, None, Box::new(move |_| answered.lock().unwrap().push(id)));
     }
 
     fn send(&mut self) {
@@ -97,8 +100,16 @@ impl Rig {
             match errand {
                 Errand::Ask { id, via, registration, ticket, .. } => {
                     books.insert(id, (via, registration, ticket));
+                    if via.id.is_multiple_of(3) {
+                        desks.placed(via, Ticket { term: TERM, number: via.id });
+                    }
                 }
-                Errand::GiveUp(id) | Errand::Leave(id) => drop(books.remove(&id)),
+                Errand::GiveUp(id) => {
+                    if let Some((via, registration, _)) = books.remove(&id) {
+                        desks.answered(via, registration, Answer::NotItsTurn { at: Reading::default() });
+                    }
+                }
+                Errand::Leave(id) => drop(books.remove(&id)),
                 Errand::Silent(..) => {}
             }
         }
@@ -113,11 +124,12 @@ impl Rig {
             let at = at % replies.len();
             replies.remove(at)
         };
-        let answers = self.roster.came_back(desk, if lost { None } else { Some(heard) }, &mut self.queue);
-        for (id, _) in answers {
-            if self.queue.take(id).is_some() {
-                self.answered.push(id);
-            }
+        let heard = (!lost).then_some(heard);
+        let (answers, due) = self.roster.came_back(desk, heard, &mut self.queue);
+        assert!(due.iter().all(|(_, answer)| *answer == Answer::Unknown), "nobody knows what came of it");
+        due.into_iter().for_each(|(reply, answer)| reply(answer));
+        for (id, answer) in answers {
+            self.queue.take(id).into_iter().for_each(|reply| reply(answer.clone()));
         }
     }
 
@@ -139,11 +151,13 @@ impl Rig {
             return;
         }
         let id = open[at % open.len()];
-        self.given_up.insert(id);
-        match leaves {
-            true => self.queue.leave(id, self.now),
-            false => drop(self.queue.give_up(id)),
+        if leaves {
+            self.left.insert(id);
+            return self.queue.leave(id, self.now);
         }
+        self.given_up.insert(id);
+        let due = self.queue.give_up(id, Reading::default());
+        due.into_iter().for_each(|(reply, answer)| reply(answer));
     }
 
     fn pass(&mut self, millis: u64) {
@@ -174,11 +188,14 @@ impl Rig {
     }
 
     fn check(&self) {
-        let mut once = self.answered.clone();
+        let answered = self.answered.lock().unwrap().clone();
+        let mut once = answered.clone();
         once.sort_unstable();
         once.dedup();
-        assert_eq!(once.len(), self.answered.len(), "each acquire is answered once");
-        assert!(self.answered.iter().all(|id| !self.given_up.contains(id)), "and none that was given up");
+        assert_eq!(once.len(), answered.len(), "each acquire is answered once");
+        assert!(once.iter().all(|id| !self.left.contains(id)), "and none whose connection had gone");
+        let stopped = |id: &&u64| !self.left.contains(id) && !once.contains(id);
+        assert_eq!(self.given_up.iter().find(stopped), None, "each that was given up is answered");
         let open: BTreeSet<u64> = (1..=self.asked).filter(|id| self.queue.claim(*id).is_some()).collect();
         let booked: Vec<u64> = self.leader.books.values().map(|(via, ..)| via.id).collect();
         let booked_once: BTreeSet<u64> = booked.iter().copied().collect();
@@ -199,7 +216,7 @@ fn who_waits_is_registered_told_its_place_and_answered() {
     assert_eq!(rig.queue.place(1), Some(Ticket { term: TERM, number: 5 }));
     rig.answer(0);
     rig.settle();
-    assert_eq!(rig.answered, [1]);
+    assert_eq!(*rig.answered.lock().unwrap(), [1]);
     rig.check();
 }
 

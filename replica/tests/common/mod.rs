@@ -8,12 +8,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use lease::{Claim, Command, Holder, Instance, Key, Name, Namespace, Outcome, Seq, Token, Ttl};
+use lease::{Claim, Command, Granted, Holder, Instance, Key, Name, Namespace, Outcome, Seq, Token, Ttl};
 use openraft_rt_tokio::TokioRuntime;
 use replica::log::{Folder, MemoryDisk, UnprovableTail};
 use replica::{
     Alone, Answer, Clock, Handle, Member, Mono, Named, Options, Parts, Proposal, Read, Reading, StartError,
-    World,
+    WaitId, World,
 };
 use tokio::sync::oneshot;
 
@@ -146,4 +146,27 @@ impl Disks {
     pub async fn start(&self, options: Options) -> Result<Member<Test>, StartError> {
         replica::start(options, self.parts(Box::new(|fatal| panic!("{fatal}")))).await
     }
+}
+
+/// An acquire under way.
+pub struct Waiting {
+    pub id: WaitId,
+    pub answered: oneshot::Receiver<Answer>,
+}
+
+impl Waiting {
+    pub async fn granted(self) -> Granted {
+        match self.answered.await.expect("every acquire is answered") {
+            Answer::Decided { outcome: Outcome::Granted(granted), .. } => granted,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// Acquires for a minute.
+pub fn acquire(handle: &Handle, name: &str, holder: &str) -> Waiting {
+    let Command::Claim(claim) = claim(name, holder, 1, 60_000) else { panic!("a claim is a claim") };
+    let (sender, answered) = oneshot::channel();
+    let reply = move |answer| _ = sender.send(answer);
+    Waiting { id: handle.acquire(claim, Box::new(reply)), answered }
 }

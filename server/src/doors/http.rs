@@ -20,7 +20,7 @@ use super::Doors;
 use super::body::Body;
 use super::listen::stopped;
 use super::reply::{problem, problem_as, reply};
-use crate::service::{Done, Service, Waiting, bounds, clean, patience, stopping, unanswered};
+use crate::service::{Done, Service, TURN_SLACK, Waiting, bounds, clean, patience, stopping, unanswered};
 
 /// Take a free lease; or extend it, where this holder and instance hold it already.
 #[utoipa::path(
@@ -186,10 +186,19 @@ async fn answer_when_due(
     // Dropped with this future, where the client goes away: a wait for nobody would stay in the table for ever.
     let waiting = GivenUp(waiting);
     let mut stop = doors.stop;
+    let timeout = timeout.unwrap_or(Duration::from_nanos(WAIT_DEFAULT.as_nanos()));
+    let mut receiver = receiver;
     tokio::select! {
-        done = receiver => reply(worded(done, false)),
-        () = tokio::time::sleep(timeout.unwrap_or(Duration::from_nanos(WAIT_DEFAULT.as_nanos()))) => problem(waiting.0.time_out()),
-        () = stopped(&mut stop) => problem(stopping()),
+        done = &mut receiver => return reply(worded(done, false)),
+        () = tokio::time::sleep(timeout) => {}
+        () = stopped(&mut stop) => return problem(stopping()),
+    }
+    if let Some(error) = waiting.0.time_out() {
+        return problem(error);
+    }
+    match tokio::time::timeout(TURN_SLACK, receiver).await {
+        Ok(done) => reply(worded(done, true)),
+        Err(_) => problem(unanswered(true)),
     }
 }
 

@@ -121,6 +121,10 @@ impl<A: Answers> Listening<A> {
         let greeted = timeout(HELLO_WITHIN, hello).await.unwrap_or(Err(Refusal::Silent));
         let (stream, Called { caller, judged }) = match greeted {
             Ok(greeted) => greeted,
+            // It was stopped, or thought better of it.
+            Err(Refusal::Io(error)) if is_gone(&error) => {
+                return tracing::debug!(%from, %error, "a caller went away before it said who it is");
+            }
             Err(why) => return self.tell(format!("a caller from {from} was not let in: {why}")),
         };
         if let Err(why) = judged {
@@ -216,4 +220,9 @@ async fn answer(to: impl AsyncWrite + Unpin, mut taken: UnboundedReceiver<Taken>
             return error;
         }
     }
+}
+
+fn is_gone(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+    matches!(error.kind(), BrokenPipe | ConnectionReset | UnexpectedEof)
 }

@@ -2,8 +2,8 @@
 
 use lease::{Claim, Key, Revision, Table, Ttl};
 use replica::{
-    Answer, FrozenState, GivenUp, Handle, MemberChange, MemberView, Proposal, Pulled, Read, Reading, ReplyFn,
-    Status, Unchanged, Unwatchable, WaitId, Waited, Wake, Watched,
+    Answer, FrozenState, Handle, MemberChange, MemberView, Proposal, Pulled, Read, Reading, ReplyFn, Status,
+    Unchanged, Unwatchable, WaitId, Waited, Wake, Watched,
 };
 
 /// A replica as the service sees it.
@@ -21,7 +21,7 @@ pub(crate) trait Backend: Send + Sync + 'static {
     /// As [`Handle::acquire`].
     fn acquire(&self, claim: Claim, reply: ReplyFn<Answer>) -> Ticket;
     /// As [`Handle::give_up`].
-    fn give_up(&self, ticket: Ticket) -> GivenUp;
+    fn give_up(&self, ticket: Ticket);
     /// As [`Handle::leave`].
     fn leave(&self, ticket: Ticket);
     /// As [`Handle::watch`].
@@ -92,11 +92,11 @@ impl Backend for Handle {
         Ticket::Replica(Handle::acquire(self, claim, reply))
     }
 
-    fn give_up(&self, ticket: Ticket) -> GivenUp {
+    fn give_up(&self, ticket: Ticket) {
         match ticket {
             Ticket::Replica(acquire) => Handle::give_up(self, acquire),
             #[cfg(test)]
-            Ticket::Fake(_) => GivenUp::Answered,
+            Ticket::Fake(_) => {}
         }
     }
 

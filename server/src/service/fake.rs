@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use lease::{Batch, Command, Key, Request, Revision, Table, Time, Ttl};
 use replica::{
-    Answer, FrozenState, GivenUp, MemberChange, Proposal, Pulled, Read, Reading, ReplyFn, Status, Unchanged,
+    Answer, FrozenState, MemberChange, Proposal, Pulled, Read, Reading, ReplyFn, Status, Unchanged,
     Unwatchable, Waited, Wake, Watched,
 };
 
@@ -169,12 +169,7 @@ impl Backend for Fake {
         Ticket::Fake(0)
     }
 
-    fn give_up(&self, _: Ticket) -> GivenUp {
-        match self.state().mute {
-            true => GivenUp::Asking,
-            false => GivenUp::InLine,
-        }
-    }
+    fn give_up(&self, _: Ticket) {}
 
     fn leave(&self, ticket: Ticket) {
         self.cancel(ticket);

@@ -34,7 +34,7 @@ use std::time::Duration;
 
 use api::{Call, Code, Hello, Problem, Reply, Step, Welcome};
 use lease::{Command, DEADLINE_DEFAULT, DEADLINE_MAX, Filter, Key, Revision, Token, Ttl};
-use replica::{GivenUp, Read, Status};
+use replica::{Answer, Read, Status};
 
 pub(crate) use backend::{Backend, Ticket};
 pub(crate) use done::{Asked, Done, Unfit, Verb};
@@ -48,6 +48,9 @@ use crate::admission::Gate;
 /// How much later than a call's deadline the door answers in the replica's stead. The replica's own answer says more, so
 /// it has a moment to come first.
 pub(crate) const GUARD_SLACK: Duration = Duration::from_millis(250);
+
+/// How long an acquire that has lasted too long may take to be answered: a grant may be on its way, and the leader is to know.
+pub(crate) const TURN_SLACK: Duration = Duration::from_millis(1_000);
 
 /// What every door asks.
 pub(crate) struct Service {
@@ -266,8 +269,15 @@ impl Service {
         let timeout = parse::timeout(acquire.timeout_ms)?;
         let (asked, claim) = prepare::acquire(acquire)?;
         let key = claim.key.clone();
-        let ticket =
-            self.backend.acquire(claim, Box::new(move |answer| sink(Done::Answered { asked, answer })));
+        let (service, asks) = (Arc::downgrade(self), key.clone());
+        let reply = move |answer| match (answer, service.upgrade()) {
+            (Answer::NotItsTurn { .. }, Some(service)) => {
+                let problem = service.look(&asks, |view, at| word::not_its_turn(&asks, view, at));
+                sink(Done::Reply(Reply::Error(problem)));
+            }
+            (answer, _) => sink(Done::Answered { asked, answer }),
+        };
+        let ticket = self.backend.acquire(claim, Box::new(reply));
         Ok((Waiting { service: Arc::clone(self), ticket, key, what: WaitsFor::Turn }, timeout))
     }
 
@@ -310,6 +320,18 @@ impl Drop for Watching {
     }
 }
 
+impl Service {
+    fn look(
+        &self,
+        key: &Key,
+        worded: impl Fn(Option<lease::LeaseView>, replica::Reading) -> Problem,
+    ) -> Problem {
+        let mut problem = None;
+        self.backend.look(&mut |table, at| problem = Some(worded(table.get(key), at)));
+        problem.unwrap_or_else(|| worded(None, replica::Reading::default()))
+    }
+}
+
 /// The living grant of `token` on `key`, or why it has none.
 fn checked(table: &lease::Table, key: &Key, token: Token) -> Result<lease::GrantView, Unfit> {
     if table.owner(token).is_some_and(|(owned, _)| owned != *key) {
@@ -327,14 +349,11 @@ fn checked(table: &lease::Table, key: &Key, token: Token) -> Result<lease::Grant
 }
 
 impl Waiting {
-    /// Gives it up, and a place in line with it. False where it may have won the lease all the same.
-    pub(crate) fn cancel(&self) -> bool {
+    /// Gives it up, and a place in line with it. What an acquire is answered then goes to its sink.
+    pub(crate) fn cancel(&self) {
         match self.what {
-            WaitsFor::Freedom { .. } => {
-                self.service.backend.cancel(self.ticket);
-                true
-            }
-            WaitsFor::Turn => self.service.backend.give_up(self.ticket) == GivenUp::InLine,
+            WaitsFor::Freedom { .. } => drop(self.service.backend.cancel(self.ticket)),
+            WaitsFor::Turn => self.service.backend.give_up(self.ticket),
         }
     }
 
@@ -347,28 +366,20 @@ impl Waiting {
     }
 
     /// Gives it up because it has lasted too long, and words the answer: who has the lease still, or that no state here is as new
-    /// as it asks for.
-    pub(crate) fn time_out(&self) -> Problem {
-        match self.what {
-            WaitsFor::Freedom { after } => {
-                self.service.backend.cancel(self.ticket);
-                self.look(|view, at| match after.filter(|after| *after > at.revision) {
-                    Some(after) => word::not_so_far(after, at, rand::random()),
-                    None => word::still_held(&self.key, view, at),
-                })
-            }
-            WaitsFor::Turn => match self.service.backend.give_up(self.ticket) {
-                // Its answer came to nobody, or is to come: it may be a grant.
-                GivenUp::Asking | GivenUp::Answered => word::unknown(),
-                GivenUp::InLine => self.look(|view, at| word::not_its_turn(&self.key, view, at)),
-            },
-        }
+    /// as it asks for. None for an acquire: what comes of it goes to its sink, at once or soon, and where nothing has come within
+    /// [`TURN_SLACK`] it is unknown.
+    pub(crate) fn time_out(&self) -> Option<Problem> {
+        self.cancel();
+        let WaitsFor::Freedom { after } = self.what else { return None };
+        Some(self.service.look(&self.key, |view, at| match after.filter(|after| *after > at.revision) {
+            Some(after) => word::not_so_far(after, at, rand::random()),
+            None => word::still_held(&self.key, view, at),
+        }))
     }
 
-    fn look(&self, worded: impl Fn(Option<lease::LeaseView>, replica::Reading) -> Problem) -> Problem {
-        let mut problem = None;
-        self.service.backend.look(&mut |table, at| problem = Some(worded(table.get(&self.key), at)));
-        problem.unwrap_or_else(|| worded(None, replica::Reading::default()))
+    /// Whether [`Waiting::time_out`] leaves the answer to the sink.
+    pub(crate) fn is_acquire(&self) -> bool {
+        matches!(self.what, WaitsFor::Turn)
     }
 }
 

@@ -75,6 +75,8 @@ fn step(asked: Asked, answer: Answer, chance: &mut dyn FnMut() -> u32) -> Reply 
         Answer::NotYours { whose, held, at } => at_revision(not_yours(&asked, whose, held), at),
         Answer::Queued { at } => at_revision(queued(&asked, chance()), at),
         Answer::NotWaiting { at } => at_revision(not_waiting(&asked), at),
+        // Worded by the service, which sees the lease, unless that is gone.
+        Answer::NotItsTurn { .. } => Reply::Error(stopping(chance())),
         Answer::Replaced { at } => at_revision(replaced(&asked), at),
         Answer::Unavailable(why) => Reply::Error(unavailable(why, chance())),
         Answer::Unknown => Reply::Error(unknown()),

@@ -78,6 +78,14 @@ impl TicketOrder {
     pub(crate) fn granted(&self, member: usize, term: u64, claim: &lease::Claim, line: &[InLine]) -> Kept {
         let came = self.claims.get(&(member, claim.instance, claim.seq)).filter(|came| came.term == term);
         let Some(Came { at, first: Some(first), .. }) = came else { return Ok(()) };
+        // Its own place was kept since an earlier term, and came back.
+        let is_first = |waiter: &InLine| {
+            (&waiter.holder, waiter.instance) == (&claim.holder, claim.instance)
+                && waiter.ticket < first.ticket
+        };
+        if line.iter().any(is_first) {
+            return Ok(());
+        }
         let stayed = line.iter().any(|waiter| waiter.live && waiter.ticket == first.ticket)
             && self.left.get(&member).is_none_or(|left| left < at);
         match stayed {

@@ -353,6 +353,7 @@ fn put_answer(answer: &Answer, to: &mut Vec<u8>) {
             put_u64(retry_after.as_nanos(), to);
         }
         Answer::Unknown => to.push(7),
+        Answer::NotItsTurn { at } => put_reading(8, at, to),
     }
 }
 
@@ -371,6 +372,7 @@ fn answer(mut from: Reader<'_>) -> Result<Answer, DecodeError> {
         3 => Answer::Queued { at: reading(&mut from)? },
         4 => Answer::NotWaiting { at: reading(&mut from)? },
         5 => Answer::Replaced { at: reading(&mut from)? },
+        8 => Answer::NotItsTurn { at: reading(&mut from)? },
         6 => {
             let (why, retry_after) = (from.u8()?, Ttl::from_nanos(from.u64()?));
             Answer::Unavailable(match why {

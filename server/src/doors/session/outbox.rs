@@ -21,7 +21,7 @@ use lease::{
     SESSION_CALLS_MAX, SESSION_READS_MAX, SESSION_STEPS_MAX, SESSION_WAITS_MAX, SESSION_WATCHES_MAX, Ttl,
 };
 
-use crate::service::{Done, Waiting, Watching, retry_after_ms};
+use crate::service::{Done, TURN_SLACK, Waiting, Watching, retry_after_ms};
 
 /// Capacity that an emptied queue may keep. A session that was busy once shall not stay large.
 const KEPT_CAPACITY: usize = 16;
@@ -101,8 +101,10 @@ pub(super) enum Unanswered {
         /// Whether it may have been done.
         is_command: bool,
     },
-    /// A wait that lasted too long.
-    Wait(Option<Box<Waiting>>),
+    /// A wait or an acquire that lasted too long, and is to be given up. An acquire is answered then.
+    Wait(Box<Waiting>),
+    /// An acquire that was given up, and left without an answer.
+    GivenUp,
 }
 
 impl Outbox {
@@ -289,10 +291,20 @@ impl Outbox {
         while at < inner.flights.len() {
             if !inner.flights.get(at).is_some_and(is_over) {
                 at += 1;
+                continue;
+            }
+            if let Some(flight) = inner.flights.get_mut(at)
+                && let What::Wait(waiting) = &mut flight.what
+                && let Some(waiting) = waiting.take_if(|waiting| waiting.is_acquire())
+            {
+                flight.due = Some(now + TURN_SLACK);
+                over.push(Overdue { id: flight.id, what: Unanswered::Wait(waiting) });
+                at += 1;
             } else if let Some(flight) = inner.take(at) {
                 let what = match flight.what {
                     What::Call { kind, .. } => Unanswered::Call { is_command: kind == CallKind::Command },
-                    What::Wait(waiting) => Unanswered::Wait(waiting),
+                    What::Wait(Some(waiting)) => Unanswered::Wait(waiting),
+                    What::Wait(None) => Unanswered::GivenUp,
                 };
                 over.push(Overdue { id: flight.id, what });
             }

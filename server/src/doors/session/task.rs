@@ -143,8 +143,11 @@ impl Session {
         for call in over {
             let problem = match call.what {
                 Unanswered::Call { is_command } => unanswered(is_command),
-                Unanswered::Wait(Some(waiting)) => waiting.time_out(),
-                Unanswered::Wait(None) => unanswered(false),
+                Unanswered::Wait(waiting) => match waiting.time_out() {
+                    Some(problem) => problem,
+                    None => continue,
+                },
+                Unanswered::GivenUp => unanswered(true),
             };
             self.say(&ServerFrame::reply(call.id, Reply::Error(problem)));
         }
@@ -160,10 +163,9 @@ impl Session {
         let going = Going { why: why.to_owned(), reconnect_after_ms: spread(1_000) };
         self.say(&ServerFrame::push(Push::Going(going)));
         for (id, waiting) in self.outbox.cancel_all() {
-            match waiting.is_none_or(|waiting| waiting.cancel()) {
-                true => self.say_ended(id, why),
-                false => self.say(&ServerFrame::reply(id, Reply::Error(unanswered(true)))),
-            }
+            // Whoever acquires finds its place again at another member, or the grant that was on its way.
+            waiting.into_iter().for_each(|waiting| waiting.leave());
+            self.say_ended(id, why);
         }
         for id in self.outbox.end_watches() {
             self.say_ended(id, why);

@@ -74,6 +74,7 @@ fn answers() -> Vec<Answer> {
         Answer::Queued { at: AT },
         Answer::NotWaiting { at: AT },
         Answer::Replaced { at: AT },
+        Answer::NotItsTurn { at: AT },
         Answer::Unknown,
     ];
     others.into_iter().chain(unavailable.map(Answer::Unavailable)).collect()

@@ -5,6 +5,8 @@ use std::time::Duration;
 use api::Reply;
 
 use super::*;
+use crate::service::Service;
+use crate::service::fake::Fake;
 
 fn done() -> Done {
     Done::Reply(Reply::Cancelled)
@@ -117,4 +119,34 @@ fn an_emptied_session_is_small_again() {
     while outbox.pop().is_some() {}
     let inner = outbox.inner();
     assert_eq!((inner.flights.capacity(), inner.finished.capacity()), (0, 0));
+}
+
+/// A grant may be on its way to it: it stays in the books until that is known, or for so long.
+#[test]
+fn an_acquire_that_lasts_too_long_is_given_up_once_and_answered_yet() {
+    let fake = Arc::new(Fake::new());
+    fake.fall_silent();
+    let service = Arc::new(Service::new(fake, 7, 1));
+    let (outbox, now) = (Outbox::new(), Instant::now());
+    for id in [1, 2] {
+        let acquire = api::Acquire {
+            namespace: "default".into(),
+            name: "a".into(),
+            holder: "h".into(),
+            ..Default::default()
+        };
+        let ticket = outbox.begin(id, Kind::Wait, None).unwrap();
+        let (waiting, _) = service.acquire(acquire, |_| {}).unwrap();
+        outbox.attach(id, ticket, waiting, Some(now));
+        let (over, next) = outbox.overdue(now);
+        assert!(matches!(over.as_slice(), [Overdue { what: Unanswered::Wait(_), .. }]));
+        assert_eq!(next, Some(now + TURN_SLACK));
+        if id == 1 {
+            outbox.finish(id, ticket, done());
+            assert!(outbox.pop().is_some(), "its answer came");
+        }
+    }
+    let (over, next) = outbox.overdue(now + TURN_SLACK);
+    assert!(matches!(over.as_slice(), [Overdue { id: 2, what: Unanswered::GivenUp }]));
+    assert_eq!(next, None);
 }
