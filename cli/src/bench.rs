@@ -8,9 +8,9 @@ use std::path::PathBuf;
 use claimer::RunError;
 use claimer::bench::Report;
 use claimer::bench::expiry::{self, Expiry};
-use claimer::bench::failover::{self, Failover};
+use claimer::bench::failover::{self, Failover, Fault};
 use claimer::bench::handover::{self, Handover};
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
 
 use crate::exit::{Exit, Failure};
@@ -84,13 +84,19 @@ struct HandoverArgs {
     common: Common,
 }
 
-/// What a leader's death costs those who hold leases: a cluster of its own, whose leader is killed again and again.
+/// What a leader's death, or a wave of reconnects, costs those who hold leases: a cluster of its own, which suffers it again and again.
 #[derive(Debug, Args)]
 struct FailoverArgs {
     /// How many leases are held.
     #[arg(long, value_name = "N", default_value = "4000", value_parser = clap::value_parser!(u32).range(200..=100_000))]
     leases: u32,
-    /// How many leaders are killed, one after the other.
+    /// How many there are for each lease: one who holds it, and others who wait in line, each on a connection of its own.
+    #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u32).range(1..=10))]
+    holders: u32,
+    /// What is done to the cluster.
+    #[arg(long, default_value = "kill")]
+    fault: FaultArg,
+    /// How often it is done; about two seconds each, or six of a wave of reconnects.
     #[arg(long, value_name = "N", default_value = "10", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     runs: u32,
     /// How many members its cluster has: 3, 5 or 7.
@@ -98,6 +104,14 @@ struct FailoverArgs {
     members: u64,
     #[command(flatten)]
     common: Common,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum FaultArg {
+    /// Its leader is killed, and started again.
+    Kill,
+    /// One in three of those who wait in line loses its connection, and comes again.
+    Reconnect,
 }
 
 /// How late leases end that nobody extends: one by one, and very many at once.
@@ -135,7 +149,16 @@ fn handover(args: &HandoverArgs) -> Result<Exit, Failure> {
 }
 
 fn failover(args: &FailoverArgs) -> Result<Exit, Failure> {
-    let failover = Failover { leases: args.leases as usize, runs: args.runs, members: args.members };
+    let failover = Failover {
+        fault: match args.fault {
+            FaultArg::Kill => Fault::Kill,
+            FaultArg::Reconnect => Fault::Reconnect,
+        },
+        leases: args.leases as usize,
+        holders: args.holders as usize,
+        runs: args.runs,
+        members: args.members,
+    };
     args.common.run(|program| failover::measure(failover, program))
 }
 

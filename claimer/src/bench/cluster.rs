@@ -53,6 +53,8 @@ struct Ready {
     ready: bool,
     #[serde(default)]
     leader: Option<String>,
+    #[serde(default)]
+    term: Option<String>,
 }
 
 impl Cluster {
@@ -107,6 +109,12 @@ impl Cluster {
             std::thread::sleep(LOOK_EVERY);
         }
         Err(self.broken(&format!("nobody led within {PATIENCE:?}")))
+    }
+
+    /// The newest term that a member knows of.
+    pub(crate) fn term(&self) -> Result<u64, RunError> {
+        let terms = self.members.iter().filter_map(|member| ready(member)?.term?.parse().ok());
+        terms.max().ok_or_else(|| self.broken("no member says its term"))
     }
 
     /// Kills a member, and gives the instant right before.

@@ -1,4 +1,4 @@
-//! What a leader's death costs those who hold leases.
+//! What a leader's death, or a wave of reconnects, costs those who hold leases.
 //!
 //! ```text
 //!     each session   extend ✓ extend ✓ extend · · · · · · · ✓ extend ✓        one after the other, on one connection
@@ -13,6 +13,9 @@
 //! the next leader's first entries and the pause between two extends are in it. Beside them, a lease that nobody extends runs out
 //! while the leader is dead: late is from its deadline, as its holder reckons it, to the answer of one who waits for it. The killed
 //! member is started again, and is in step before the next kill.
+//!
+//! Beside the holders, as many as asked for wait in line for each lease, each on a connection of its own; none of them may be
+//! granted anything. In a wave of reconnects one in three of them goes away and comes again, and no leader should be elected.
 //!
 //! A lease is lost where it is not held under its first token at the end. It is checked that the one that nobody extends is never
 //! free before its holder's deadline.
@@ -31,6 +34,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use super::cluster::Cluster;
+use super::crowd::Crowd;
 use super::{Figure, Report, Setting, Times, Whose, broken};
 use crate::RunError;
 
@@ -45,27 +49,47 @@ const SHORT: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How long the cluster is left alone before each kill, so that one has nothing of the one before.
 const QUIET: Duration = Duration::from_secs(1);
+/// How long it is left alone between two waves of reconnects.
+const BETWEEN_WAVES: Duration = Duration::from_secs(5);
 /// The clocks of server and holder may differ by so much in rate: two per cent of the ttl.
 const RATE_ERROR: Duration = Duration::from_millis(20);
 
 /// What to measure.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Failover {
+    /// What is done to it.
+    pub fault: Fault,
     /// How many leases are held.
     pub leases: usize,
-    /// How many leaders are killed.
+    /// How many there are for each lease: one who holds it, and those who wait for it.
+    pub holders: usize,
+    /// How often the fault is injected.
     pub runs: u32,
     /// How many members there are.
     pub members: u64,
 }
 
+/// What is done to a cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Fault {
+    /// Its leader is killed, and started again.
+    Kill,
+    /// One in three of those who wait loses its connection, and comes again at once.
+    Reconnect,
+}
+
 impl fmt::Display for Failover {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} kills of the leader of {} members, with {} leases held",
-            self.runs, self.members, self.leases
-        )
+        let fault = match self.fault {
+            Fault::Kill => "kills of the leader of",
+            Fault::Reconnect => "waves of reconnects at",
+        };
+        write!(f, "{} {fault} {} members, with {} leases held", self.runs, self.members, self.leases)?;
+        match self.holders - 1 {
+            0 => Ok(()),
+            waiting => write!(f, " and {waiting} in line for each"),
+        }
     }
 }
 
@@ -77,36 +101,78 @@ pub fn measure(failover: Failover, program: &Path) -> Result<Report<Failover>, R
     if failover.members == 1 {
         return Err(RunError::Wrong("of one member nobody is left to lead: give --members 3, 5 or 7".into()));
     }
+    if failover.fault == Fault::Reconnect && failover.holders == 1 {
+        return Err(RunError::Wrong(
+            "nobody is there to come again: give --holders 3, so that two wait for each lease".into(),
+        ));
+    }
     let mut cluster = Cluster::start(program, failover.members)?;
     let endpoints = cluster.endpoints()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let (mut gap, mut late) = (Times::new()?, Times::new()?);
-    let lost = runtime.block_on(async {
+    let (lost, granted, connections, elections) = runtime.block_on(async {
         let fleet = Fleet::claim(failover.leases, &endpoints).await?;
+        let mut crowd =
+            Crowd::gather(0..failover.leases, failover.holders - 1, lease, &endpoints, PATIENCE).await?;
+        let connections = (fleet.beats.len() + crowd.len()) as u64;
+        let before = tokio::task::block_in_place(|| cluster.term())?;
         for run in 0..failover.runs {
-            sleep(QUIET).await;
-            let leader = tokio::task::block_in_place(|| cluster.leader())?;
-            fleet.go_on();
-            let short = Short::claim(&fleet, run).await?;
-            let killed = cluster.kill(&leader)?;
-            gap.record(fleet.recover(killed).await?);
-            late.record(short.late().await?);
-            tokio::task::block_in_place(|| cluster.until_back())?;
+            match failover.fault {
+                Fault::Kill => {
+                    sleep(QUIET).await;
+                    let leader = tokio::task::block_in_place(|| cluster.leader())?;
+                    fleet.go_on();
+                    let short = Short::claim(&fleet, run).await?;
+                    let killed = cluster.kill(&leader)?;
+                    gap.record(fleet.recover(killed).await?);
+                    late.record(short.late().await?);
+                    tokio::task::block_in_place(|| cluster.until_back())?;
+                }
+                Fault::Reconnect => {
+                    sleep(BETWEEN_WAVES).await;
+                    fleet.go_on();
+                    crowd.stir(run as usize).await?;
+                    gap.record(fleet.recover(Instant::now()).await?);
+                }
+            }
         }
-        fleet.lost().await
+        let elections = tokio::task::block_in_place(|| cluster.term())? - before;
+        let granted = crowd.disperse().await;
+        let lost = fleet.lost().await?;
+        if granted > lost {
+            return Err(RunError::Broken(format!(
+                "{granted} who waited were granted a lease, and {lost} were lost"
+            )));
+        }
+        Ok((lost, granted, connections, elections))
     })?;
-    let figures =
-        BTreeMap::from([("gap_ms", gap.figure()), ("late_ms", late.figure()), ("lost", Figure::Count(lost))]);
+    let mut checked = vec![
+        format!("of {} leases, all but {lost} are held under their first tokens", failover.leases),
+        format!("who waited for them was granted {granted}"),
+    ];
+    if failover.fault == Fault::Kill {
+        checked.push("what nobody extended was never free before its deadline".to_owned());
+    }
+    let mut figures = BTreeMap::from([
+        ("gap_ms", gap.figure()),
+        ("lost", Figure::Count(lost)),
+        ("connections", Figure::Count(connections)),
+        ("elections", Figure::Count(elections)),
+    ]);
+    if failover.fault == Fault::Kill {
+        figures.insert("late_ms", late.figure());
+    }
     Ok(Report {
         bench: "failover",
         run: failover,
         setting: Setting::of(&endpoints, Whose::Ours),
         results: BTreeMap::from([("tenure", figures)]),
-        checked: vec![
-            format!("of {} leases, all but {lost} are held under their first tokens", failover.leases),
-            "what nobody extended was never free before its deadline".to_owned(),
-        ],
+        checked,
     })
+}
+
+fn lease(number: usize) -> String {
+    format!("bench/failover/{number}")
 }
 
 /// All who hold leases.
@@ -164,8 +230,7 @@ impl Fleet {
             endpoints.rotate_left(nearest);
             let options = Options { deadline: PATIENCE, ..Options::new(endpoints) };
             let session = Session::connect(options).await.map_err(broken)?;
-            let claim =
-                |number| Claim { ttl: TTL, ..Claim::new(format!("bench/failover/{number}"), "holder") };
+            let claim = |number| Claim { ttl: TTL, ..Claim::new(lease(number), "holder") };
             let steps = (first..leases.min(first + SESSION_LEASES)).map(|number| Step::Claim(claim(number)));
             let claimed = session.bulk(steps.collect()).await.map_err(broken)?;
             let grants: Result<Vec<Grant>, RunError> = claimed.into_iter().map(granted).collect();

@@ -21,6 +21,7 @@ use crate::embedded::Embedded;
 use cluster::Cluster;
 
 mod cluster;
+mod crowd;
 pub mod expiry;
 pub mod failover;
 pub mod handover;

@@ -32,6 +32,12 @@ pub(super) struct Ready {
     #[schema(value_type = Option<String>, example = "1")]
     #[serde(skip_serializing_if = "Option::is_none")]
     leader: Option<String>,
+    /// The leader's term: how many elections there were, those among them that nobody won.
+    #[schema(value_type = String, example = "1")]
+    term: String,
+    /// How far the log is applied here.
+    #[schema(value_type = String, example = "7")]
+    applied: String,
     /// How many leases are held.
     held: u64,
 }
@@ -57,7 +63,8 @@ pub(super) async fn readyz(State(service): State<Arc<Service>>) -> Response {
         None => {
             let (member, leader) =
                 (status.member.to_string(), status.leader.map(|leader| leader.to_string()));
-            Json(Ready { ready: true, member, leader, held: status.held }).into_response()
+            let (term, applied) = (status.term.to_string(), status.applied.to_string());
+            Json(Ready { ready: true, member, leader, term, applied, held: status.held }).into_response()
         }
     }
 }
