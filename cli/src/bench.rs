@@ -96,7 +96,7 @@ struct FailoverArgs {
     /// What is done to the cluster.
     #[arg(long, default_value = "kill")]
     fault: FaultArg,
-    /// How often it is done; about two seconds each, or six of a wave of reconnects.
+    /// How often it is done; about six seconds each, or of a wave of reconnects.
     #[arg(long, value_name = "N", default_value = "10", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     runs: u32,
     /// How many members its cluster has: 3, 5 or 7.

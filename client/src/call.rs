@@ -12,6 +12,9 @@ use crate::{Clock, Endpoint, Grant, Tls};
 pub struct Options {
     /// Where the members are, tried in this order. A program that opens many sessions rotates the list, so that they spread.
     pub endpoints: Vec<Endpoint>,
+    /// How long a session that could not stay at the first endpoint is at another before it tries to go back: so long to twice as
+    /// long, at random. Default 30 s.
+    pub home_after: Duration,
     /// What to know members by that are reached by TLS, and to be known by; loaded once a program.
     pub tls: Option<Tls>,
     /// The program and its version, for the servers' logs; none says nothing.
@@ -33,6 +36,7 @@ impl Options {
     pub fn new(endpoints: Vec<Endpoint>) -> Options {
         Options {
             endpoints,
+            home_after: Duration::from_secs(30),
             tls: None,
             agent: Some(concat!("tenure-client/", env!("CARGO_PKG_VERSION")).to_owned()),
             deadline: Duration::from_secs(5),

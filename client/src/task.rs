@@ -50,7 +50,13 @@ impl Task {
         mailbox: Arc<Mailbox>,
     ) -> Task {
         let endpoints = options.endpoints.iter().map(ToString::to_string).collect();
-        let machine = Machine::new(Config { endpoints, instance, seed, agent: options.agent });
+        let machine = Machine::new(Config {
+            endpoints,
+            home_after: options.home_after,
+            instance,
+            seed,
+            agent: options.agent,
+        });
         Task {
             machine,
             clock,

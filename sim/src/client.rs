@@ -49,7 +49,9 @@ impl World {
         let members = self.members.len();
         let endpoints: Vec<usize> = (0..members).map(|n| (n + c) % members).collect();
         let names = endpoints.iter().map(|m| format!("m{m}")).collect();
-        let config = Config { endpoints: names, instance, seed, agent: None };
+        // Half of them go back to the first within a run.
+        let home_after = Duration::from_millis(if seed % 2 == 0 { 200 + seed % 800 } else { 30_000 });
+        let config = Config { endpoints: names, home_after, instance, seed, agent: None };
         Client {
             machine: Machine::new(config),
             rate: Rate::any(&mut self.chance),

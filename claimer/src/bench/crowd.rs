@@ -12,6 +12,8 @@ use tokio::task::JoinHandle;
 use super::broken;
 use crate::RunError;
 
+/// A session goes back to its first member so soon after that is there again, or in twice the time.
+pub(super) const HOME_AFTER: Duration = Duration::from_secs(1);
 /// How many connect at a time.
 const AT_ONCE: usize = 256;
 /// Of so many, one is in each wave.
@@ -89,7 +91,7 @@ impl Crowd {
         let mut endpoints = self.endpoints.clone();
         let nearest = number % endpoints.len();
         endpoints.rotate_left(nearest);
-        let options = Options { deadline: self.patience, ..Options::new(endpoints) };
+        let options = Options { deadline: self.patience, home_after: HOME_AFTER, ..Options::new(endpoints) };
         let session = Session::connect(options).await.map_err(broken)?;
         let acquire = Acquire::new(lease.clone(), format!("waiter-{number}"));
         let (waiting, granted) = (session.clone(), Arc::clone(&self.granted));

@@ -34,7 +34,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use super::cluster::Cluster;
-use super::crowd::Crowd;
+use super::crowd::{Crowd, HOME_AFTER};
 use super::{Figure, Report, Setting, Times, Whose, broken};
 use crate::RunError;
 
@@ -47,8 +47,9 @@ const TTL: Duration = Duration::from_secs(15);
 const SHORT: Duration = Duration::from_secs(1);
 /// A session goes on with one call for so long.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How long the cluster is left alone before each kill, so that one has nothing of the one before.
-const QUIET: Duration = Duration::from_secs(1);
+/// How long the cluster is left alone before each kill, so that one has nothing of the one before: every session is back where it
+/// was.
+const QUIET: Duration = Duration::from_secs(3);
 /// How long it is left alone between two waves of reconnects.
 const BETWEEN_WAVES: Duration = Duration::from_secs(5);
 /// The clocks of server and holder may differ by so much in rate: two per cent of the ttl.
@@ -228,7 +229,7 @@ impl Fleet {
             let mut endpoints = endpoints.to_vec();
             let nearest = beats.len() % endpoints.len();
             endpoints.rotate_left(nearest);
-            let options = Options { deadline: PATIENCE, ..Options::new(endpoints) };
+            let options = Options { deadline: PATIENCE, home_after: HOME_AFTER, ..Options::new(endpoints) };
             let session = Session::connect(options).await.map_err(broken)?;
             let claim = |number| Claim { ttl: TTL, ..Claim::new(lease(number), "holder") };
             let steps = (first..leases.min(first + SESSION_LEASES)).map(|number| Step::Claim(claim(number)));

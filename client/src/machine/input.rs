@@ -1,6 +1,7 @@
 //! All that can happen to a session, and all that it can do.
 
 use std::fmt;
+use std::time::Duration;
 
 use crate::{Failure, Instant};
 
@@ -9,6 +10,8 @@ use crate::{Failure, Instant};
 pub struct Config {
     /// The endpoints' names, for messages; effects name them by place. At least one.
     pub endpoints: Vec<String>,
+    /// How long a session is at another endpoint than the first before it tries to go back: so long to twice as long.
+    pub home_after: Duration,
     /// Which life of its holders this session is: random, not zero.
     pub instance: u64,
     /// What its chance is made of.

@@ -6,6 +6,9 @@
 //!      ▲          │ lost                │ lost
 //!      └──pause───┴─────────────────────┘
 //! ```
+//!
+//! The first endpoint is home: a session that another one took in goes back there after a while, so that a member that was away does
+//! not stay empty while the others carry its sessions too.
 
 use std::time::Duration;
 
@@ -29,6 +32,8 @@ pub(super) struct Links {
     draining: Option<Link>,
     /// Where to connect next.
     cursor: usize,
+    /// The candidate is a try to go home.
+    homing: bool,
     /// Connects that failed in a row.
     failures: u32,
     /// Why each endpoint failed last, since one was reached.
@@ -51,6 +56,7 @@ impl Links {
             candidate: None,
             draining: None,
             cursor: 0,
+            homing: false,
             failures: 0,
             causes: vec![None; endpoints],
             link_last: 0,
@@ -115,9 +121,27 @@ impl Machine {
         }
     }
 
+    /// When a session that is away tries to go home: spread, for many may have been driven out together.
+    fn home_at(&mut self, now: Instant) -> Instant {
+        let after = self.config.home_after;
+        now.after(after).after(self.chance.up_to(after))
+    }
+
+    pub(super) fn home_due(&mut self, now: Instant) {
+        if self.links.current.is_none() || self.links.candidate.is_some() || self.links.draining.is_some() {
+            let home_at = self.home_at(now);
+            return self.timers.set(Timer::Home, Some(home_at));
+        }
+        self.links.cursor = 0;
+        self.links.homing = true;
+        self.seek_due(now);
+    }
+
     pub(super) fn opened(&mut self, now: Instant, id: LinkId) {
         let Some(mut link) = self.links.candidate.take_if(|link| link.id == id) else { return };
         link.heard_at = now;
+        let at_home = link.endpoint == 0;
+        self.links.homing = false;
         self.links.failures = 0;
         self.links.causes.fill(None);
         if let Some(before) = self.links.draining.take() {
@@ -125,6 +149,8 @@ impl Machine {
         }
         self.links.draining = self.links.current.replace(link);
         self.timers.set(Timer::Link(id), Some(now.after(IDLE)));
+        let home_at = (!at_home).then(|| self.home_at(now));
+        self.timers.set(Timer::Home, home_at);
         self.greet(id);
         if let Some(before) = &self.links.draining {
             let before = before.id;
@@ -139,7 +165,13 @@ impl Machine {
         self.timers.set(Timer::Link(id), None);
         if let Some(link) = self.links.candidate.take_if(|link| link.id == id) {
             self.links.causes[link.endpoint] = Some(cause.to_owned());
-            self.links.failures = self.links.failures.saturating_add(1);
+            // Where there is another link, home is only not there yet.
+            if std::mem::take(&mut self.links.homing) && self.links.current.is_some() {
+                let home_at = self.home_at(now);
+                self.timers.set(Timer::Home, Some(home_at));
+            } else {
+                self.links.failures = self.links.failures.saturating_add(1);
+            }
             self.candidate_lost(now);
         } else if let Some(link) = self.links.current.take_if(|link| link.id == id) {
             self.links.causes[link.endpoint] = Some(cause.to_owned());

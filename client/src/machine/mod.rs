@@ -135,6 +135,7 @@ impl Machine {
                 Timer::Key(key) => self.key_due(now, &key),
                 Timer::Link(link) => self.link_due(now, link),
                 Timer::Seek => self.seek_due(now),
+                Timer::Home => self.home_due(now),
             }
         }
     }

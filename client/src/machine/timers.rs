@@ -13,6 +13,7 @@ pub(super) enum Timer {
     Key(KeyName),
     Link(LinkId),
     Seek,
+    Home,
 }
 
 #[derive(Debug, Default)]

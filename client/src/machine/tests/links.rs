@@ -173,3 +173,56 @@ fn a_session_whose_grant_may_still_stand_tries_again_within_an_eighth_of_its_ttl
     let longest = longest_pause(&mut rig, 200_000, 211_000, 400_000);
     assert!(longest > 0 && longest <= 1_502, "{longest} ms until the next try");
 }
+
+/// A session of three endpoints that the second took in, for the first refused.
+fn away() -> Rig {
+    let mut rig = Rig::new(3);
+    rig.ask_ready();
+    let link = rig.opening();
+    rig.lose(link.0);
+    let link = rig.opening();
+    rig.input(Input::Opened { link });
+    rig.opens();
+    rig
+}
+
+/// Goes on to `to` in steps, in each of which the member says something.
+fn go_on(rig: &mut Rig, from: u64, to: u64, link: LinkId) -> Vec<(LinkId, usize)> {
+    for ms in (from..=to).step_by(5_000) {
+        rig.at(ms).input(Input::Heard { link });
+    }
+    rig.opens()
+}
+
+#[test]
+fn a_session_that_is_away_goes_home_after_a_while_and_its_calls_with_it() {
+    let mut rig = away();
+    assert_eq!(go_on(&mut rig, 0, 25_000, LinkId(2)), []);
+    let (link, endpoint) = go_on(&mut rig, 30_000, 60_000, LinkId(2))[0];
+    assert_eq!(endpoint, 0);
+    rig.input(Input::Opened { link });
+    assert!(rig.saw(&Effect::Close { link: LinkId(2) }));
+    rig.ask(extend(5), 5_000);
+    let (on, frame, _) = rig.sent_one();
+    assert_eq!(on, link.0);
+    rig.answer(on, frame, no(Code::Lost));
+    assert_eq!(go_on(&mut rig, 60_000, 300_000, link), [], "it is at home");
+}
+
+#[test]
+fn a_home_that_is_not_there_costs_nothing_and_is_tried_again() {
+    let mut rig = away();
+    for round in 0..3 {
+        let (link, endpoint) = go_on(&mut rig, round * 60_000, (round + 1) * 60_000, LinkId(2))[0];
+        assert_eq!(endpoint, 0);
+        let op = rig.ask(extend(5), 1_000);
+        let (on, frame, _) = rig.sent_one();
+        assert_eq!(on, 2, "the link that it has is used meanwhile");
+        rig.answer(on, frame, no(Code::Lost));
+        rig.failure(op);
+        rig.lose(link.0);
+    }
+    // What it has is lost: the next is tried within the usual spread, as though home had never been asked.
+    rig.lose(2);
+    assert_eq!(rig.at(180_250).opens().len(), 1);
+}

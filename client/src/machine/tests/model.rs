@@ -99,7 +99,13 @@ struct World {
 impl World {
     fn new(seed: u64, endpoints: usize) -> World {
         let endpoints = (0..endpoints).map(|n| format!("m{n}")).collect();
-        let config = Config { endpoints, instance: INSTANCE, seed, agent: None };
+        let config = Config {
+            endpoints,
+            home_after: Duration::from_millis(300 + seed % 5_000),
+            instance: INSTANCE,
+            seed,
+            agent: None,
+        };
         let mut world = World {
             now: Instant::ZERO,
             chance: Chance::new(!seed),

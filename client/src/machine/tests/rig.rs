@@ -8,6 +8,7 @@ use crate::machine::{Ask, Config, Done, Effect, End, Input, LinkId, Machine, OpI
 use crate::{Failure, Instant, Unavailable};
 
 pub(super) const INSTANCE: u64 = 77;
+pub(super) const HOME_AFTER: Duration = Duration::from_secs(30);
 
 /// Times are milliseconds since the machine was made.
 pub(super) struct Rig {
@@ -20,7 +21,7 @@ pub(super) struct Rig {
 impl Rig {
     pub(super) fn new(endpoints: usize) -> Rig {
         let endpoints = (0..endpoints).map(|n| format!("m{n}:7400")).collect();
-        let config = Config { endpoints, instance: INSTANCE, seed: 1, agent: None };
+        let config = Config { endpoints, home_after: HOME_AFTER, instance: INSTANCE, seed: 1, agent: None };
         Rig { machine: Machine::new(config), now: Instant::ZERO, seen: Vec::new(), op_last: 0 }
     }
 
