@@ -9,6 +9,8 @@
 //! A complaint does not end a scenario: the history is made whole first, so that the rules can be judged too.
 
 mod back;
+mod cut;
+mod histories;
 mod stage;
 
 use std::fmt;
@@ -26,12 +28,13 @@ use stage::Stage;
 /// What is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scenario {
+    QuorumCut,
     Back(back::Fault),
 }
 
 impl Scenario {
     /// All of them, with their names on the command line and what each must show.
-    pub(crate) const ALL: [(Scenario, &str, &str); 5] = [
+    pub(crate) const ALL: [(Scenario, &str, &str); 6] = [
         (
             Scenario::Back(back::Fault::Kill),
             "back-kill",
@@ -52,6 +55,11 @@ impl Scenario {
             Scenario::Back(back::Fault::FullDisk),
             "back-full-disk",
             "the same, its disk full for 20 s; /readyz says so meanwhile",
+        ),
+        (
+            Scenario::QuorumCut,
+            "quorum-cut",
+            "the quorum cut off from its leader for 5 s, ten times: who has a ttl of 3 s keeps its lease",
         ),
     ];
 
@@ -93,6 +101,7 @@ fn in_folder(run: &Run, scenario: Scenario, folder: &Path) -> Result<(), Trouble
     let doors = Doors::start(&world.network.namespace(CLIENTS), &world.numbers())?;
     let mixed = Crowd { keepers: 6, ..Crowd::MIXED };
     let crowd = match scenario {
+        Scenario::QuorumCut => Crowd { keepers: 20, ..mixed },
         Scenario::Back(_) => mixed,
     };
     (0..3).try_for_each(|_| world.start_clients(crowd))?;
@@ -100,6 +109,7 @@ fn in_folder(run: &Run, scenario: Scenario, folder: &Path) -> Result<(), Trouble
     // Everyone has what it wants before anything happens.
     stage.rest(Duration::from_secs(3))?;
     let check = match scenario {
+        Scenario::QuorumCut => cut::play(&mut stage)?,
         Scenario::Back(fault) => back::play(&mut stage, fault)?,
     };
     let Stage { world, doors, mut complaints, .. } = stage;
