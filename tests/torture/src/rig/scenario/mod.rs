@@ -12,6 +12,7 @@ mod back;
 mod cut;
 mod histories;
 mod stage;
+mod stuck;
 
 use std::fmt;
 use std::path::Path;
@@ -30,11 +31,12 @@ use stage::Stage;
 pub(crate) enum Scenario {
     QuorumCut,
     Back(back::Fault),
+    FsyncStuck,
 }
 
 impl Scenario {
     /// All of them, with their names on the command line and what each must show.
-    pub(crate) const ALL: [(Scenario, &str, &str); 6] = [
+    pub(crate) const ALL: [(Scenario, &str, &str); 7] = [
         (
             Scenario::Back(back::Fault::Kill),
             "back-kill",
@@ -60,6 +62,11 @@ impl Scenario {
             Scenario::QuorumCut,
             "quorum-cut",
             "the quorum cut off from its leader for 5 s, ten times: who has a ttl of 3 s keeps its lease",
+        ),
+        (
+            Scenario::FsyncStuck,
+            "fsync-stuck",
+            "the leader's fsync hangs for 30 s while the others elect: it acknowledges nothing from then on",
         ),
     ];
 
@@ -103,6 +110,7 @@ fn in_folder(run: &Run, scenario: Scenario, folder: &Path) -> Result<(), Trouble
     let crowd = match scenario {
         Scenario::QuorumCut => Crowd { keepers: 20, ..mixed },
         Scenario::Back(_) => mixed,
+        Scenario::FsyncStuck => Crowd { extenders: 2, ..mixed },
     };
     (0..3).try_for_each(|_| world.start_clients(crowd))?;
     let mut stage = Stage { world, doors, seed: run.seed, complaints: Vec::new() };
@@ -111,6 +119,7 @@ fn in_folder(run: &Run, scenario: Scenario, folder: &Path) -> Result<(), Trouble
     let check = match scenario {
         Scenario::QuorumCut => cut::play(&mut stage)?,
         Scenario::Back(fault) => back::play(&mut stage, fault)?,
+        Scenario::FsyncStuck => stuck::play(&mut stage)?,
     };
     let Stage { world, doors, mut complaints, .. } = stage;
     drop(doors);
