@@ -193,7 +193,8 @@ impl Member {
 
 impl Drop for Member {
     fn drop(&mut self) {
-        // SIGKILL ends a stopped process too.
+        // SIGKILL ends a stopped process too, but none that waits for a frozen disk.
+        self.disk.thaw_if_frozen();
         let _ = self.kill();
     }
 }

@@ -12,6 +12,7 @@ mod back;
 mod cut;
 mod histories;
 mod stage;
+mod stall;
 mod stuck;
 
 use std::fmt;
@@ -32,11 +33,12 @@ pub(crate) enum Scenario {
     QuorumCut,
     Back(back::Fault),
     FsyncStuck,
+    DiskStall,
 }
 
 impl Scenario {
     /// All of them, with their names on the command line and what each must show.
-    pub(crate) const ALL: [(Scenario, &str, &str); 7] = [
+    pub(crate) const ALL: [(Scenario, &str, &str); 8] = [
         (
             Scenario::Back(back::Fault::Kill),
             "back-kill",
@@ -67,6 +69,11 @@ impl Scenario {
             Scenario::FsyncStuck,
             "fsync-stuck",
             "the leader's fsync hangs for 30 s while the others elect: it acknowledges nothing from then on",
+        ),
+        (
+            Scenario::DiskStall,
+            "disk-stall",
+            "the leader's disk stalls for 1.5 s, five times: no extend takes longer than 100 ms",
         ),
     ];
 
@@ -111,6 +118,10 @@ fn in_folder(run: &Run, scenario: Scenario, folder: &Path) -> Result<(), Trouble
         Scenario::QuorumCut => Crowd { keepers: 20, ..mixed },
         Scenario::Back(_) => mixed,
         Scenario::FsyncStuck => Crowd { extenders: 2, ..mixed },
+        // Only what is measured: two cores have enough to do.
+        Scenario::DiskStall => {
+            Crowd { holders: 2, keepers: 2, extenders: 3, every: Duration::from_millis(25), ..mixed }
+        }
     };
     (0..3).try_for_each(|_| world.start_clients(crowd))?;
     let mut stage = Stage { world, doors, seed: run.seed, complaints: Vec::new() };
@@ -120,6 +131,7 @@ fn in_folder(run: &Run, scenario: Scenario, folder: &Path) -> Result<(), Trouble
         Scenario::QuorumCut => cut::play(&mut stage)?,
         Scenario::Back(fault) => back::play(&mut stage, fault)?,
         Scenario::FsyncStuck => stuck::play(&mut stage)?,
+        Scenario::DiskStall => stall::play(&mut stage)?,
     };
     let Stage { world, doors, mut complaints, .. } = stage;
     drop(doors);
