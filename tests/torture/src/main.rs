@@ -164,7 +164,7 @@ fn scenarios(cli: &Cli, run: &Run) -> Result<Ended, rig::Trouble> {
     };
     let mut all = Ended::Clean;
     for scenario in wanted {
-        match rig::run_scenario(run, scenario)? {
+        match rig::run_scenario(run, scenario, Duration::from_secs(cli.seconds))? {
             Ended::Clean => {}
             Ended::Broken => all = Ended::Broken,
             other => return Ok(other),

@@ -9,6 +9,7 @@
 //! A complaint does not end a scenario: the history is made whole first, so that the rules can be judged too.
 
 mod back;
+mod calm;
 mod cut;
 mod histories;
 mod stage;
@@ -34,11 +35,12 @@ pub(crate) enum Scenario {
     Back(back::Fault),
     FsyncStuck,
     DiskStall,
+    Calm,
 }
 
 impl Scenario {
     /// All of them, with their names on the command line and what each must show.
-    pub(crate) const ALL: [(Scenario, &str, &str); 8] = [
+    pub(crate) const ALL: [(Scenario, &str, &str); 9] = [
         (
             Scenario::Back(back::Fault::Kill),
             "back-kill",
@@ -75,6 +77,7 @@ impl Scenario {
             "disk-stall",
             "the leader's disk stalls for 1.5 s, five times: no extend takes longer than 100 ms",
         ),
+        (Scenario::Calm, "calm", "load, waves of reconnects and no fault, for --seconds: nobody is elected"),
     ];
 
     fn word(self) -> &'static str {
@@ -101,15 +104,17 @@ impl FromStr for Scenario {
 }
 
 /// Does one, prints what it measured, and judges it.
-pub(crate) fn run(run: &Run, scenario: Scenario) -> Result<Ended, Trouble> {
+pub(crate) fn run(run: &Run, scenario: Scenario, length: Duration) -> Result<Ended, Trouble> {
     if let Some(why) = lacks() {
         return Ok(Ended::Skipped(why));
     }
     println!("scenario {scenario}, seed {}", run.seed);
-    judged(&run.keep.join(format!("{scenario}-{}", run.seed)), |folder| in_folder(run, scenario, folder))
+    judged(&run.keep.join(format!("{scenario}-{}", run.seed)), |folder| {
+        in_folder(run, scenario, length, folder)
+    })
 }
 
-fn in_folder(run: &Run, scenario: Scenario, folder: &Path) -> Result<(), Trouble> {
+fn in_folder(run: &Run, scenario: Scenario, length: Duration, folder: &Path) -> Result<(), Trouble> {
     let mut world = make_world(run, folder)?;
     world.until_ready(Duration::from_secs(30))?;
     let doors = Doors::start(&world.network.namespace(CLIENTS), &world.numbers())?;
@@ -122,6 +127,7 @@ fn in_folder(run: &Run, scenario: Scenario, folder: &Path) -> Result<(), Trouble
         Scenario::DiskStall => {
             Crowd { holders: 2, keepers: 2, extenders: 3, every: Duration::from_millis(25), ..mixed }
         }
+        Scenario::Calm => Crowd { holders: 2, keepers: 100, waiters: 2, ..mixed },
     };
     (0..3).try_for_each(|_| world.start_clients(crowd))?;
     let mut stage = Stage { world, doors, seed: run.seed, complaints: Vec::new() };
@@ -132,6 +138,7 @@ fn in_folder(run: &Run, scenario: Scenario, folder: &Path) -> Result<(), Trouble
         Scenario::Back(fault) => back::play(&mut stage, fault)?,
         Scenario::FsyncStuck => stuck::play(&mut stage)?,
         Scenario::DiskStall => stall::play(&mut stage)?,
+        Scenario::Calm => calm::play(&mut stage, length)?,
     };
     let Stage { world, doors, mut complaints, .. } = stage;
     drop(doors);
