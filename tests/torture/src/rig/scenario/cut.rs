@@ -56,7 +56,8 @@ pub(super) fn play(stage: &mut Stage) -> Result<Check, Trouble> {
             kept.longest_lapse as f64 / 1e9
         );
         for (target, lapses) in &kept.by_target {
-            println!("          {lapses:>3} of the lapses: {target}");
+            let some = lapses.iter().take(5).map(|(who, ms)| format!("{who} {ms} ms"));
+            println!("          {:>3}: {target}: {} …", lapses.len(), some.collect::<Vec<_>>().join(", "));
         }
         kept.lost.iter().map(|lost| format!("quorum-cut: {lost}")).collect()
     }))

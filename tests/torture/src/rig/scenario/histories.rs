@@ -60,8 +60,8 @@ pub(super) struct Kept {
     pub(super) lost: Vec<String>,
     /// How often belief lapsed for lack of news, and for how long at most.
     pub(super) lapses: usize,
-    /// The same, by the target of the fault that had begun last.
-    pub(super) by_target: BTreeMap<String, usize>,
+    /// Who lapsed and for how many milliseconds, by the target of the fault that had begun last.
+    pub(super) by_target: BTreeMap<String, Vec<(String, Nanos)>>,
     pub(super) longest_lapse: Nanos,
 }
 
@@ -77,12 +77,14 @@ pub(super) fn kept(records: &[Record]) -> Kept {
             What::Believe(believe) if believe.client.starts_with('k') => {
                 holders.insert(believe.token, &believe.client);
                 if let Some(since) = lapsed.remove(believe.client.as_str()) {
-                    kept.longest_lapse = kept.longest_lapse.max(record.at.saturating_sub(since));
+                    let lapse = record.at.saturating_sub(since);
+                    kept.longest_lapse = kept.longest_lapse.max(lapse);
+                    let who = (believe.client.clone(), lapse / 1_000_000);
+                    kept.by_target.entry(target.to_owned()).or_default().push(who);
                 }
             }
             What::Doubt(doubt) if doubt.client.starts_with('k') && doubt.why == "expired" => {
                 kept.lapses += 1;
-                *kept.by_target.entry(target.to_owned()).or_default() += 1;
                 lapsed.insert(&doubt.client, record.at);
             }
             What::Fault(fault) if fault.on => target = &fault.target,
