@@ -42,8 +42,8 @@ pub(super) fn play(stage: &mut Stage, length: Duration) -> Result<Check, Trouble
 }
 
 fn wave(stage: &Stage) -> Result<(), Trouble> {
-    let namespace = stage.world.network.namespace(CLIENTS);
-    let within = ["ip", "netns", "exec", &namespace, "nft"];
+    let namespace = format!("--net=/run/netns/{}", stage.world.network.namespace(CLIENTS));
+    let within = ["nsenter", &namespace, "nft"];
     let rules = "add table inet wave\n\
                  add chain inet wave out { type filter hook output priority 0; }\n\
                  add rule inet wave out tcp dport 7400 reject with tcp reset\n";
