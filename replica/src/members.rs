@@ -222,7 +222,7 @@ fn check_address(members: &BTreeMap<u64, MemberView>, id: u64, address: &str) ->
     }
     match members.values().find(|member| member.address == address && member.id != id) {
         Some(other) => Err(Unchanged::Refused(format!(
-            "{address} is the address of member {}: each member has one of its own",
+            "{address} is the address of member {0}: give the new one another, another port where it runs in the place of member {0}",
             other.id
         ))),
         None => Ok(()),

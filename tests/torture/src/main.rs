@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 
-use rig::{Ended, Kind, Length, Run};
+use rig::{Ended, Kind, Length, Run, Scenario};
 
 /// The rig itself failed.
 pub(crate) const EXIT_RIG: i32 = 3;
@@ -43,6 +43,12 @@ struct Cli {
     /// Which nemeses, with commas between, or mixed: all that the promises cover.
     #[arg(long, default_value = "mixed")]
     nemesis: String,
+    /// Show one scenario, see `scenarios`: its nemesis, for as long as its promise says, and its own checks.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["hours", "each", "nemesis", "scenarios"])]
+    scenario: Vec<Scenario>,
+    /// Show all scenarios in turn.
+    #[arg(long, conflicts_with_all = ["hours", "each", "nemesis"])]
+    scenarios: bool,
     /// How many members.
     #[arg(long, value_name = "N", default_value_t = 3)]
     members: u64,
@@ -63,6 +69,8 @@ enum Other {
     },
     /// List the nemeses.
     Nemeses,
+    /// List the scenarios.
+    Scenarios,
     /// A process of clients; the rig starts it.
     #[command(hide = true)]
     Workload(workload::Workload),
@@ -74,6 +82,10 @@ fn main() -> ExitCode {
         Some(Other::Check { file }) => rig::judge_file(file),
         Some(Other::Nemeses) => {
             Kind::ALL.iter().for_each(|kind| println!("{:<12} {}", kind.word(), kind.doc()));
+            Ok(Ended::Clean)
+        }
+        Some(Other::Scenarios) => {
+            Scenario::ALL.iter().for_each(|(_, word, doc)| println!("{word:<15} {doc}"));
             Ok(Ended::Clean)
         }
         Some(Other::Workload(workload)) => {
@@ -130,6 +142,9 @@ fn torture(cli: &Cli, kinds: Vec<Kind>) -> Result<Ended, rig::Trouble> {
     let tenure = tenure.canonicalize()?;
     let seed = cli.seed.unwrap_or_else(|| clock::now() % 1_000_000_000);
     let mut run = Run { tenure, members: cli.members, seed, kinds, length, keep: cli.keep.clone() };
+    if cli.scenarios || !cli.scenario.is_empty() {
+        return scenarios(cli, &run);
+    }
     let until = cli.hours.map(|hours| Instant::now() + Duration::from_secs_f64(hours.max(0.0) * 3_600.0));
     loop {
         println!("seed {}, {} members, {}", run.seed, run.members, cli.nemesis);
@@ -139,6 +154,23 @@ fn torture(cli: &Cli, kinds: Vec<Kind>) -> Result<Ended, rig::Trouble> {
         }
         run.seed += 1;
     }
+}
+
+/// Each in a world of its own; one that is broken does not keep the others from being shown.
+fn scenarios(cli: &Cli, run: &Run) -> Result<Ended, rig::Trouble> {
+    let wanted = match cli.scenarios {
+        true => Scenario::ALL.iter().map(|(scenario, ..)| *scenario).collect(),
+        false => cli.scenario.clone(),
+    };
+    let mut all = Ended::Clean;
+    for scenario in wanted {
+        match rig::run_scenario(run, scenario, Duration::from_secs(cli.seconds))? {
+            Ended::Clean => {}
+            Ended::Broken => all = Ended::Broken,
+            other => return Ok(other),
+        }
+    }
+    Ok(all)
 }
 
 fn beside() -> Option<PathBuf> {

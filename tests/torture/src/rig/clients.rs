@@ -16,6 +16,35 @@ pub(crate) const HOLDERS: usize = 12;
 /// How many leases all of them want.
 pub(crate) const LEASES: usize = 16;
 
+/// Who is in a process of clients.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Crowd {
+    /// Those who do everything by chance.
+    pub(crate) holders: usize,
+    /// Those who keep a lease each.
+    pub(crate) keepers: usize,
+    /// Those in line behind each of them.
+    pub(crate) waiters: usize,
+    /// Those who extend by hand, through each member.
+    pub(crate) extenders: usize,
+    /// The ttl of all but the first.
+    pub(crate) keep: Duration,
+    /// How often the last extend.
+    pub(crate) every: Duration,
+}
+
+impl Crowd {
+    /// The crowd of a mixed run.
+    pub(crate) const MIXED: Crowd = Crowd {
+        holders: HOLDERS,
+        keepers: 0,
+        waiters: 0,
+        extenders: 0,
+        keep: Duration::from_secs(3),
+        every: Duration::from_millis(100),
+    };
+}
+
 /// The last calls of all holders are answered within this: the longest waits, and is then answered by its member or given up.
 const LAST_CALLS: Duration = Duration::from_secs(20);
 
@@ -34,6 +63,7 @@ impl Clients {
         members: u64,
         seed: u64,
         rate: u64,
+        crowd: Crowd,
     ) -> io::Result<Clients> {
         let endpoints =
             (1..=members).map(|member| format!("{}:7400", address(member))).collect::<Vec<_>>().join(",");
@@ -41,8 +71,13 @@ impl Clients {
         command.arg(std::env::current_exe()?).args(["workload", "--endpoints", &endpoints]);
         for (flag, value) in [
             ("--process", number),
-            ("--holders", HOLDERS as u64),
+            ("--holders", crowd.holders as u64),
             ("--leases", LEASES as u64),
+            ("--keepers", crowd.keepers as u64),
+            ("--waiters", crowd.waiters as u64),
+            ("--extenders", crowd.extenders as u64),
+            ("--keep-ms", crowd.keep.as_millis() as u64),
+            ("--every-ms", crowd.every.as_millis() as u64),
             ("--seed", seed.wrapping_mul(1_000).wrapping_add(number * 100)),
             ("--rate", rate),
         ] {

@@ -63,6 +63,22 @@ impl Disk {
         self.mount()
     }
 
+    /// Stops it: writes and syncs wait until it is thawed, and nothing fails. Where the rig is killed meanwhile, the next one's
+    /// sweep thaws it.
+    pub(crate) fn freeze(&self) -> Result<(), Failed> {
+        run(&["fsfreeze", "--freeze", &text(&self.mount)]).map(|_| ())
+    }
+
+    /// Lets it go on.
+    pub(crate) fn thaw(&self) -> Result<(), Failed> {
+        run(&["fsfreeze", "--unfreeze", &text(&self.mount)]).map(|_| ())
+    }
+
+    /// The same, of a disk that may not be frozen.
+    pub(crate) fn thaw_if_frozen(&self) {
+        try_run(&["fsfreeze", "--unfreeze", &text(&self.mount)]);
+    }
+
     fn mount(&self) -> Result<(), Failed> {
         run(&["mount", "-o", "loop", &text(&self.image), &text(&self.mount)]).map(|_| ())
     }
@@ -74,6 +90,7 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
+        self.thaw_if_frozen();
         // Lazily, since a process that was killed just now may not be gone yet; the loop device goes with it.
         try_run(&["umount", "-l", &text(&self.mount)]);
     }

@@ -7,13 +7,14 @@ use super::schedule::Kind;
 use super::tools::faketime;
 
 /// The programs that the rig is made of, and where they come from.
-const PROGRAMS: [(&str, &str); 7] = [
+const PROGRAMS: [(&str, &str); 8] = [
     ("ip", "iproute2"),
     ("nft", "nftables"),
     ("setpriv", "util-linux"),
     ("nsenter", "util-linux"),
     ("mkfs.ext4", "e2fsprogs"),
     ("mount", "mount"),
+    ("fsfreeze", "util-linux"),
     ("cc", "gcc"),
 ];
 

@@ -4,6 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -29,6 +30,8 @@ pub(crate) struct Setup {
 pub(crate) struct Member {
     pub(crate) number: u64,
     pub(crate) disk: Disk,
+    /// Its id in the cluster: its number, until it loses its data.
+    id: u64,
     setup: Setup,
     namespace: String,
     child: Option<Child>,
@@ -40,7 +43,8 @@ impl Member {
     /// Makes its disk and its settings; it does not run yet.
     pub(crate) fn make(setup: &Setup, number: u64, namespace: String) -> io::Result<Member> {
         let disk = Disk::make(&setup.folder, number)?;
-        let member = Member { number, disk, setup: setup.clone(), namespace, child: None, rate: 1_000 };
+        let member =
+            Member { number, disk, id: number, setup: setup.clone(), namespace, child: None, rate: 1_000 };
         fs::write(member.settings(), member.toml())?;
         fs::write(member.control(), "")?;
         Ok(member)
@@ -78,6 +82,43 @@ impl Member {
             child.wait()?;
         }
         Ok(())
+    }
+
+    /// Its process must end by itself with this code: it is waited for.
+    pub(crate) fn ends_with(&mut self, code: i32, within: Duration) -> Result<(), String> {
+        let until = Instant::now() + within;
+        while let Some(child) = &mut self.child {
+            match child.try_wait() {
+                Ok(Some(status)) => {
+                    self.child = None;
+                    return if status.code() == Some(code) {
+                        Ok(())
+                    } else {
+                        Err(format!("it ended with {status}, and not with exit code {code}"))
+                    };
+                }
+                Ok(None) if Instant::now() < until => std::thread::sleep(Duration::from_millis(20)),
+                Ok(None) => return Err(format!("it did not end within {within:?}")),
+                Err(error) => return Err(error.to_string()),
+            }
+        }
+        Err("it does not run".to_owned())
+    }
+
+    /// Removes its data folder. It must not run.
+    pub(crate) fn wipe(&self) -> io::Result<()> {
+        fs::remove_dir_all(self.data())
+    }
+
+    /// Has it be a new member from its next start on, which waits to be added to the cluster.
+    pub(crate) fn be_new(&mut self, id: u64) -> io::Result<()> {
+        self.id = id;
+        fs::write(self.settings(), self.toml())
+    }
+
+    /// Its id in the cluster.
+    pub(crate) fn id(&self) -> u64 {
+        self.id
     }
 
     /// Whether its process runs; one that has ended by itself is noticed here.
@@ -119,10 +160,21 @@ impl Member {
         self.setup.folder.join(format!("{}.control", self.number))
     }
 
+    /// Where the other members reach it. A new member in an old one's place has a port of its own: as long as both belong to the
+    /// cluster no two have the same address.
+    pub(crate) fn peer(&self) -> String {
+        let port = if self.id == self.number { 7401 } else { 7411 };
+        format!("{}:{port}", address(self.number))
+    }
+
+    fn data(&self) -> PathBuf {
+        self.disk.path().join("data")
+    }
+
     fn toml(&self) -> String {
-        let (number, data) = (self.number, self.disk.path().join("data"));
+        let (number, id, data) = (self.number, self.id, self.data());
         let own = format!(
-            "data = {:?}\nlisten = \"{}:7400\"\ninsecure_plain_listener = true\nmember = {number}\ncluster = \"{:032x}\"\n",
+            "data = {:?}\nlisten = \"{}:7400\"\ninsecure_plain_listener = true\nmember = {id}\ncluster = \"{:032x}\"\n",
             data.to_string_lossy(),
             address(number),
             self.setup.cluster,
@@ -130,15 +182,19 @@ impl Member {
         if self.setup.members == 1 {
             return own;
         }
+        if id != number {
+            return format!("{own}peer.listen = \"{}\"\npeer.join = true\n", self.peer());
+        }
         let voters = (1..=self.setup.members).map(|member| format!("{member}={}:7401", address(member)));
         let voters = voters.collect::<Vec<_>>().join(",");
-        format!("{own}peer.listen = \"{}:7401\"\npeer.voters = \"{voters}\"\n", address(number))
+        format!("{own}peer.listen = \"{}\"\npeer.voters = \"{voters}\"\n", self.peer())
     }
 }
 
 impl Drop for Member {
     fn drop(&mut self) {
-        // SIGKILL ends a stopped process too.
+        // SIGKILL ends a stopped process too, but none that waits for a frozen disk.
+        self.disk.thaw_if_frozen();
         let _ = self.kill();
     }
 }

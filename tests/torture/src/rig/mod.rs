@@ -12,12 +12,14 @@
 mod clients;
 mod command;
 mod disk;
+mod doors;
 mod faked;
 mod lacks;
 mod member;
 mod nemesis;
 mod net;
 mod observers;
+mod scenario;
 mod schedule;
 mod sweep;
 mod tools;
@@ -33,8 +35,10 @@ use std::time::{Duration, Instant};
 use torture::check::{Limits, Report, Verdict, check, order};
 use torture::history::{self, Record};
 
+pub(crate) use scenario::{Scenario, run as run_scenario};
 pub(crate) use schedule::Kind;
 
+use clients::Crowd;
 use lacks::{lacks, lacks_for};
 use member::Setup;
 use nemesis::Struck;
@@ -111,13 +115,18 @@ pub(crate) fn run(run: &Run) -> Result<Ended, Trouble> {
     if possible.is_empty() {
         return Ok(Ended::Skipped("none of these nemeses is possible here".to_owned()));
     }
+    judged(&run.keep.join(format!("seed-{}", run.seed)), |folder| in_folder(run, &possible, folder))
+}
+
+/// Does it in a folder of its own, judges the histories that are there then, and keeps what shows a failure.
+fn judged(keep_in: &Path, work: impl FnOnce(&Path) -> Result<(), Trouble>) -> Result<Ended, Trouble> {
     let temporary = std::env::temp_dir();
     let swept = sweep::sweep(&temporary);
     if swept > 0 {
         println!("swept {swept} leftovers of runs that were killed");
     }
     let folder = Folder::make(temporary.join(format!("{}{}", sweep::FOLDERS, std::process::id())))?;
-    let outcome = in_folder(run, &possible, &folder.0);
+    let outcome = work(&folder.0);
     if matches!(outcome, Err(Trouble::Interrupted)) {
         // Half a run, in which nothing had time to heal, would be judged unjustly.
         return Ok(Ended::Interrupted);
@@ -134,13 +143,27 @@ pub(crate) fn run(run: &Run) -> Result<Ended, Trouble> {
         (Ok(()), Err(trouble)) => Err(trouble),
     };
     if !matches!(ended, Ok(Ended::Clean)) {
-        keep(&folder.0, &run.keep.join(format!("seed-{}", run.seed)))?;
+        keep(&folder.0, keep_in)?;
     }
     ended
 }
 
 fn in_folder(run: &Run, kinds: &[Kind], folder: &Path) -> Result<(), Trouble> {
-    let prefix = format!("{}{}", sweep::NAMESPACES, std::process::id());
+    let strokes = match run.length {
+        Length::For(length) => schedule::plan(run.seed, kinds, length),
+        Length::Each(hold) => schedule::each(run.seed, kinds, hold, Duration::from_secs(2)),
+    };
+    let mut world = make_world(run, folder)?;
+    if kinds.iter().any(|kind| matches!(kind, Kind::Clock | Kind::WildClock)) {
+        faked::prove(&world)?;
+    }
+    world.until_ready(Duration::from_secs(30))?;
+    (0..3).try_for_each(|_| world.start_clients(Crowd::MIXED))?;
+    strike_all(&mut world, &strokes)?;
+    finish(world)
+}
+
+fn make_world(run: &Run, folder: &Path) -> Result<World, Trouble> {
     let setup = Setup {
         tenure: run.tenure.clone(),
         tools: Tools::make(folder)?,
@@ -148,17 +171,11 @@ fn in_folder(run: &Run, kinds: &[Kind], folder: &Path) -> Result<(), Trouble> {
         members: run.members,
         cluster: u128::from(run.seed) + 1,
     };
-    let strokes = match run.length {
-        Length::For(length) => schedule::plan(run.seed, kinds, length),
-        Length::Each(hold) => schedule::each(run.seed, kinds, hold, Duration::from_secs(2)),
-    };
-    let mut world = World::make(setup, &prefix, run.seed)?;
-    if kinds.iter().any(|kind| matches!(kind, Kind::Clock | Kind::WildClock)) {
-        faked::prove(&world)?;
-    }
-    world.until_ready(Duration::from_secs(30))?;
-    (0..3).try_for_each(|_| world.start_clients())?;
-    strike_all(&mut world, &strokes)?;
+    World::make(setup, &format!("{}{}", sweep::NAMESPACES, std::process::id()), run.seed)
+}
+
+/// Goes on until all is well, and ends clients and observers: the histories are whole then.
+fn finish(mut world: World) -> Result<(), Trouble> {
     until_healed(&world, limits())?;
     world.stop_clients()?;
     // The watches of all members see the last of it.
@@ -221,12 +238,17 @@ fn pause(length: Duration) -> Result<(), Trouble> {
 
 /// Whether the histories in the folder keep every rule.
 fn judge(folder: &Path) -> Result<bool, Trouble> {
+    Ok(print_verdict(&read_all(folder)?)?.is_clean())
+}
+
+/// The histories of all processes, ordered by time.
+fn read_all(folder: &Path) -> Result<Vec<Record>, Trouble> {
     let mut records = Vec::new();
     for file in World::histories(folder)? {
         records.extend(read(&file)?);
     }
     order(&mut records);
-    Ok(print_verdict(&records)?.is_clean())
+    Ok(records)
 }
 
 /// Judges one file.

@@ -29,6 +29,7 @@ const ANSWER: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
     leader: AtomicU64,
+    term: AtomicU64,
     leaders: AtomicU64,
     members: Mutex<BTreeMap<u64, Look>>,
 }
@@ -43,7 +44,7 @@ pub(crate) struct Look {
 }
 
 impl Seen {
-    /// The member that was last said to lead.
+    /// The member that said of itself that it leads, in the newest term.
     pub(crate) fn leader(&self) -> Option<u64> {
         Some(self.leader.load(Ordering::Acquire)).filter(|leader| *leader > 0)
     }
@@ -194,15 +195,15 @@ impl Observer {
             tokio::select! {
                 _ = phase.wait_for(|phase| *phase == Phase::Stop) => return,
                 told = tokio::time::timeout(ANSWER, readyz(self.member)) => {
-                    let leader = told.unwrap_or(Err(io::ErrorKind::TimedOut.into())).ok();
-                    let look = self.seen.note(self.member, |look| look.ready = leader.is_some());
+                    let told = told.unwrap_or(Err(io::ErrorKind::TimedOut.into())).ok();
+                    let look = self.seen.note(self.member, |look| look.ready = told.is_some());
                     if (look.ready, look.revision) != (known.ready, known.revision) {
                         let (ready, revision) = (look.ready, look.revision);
                         self.recorder.note(What::Member(Member { member: self.member, ready, revision }));
                         known = look;
                     }
-                    if let Some(Some(leader)) = leader {
-                        self.leads(leader);
+                    if let Some(Ready { leads: true, term }) = told {
+                        self.leads(term);
                     }
                 }
             }
@@ -210,11 +211,12 @@ impl Observer {
         }
     }
 
-    /// Members may say for a while that an old leader leads: who says it of itself is believed.
-    fn leads(&self, leader: u64) {
-        if leader == self.member && self.seen.leader.swap(leader, Ordering::AcqRel) != leader {
-            let term = self.seen.leaders.fetch_add(1, Ordering::AcqRel) + 1;
-            self.recorder.note(What::Leader(Leader { member: leader, term }));
+    /// An old leader may say so for a while of itself, until it hears of the newer term.
+    fn leads(&self, term: u64) {
+        if self.seen.term.fetch_max(term, Ordering::AcqRel) < term {
+            self.seen.leader.store(self.member, Ordering::Release);
+            self.seen.leaders.fetch_add(1, Ordering::AcqRel);
+            self.recorder.note(What::Leader(Leader { member: self.member, term }));
         }
     }
 
@@ -255,8 +257,13 @@ impl Observer {
     }
 }
 
-/// Which leader a member knows of, if it is ready.
-async fn readyz(member: u64) -> io::Result<Option<u64>> {
+/// What a member that is ready says of itself.
+struct Ready {
+    leads: bool,
+    term: u64,
+}
+
+async fn readyz(member: u64) -> io::Result<Ready> {
     let mut socket = TcpStream::connect(format!("{}:7400", address(member))).await?;
     let host = address(member);
     socket
@@ -268,5 +275,7 @@ async fn readyz(member: u64) -> io::Result<Option<u64>> {
         answer.split_once("\r\n\r\n").map(|(_, body)| body).filter(|_| answer.starts_with("HTTP/1.1 200"));
     let body = body.ok_or_else(|| io::Error::other("it is not ready"))?;
     let ready: serde_json::Value = serde_json::from_str(body)?;
-    Ok(ready["leader"].as_str().and_then(|leader| leader.parse().ok()))
+    let leads = ready["leader"].is_string() && ready["leader"] == ready["member"];
+    let term = ready["term"].as_str().and_then(|term| term.parse().ok()).unwrap_or(0);
+    Ok(Ready { leads, term })
 }

@@ -1,8 +1,9 @@
-/* Loaded into a member: makes its disk slow, full or broken, as a file says that the rig writes.
+/* Loaded into a member: makes its disk slow, full, stuck or broken, as a file says that the rig writes.
  *
  *   slow N    every sync takes N milliseconds longer
  *   full      every write finds no room
  *   fail      every sync fails
+ *   hang      no sync comes back until the word is gone
  *
  * The file is named by TORTURE_DISK and read at each call, so that a fault begins and ends without a restart. What the page cache
  * does after a sync that failed is the kernel's own business; the process must not come to ask. */
@@ -32,6 +33,11 @@ static int before_sync(void) {
     if (!strncmp(word, "fail", 4)) {
         errno = EIO;
         return -1;
+    }
+    while (!strncmp(word, "hang", 4)) {
+        struct timespec time = {0, 2000000};
+        nanosleep(&time, NULL);
+        if (!told(word, sizeof word)) return 0;
     }
     if (!strncmp(word, "slow ", 5)) {
         long ms = atol(word + 5);

@@ -36,6 +36,8 @@ pub(crate) fn sweep(below: &Path) -> usize {
 /// Unmounts what is mounted below a rig's folder, and removes it.
 pub(crate) fn clear(folder: &Path) {
     for mount in mounts_below(folder) {
+        // A frozen one would never be free of its processes.
+        try_run(&["fsfreeze", "--unfreeze", &mount.to_string_lossy()]);
         try_run(&["umount", "-l", &mount.to_string_lossy()]);
     }
     let _ = fs::remove_dir_all(folder);

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use torture::history::{Gone, What};
 
 use super::Trouble;
-use super::clients::Clients;
+use super::clients::{Clients, Crowd};
 use super::member::{Member, Setup};
 use super::net::{CLIENTS, Network};
 use super::observers::Observers;
@@ -83,12 +83,13 @@ impl World {
     }
 
     /// Starts another process of clients.
-    pub(crate) fn start_clients(&mut self) -> Result<(), Trouble> {
+    pub(crate) fn start_clients(&mut self, crowd: Crowd) -> Result<(), Trouble> {
         self.processes += 1;
         let number = self.processes;
         let rate = RATES[(number - 1) as usize % RATES.len()];
         let (namespace, folder) = (self.network.namespace(CLIENTS), &self.setup.folder);
-        self.clients.push(Clients::start(&namespace, folder, number, self.setup.members, self.seed, rate)?);
+        let members = self.setup.members;
+        self.clients.push(Clients::start(&namespace, folder, number, members, self.seed, rate, crowd)?);
         Ok(())
     }
 
@@ -97,7 +98,7 @@ impl World {
         self.clients_of(number)?.kill()?;
         self.clients.retain(|clients| clients.number != number);
         Clients::names(number).for_each(|client| self.recorder.note(What::Gone(Gone { client })));
-        self.start_clients()
+        self.start_clients(Crowd::MIXED)
     }
 
     /// Lets all clients finish.

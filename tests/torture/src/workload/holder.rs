@@ -152,10 +152,10 @@ impl Holder {
     }
 }
 
-fn granted(grant: &Grant) -> Answer {
+pub(super) fn granted(grant: &Grant) -> Answer {
     Answer::Granted { token: grant.token() }
 }
 
-fn millis(length: Duration) -> u64 {
+pub(super) fn millis(length: Duration) -> u64 {
     u64::try_from(length.as_millis()).unwrap_or(u64::MAX)
 }

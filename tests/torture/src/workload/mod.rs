@@ -5,11 +5,13 @@
 
 mod board;
 mod holder;
+mod keeper;
 mod rate;
 
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 use client::{Clock, Endpoint, Options, Session};
@@ -21,6 +23,7 @@ use tokio::sync::watch;
 use crate::recorder::Recorder;
 use board::Board;
 use holder::Holder;
+use keeper::{Keeper, Part};
 use rate::{Rate, RatedClock};
 
 /// The namespace of all leases of a run.
@@ -41,6 +44,21 @@ pub(crate) struct Workload {
     /// How many leases all processes share.
     #[arg(long)]
     leases: usize,
+    /// How many others keep a lease each.
+    #[arg(long, default_value_t = 0)]
+    keepers: usize,
+    /// How many wait in line behind each of those.
+    #[arg(long, default_value_t = 0)]
+    waiters: usize,
+    /// How many extend a lease each by hand, through each member.
+    #[arg(long, default_value_t = 0)]
+    extenders: usize,
+    /// For how long those hold it at a time, in milliseconds.
+    #[arg(long, default_value_t = 3_000)]
+    keep_ms: u64,
+    /// How often those extend by hand, in milliseconds.
+    #[arg(long, default_value_t = 100)]
+    every_ms: u64,
     /// What its chance is made of.
     #[arg(long)]
     seed: u64,
@@ -50,6 +68,25 @@ pub(crate) struct Workload {
     /// Where its history goes.
     #[arg(long)]
     history: PathBuf,
+}
+
+impl Workload {
+    /// Those who do one thing each: name, lease, and what.
+    fn parts(&self, members: usize) -> Vec<(String, String, Part)> {
+        let (process, every) = (self.process, Duration::from_millis(self.every_ms));
+        let mut parts = Vec::new();
+        for i in 0..self.keepers {
+            parts.push((format!("k{process}-{i}"), format!("k{process}-{i}"), Part::Keep));
+            for n in 0..self.waiters {
+                parts.push((format!("w{process}-{i}-{n}"), format!("k{process}-{i}"), Part::Wait));
+            }
+        }
+        for through in 1..=members as u64 {
+            let names = (0..self.extenders).map(|i| format!("x{process}-{through}-{i}"));
+            parts.extend(names.map(|name| (name.clone(), name, Part::Extend { through, every })));
+        }
+        parts
+    }
 }
 
 /// Runs until SIGTERM.
@@ -79,6 +116,26 @@ pub(crate) fn run(args: &Workload) -> io::Result<()> {
                 stopping: stopping.clone(),
             };
             holders.spawn(holder.run());
+        }
+        for (i, (name, lease, part)) in args.parts(endpoints.len()).into_iter().enumerate() {
+            let mut endpoints = endpoints.clone();
+            match part {
+                Part::Extend { through, .. } => endpoints = vec![endpoints[through as usize - 1].clone()],
+                Part::Keep | Part::Wait => endpoints.rotate_left(i % args.endpoints.split(',').count()),
+            }
+            let options =
+                Options { clock: Some(clock.clone()), deadline: holder::DEADLINE, ..Options::new(endpoints) };
+            let keeper = Keeper {
+                name,
+                lease,
+                ttl: Duration::from_millis(args.keep_ms),
+                part,
+                session: Session::open(options).map_err(io::Error::other)?,
+                board: board.clone(),
+                recorder: recorder.clone(),
+                stopping: stopping.clone(),
+            };
+            holders.spawn(keeper.run());
         }
         signal(SignalKind::terminate())?.recv().await;
         let _ = stop.send(true);
