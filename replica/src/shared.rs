@@ -3,6 +3,7 @@
 //! The locks: `inbox` may be held while `state` is taken, never the other way round; `status` and the small ones are held with no other.
 //! None is held while a reply is given, but `state` for reads, which need the table. Whoever changes something the driver must see wakes it.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Context;
@@ -19,8 +20,10 @@ use crate::forming::Forming;
 use crate::handle::{Answer, Proposal, Read, Reading, ReplyFn, Status, Unavailable, WaitId, Waited};
 use crate::members::{MemberChange, Unchanged};
 use crate::queue::{self, Queue, Via};
+use crate::raft::types::SnapshotMeta;
 use crate::raft::{LogId, Membership};
 use crate::serve::Incoming;
+use crate::snapshot::Head;
 use crate::waits::{self, Waits, tell_free};
 
 pub(crate) struct Shared {
@@ -92,6 +95,8 @@ pub(crate) struct State {
     pub(crate) events: Events,
     pub(crate) applied: Option<LogId>,
     pub(crate) membership: Membership,
+    /// Ids of members that were removed, which no other may have: what one of them has voted and acknowledged stands.
+    pub(crate) removed: BTreeSet<u64>,
 }
 
 /// Whom an applied batch has news for, to be told once the lock is released.
@@ -119,6 +124,22 @@ impl State {
         Told { free, granted, watches }
     }
 
+    /// Takes in who the members are from an entry on.
+    pub(crate) fn take_members(&mut self, membership: Membership) {
+        let ids = |membership: &Membership| {
+            membership.membership().nodes().map(|(id, _)| *id).collect::<BTreeSet<u64>>()
+        };
+        let gone = &ids(&self.membership) - &ids(&membership);
+        self.removed.extend(gone);
+        self.membership = membership;
+    }
+
+    /// What a snapshot has of it beside the table.
+    pub(crate) fn head(&self) -> Head {
+        let meta = SnapshotMeta { last_log_id: self.applied, last_membership: self.membership.clone() };
+        Head { meta, removed: self.removed.clone() }
+    }
+
     pub(crate) fn reading(&self) -> Reading {
         Reading { revision: self.table.revision(), now: self.table.now() }
     }
@@ -133,6 +154,7 @@ impl Shared {
             events: Events::new(window),
             applied: None,
             membership: Membership::default(),
+            removed: BTreeSet::new(),
         };
         Shared {
             clock,
