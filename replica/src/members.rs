@@ -279,7 +279,10 @@ fn check_voters(
         return Ok(());
     }
     if after.is_empty() {
-        return refused(format!("voter {} is the last: a cluster without a voter is none", list(&before)));
+        return refused(format!(
+            "voter {} is the last: a cluster without a voter is none. Where it is to end, stop the member",
+            list(&before)
+        ));
     }
     if 2 * leaving > before.len() {
         return refused(format!(
