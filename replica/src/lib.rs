@@ -21,6 +21,7 @@ pub mod engine;
 mod events;
 mod forming;
 mod handle;
+mod joining;
 pub mod log;
 mod members;
 mod promise;
@@ -38,6 +39,7 @@ pub use batch::QUEUE_MAX;
 pub use clock::{Clock, Mono};
 pub use events::{Pulled, Unwatchable, Wake, Watched, Window, key_of};
 pub use handle::*;
+pub use joining::{Asks, ask_to_join};
 pub use members::{MEMBERS_MAX, MemberChange, MemberView, Unchanged, VOTERS_MAX, is_address};
 pub use queue::PLACE_KEPT;
 pub use raft::{

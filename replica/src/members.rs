@@ -61,6 +61,13 @@ pub enum MemberChange {
         /// Where the others reach it.
         address: String,
     },
+    /// To be taken in itself, as a new member asks by a token that is good once.
+    Join {
+        /// Its id, which no member has or had.
+        id: u64,
+        /// Where the others reach it.
+        address: String,
+    },
     /// To make observers voters.
     Promote(BTreeSet<u64>),
     /// To take members out.
@@ -163,6 +170,13 @@ pub(crate) fn plan(standing: &Standing, change: &MemberChange) -> Result<Step, U
                 }
                 None => Ok(Step::Add(*id, address.clone())),
             }
+        }
+        MemberChange::Join { id, .. } if members.contains_key(id) => refused(format!(
+            "the token is used: member {id} is here already. Have a new one made, with `tenure members invite {}`",
+            unused(standing)
+        )),
+        MemberChange::Join { id, address } => {
+            plan(standing, &MemberChange::Add { id: *id, address: address.clone() })
         }
         MemberChange::Move { id, address } => {
             check_address(members, *id, address)?;

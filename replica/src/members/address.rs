@@ -1,6 +1,7 @@
 //! Where a member is reached by the others: `a.example:7401`, `10.0.0.3:7401`, `[::1]:7401`.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+// How addresses are written, and nothing that goes there.
+use core::net::{Ipv4Addr, Ipv6Addr};
 
 /// Longest name of a host, and of one of its labels, in bytes.
 pub(super) const HOST_BYTES_MAX: usize = 253;

@@ -111,6 +111,16 @@ fn an_id_that_was_removed_is_nobodys_and_going_again_is_gone_already() {
 }
 
 #[test]
+fn a_token_is_good_once_and_not_for_who_was_removed() {
+    let join = |id| MemberChange::Join { id, address: "m4:7401".to_owned() };
+    assert_eq!(plan(&standing(&[1, 2, 3], &[]), &join(4)), Ok(Step::Add(4, "m4:7401".to_owned())));
+    refused(&[1, 2, 3], &[4], &join(4), "the token is used: member 4 is here already");
+    let standing = Standing { removed: ids(&[4]), ..standing(&[1, 2, 3], &[]) };
+    let planned = plan(&standing, &join(4));
+    assert!(matches!(&planned, Err(Unchanged::Refused(why)) if why.contains("was removed")), "{planned:?}");
+}
+
+#[test]
 fn there_is_one_change_at_a_time() {
     let changing = || Standing { changing: true, ..standing(&[1, 2, 3], &[]) };
     let planned = plan(&changing(), &add(4, "m4:7401"));

@@ -69,7 +69,9 @@ impl<W: World> Raft<W> {
     /// Who was removed, as of all that was committed before: a new leader may not have applied the last removal yet.
     async fn removed(&self, change: &MemberChange) -> Result<BTreeSet<u64>, Unchanged> {
         match change {
-            MemberChange::Add { .. } if !self.read_barrier().await => Err(Unchanged::NoLeader),
+            MemberChange::Add { .. } | MemberChange::Join { .. } if !self.read_barrier().await => {
+                Err(Unchanged::NoLeader)
+            }
             _ => Ok(self.shared.state().removed.clone()),
         }
     }
