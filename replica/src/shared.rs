@@ -3,6 +3,8 @@
 //! The locks: `inbox` may be held while `state` is taken, never the other way round; `status` and the small ones are held with no other.
 //! None is held while a reply is given, but `state` for reads, which need the table. Whoever changes something the driver must see wakes it.
 
+mod members;
+
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,10 +22,8 @@ use crate::forming::Forming;
 use crate::handle::{Answer, Proposal, Read, Reading, ReplyFn, Status, Unavailable, WaitId, Waited};
 use crate::members::{MemberChange, Unchanged};
 use crate::queue::{self, Queue, Via};
-use crate::raft::types::SnapshotMeta;
 use crate::raft::{LogId, Membership};
 use crate::serve::Incoming;
-use crate::snapshot::Head;
 use crate::waits::{self, Waits, tell_free};
 
 pub(crate) struct Shared {
@@ -122,22 +122,6 @@ impl State {
         let granted = queue.take_in(applied, table, at);
         let watches = events.take_in(&applied.events, now);
         Told { free, granted, watches }
-    }
-
-    /// Takes in who the members are from an entry on.
-    pub(crate) fn take_members(&mut self, membership: Membership) {
-        let ids = |membership: &Membership| {
-            membership.membership().nodes().map(|(id, _)| *id).collect::<BTreeSet<u64>>()
-        };
-        let gone = &ids(&self.membership) - &ids(&membership);
-        self.removed.extend(gone);
-        self.membership = membership;
-    }
-
-    /// What a snapshot has of it beside the table.
-    pub(crate) fn head(&self) -> Head {
-        let meta = SnapshotMeta { last_log_id: self.applied, last_membership: self.membership.clone() };
-        Head { meta, removed: self.removed.clone() }
     }
 
     pub(crate) fn reading(&self) -> Reading {
