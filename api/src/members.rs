@@ -78,6 +78,16 @@ pub enum MemberChange {
 pub struct Members {
     /// By id.
     pub members: Vec<Member>,
+    /// The cluster's id: 32 hexadecimal digits.
+    #[serde(default)]
+    pub cluster: String,
+    /// Ids of members that were removed, as far as the member that was asked knows. No other may have one of them.
+    #[serde(default, with = "decimal::list")]
+    #[schema(value_type = Vec<String>)]
+    pub removed: Vec<u64>,
+    /// The SHA-256 of each CA under which the members' certificates are, in hexadecimal digits; none without TLS between them.
+    #[serde(default)]
+    pub peer_ca: Vec<String>,
 }
 
 /// One member.

@@ -44,6 +44,9 @@ pub(crate) struct Init {
     /// The folder of that cluster's first member, with the CAs' keys.
     #[arg(long, value_name = "DIR")]
     from: Option<PathBuf>,
+    /// With --node N: a member that is none of the first voters, and is to join the cluster that runs, with tenure join.
+    #[arg(long, requires = "node", conflicts_with = "renew")]
+    join: bool,
     /// Make new certificates of a voter that has some: then put what is in node/ in the place of its own.
     #[arg(long, requires = "node")]
     renew: bool,
@@ -52,7 +55,11 @@ pub(crate) struct Init {
 pub(crate) fn init(args: &Init) -> Result<Exit, Failure> {
     match (&args.from, args.node, &args.operator) {
         (Some(from), Some(node), _) => {
-            let further = if args.renew { Further::Again } else { Further::New };
+            let further = match (args.renew, args.join) {
+                (true, _) => Further::Again,
+                (false, true) => Further::Joins,
+                (false, false) => Further::New,
+            };
             member(&args.making(Some(node.to_string())).member(node, from, further)?, further)
         }
         (Some(from), None, Some(name)) => {
@@ -130,6 +137,22 @@ fn member(made: &Made, further: Further) -> Result<Exit, Failure> {
             ));
             write_out(
                 format!("  tenure serve --config {}\n", quoted(&made.folder.join("tenure.toml"))).as_bytes(),
+            )?;
+        }
+        Further::Joins => {
+            say(format!(
+                "made {folder}: member {member} of cluster {:032x}, which is to join it. Bring it to that member's machine, by a way \
+                 that others cannot read; see that peer.listen in its tenure.toml is where the others reach it. Have a token made by \
+                 a member that runs, and type the other two there:",
+                made.cluster
+            ));
+            let config = quoted(&made.folder.join("tenure.toml"));
+            write_out(
+                format!(
+                    "  tenure members invite {member}\n  tenure join --config {config} --address HOST:PORT --token TOKEN\n  tenure \
+                     serve --config {config}\n"
+                )
+                .as_bytes(),
             )?;
         }
         Further::Again => say(format!(

@@ -11,7 +11,7 @@
 //!   claimer  claimer                       signals  an end that the shell sees as its signal's
 //!   bench    bench                         announce that somebody waits, once it is so
 //!   docs     completions man               doubt    what to do where the outcome is unknown
-//!   init     init                          pinned   that a pin is in the way
+//!   init     init, join in join            pinned   that a pin is in the way
 //!   backup   backup                        trust    what members are known by, and this program
 //!   restore  restore                       wanted   what a claim and an acquire want alike
 //! ```
@@ -33,6 +33,8 @@ mod exit;
 mod follow;
 mod hold;
 mod init;
+mod invite;
+mod join;
 mod members;
 mod operate;
 mod output;
@@ -73,6 +75,7 @@ enum Verb {
     Serve(serve::Serve),
     DevCluster(dev_cluster::DevCluster),
     Init(init::Init),
+    Join(join::Join),
     Claim(hold::Claim),
     Extend(hold::Extend),
     Release(hold::Release),
@@ -135,6 +138,7 @@ impl Verb {
             Verb::Serve(args) => serve::serve(args),
             Verb::DevCluster(args) => dev_cluster::dev_cluster(args),
             Verb::Init(args) => init::init(args),
+            Verb::Join(args) => join::join(args),
             Verb::Claim(args) => hold::claim(args),
             Verb::Extend(args) => hold::extend(args),
             Verb::Release(args) => hold::release(args),
@@ -165,6 +169,7 @@ impl Verb {
     fn json(&self) -> bool {
         match self {
             Verb::DevCluster(args) => args.json.json,
+            Verb::Join(args) => args.json.json,
             Verb::Claim(args) => args.json.json,
             Verb::Extend(args) => args.json.json,
             Verb::Release(args) => args.json.json,

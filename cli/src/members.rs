@@ -2,29 +2,46 @@
 
 use std::time::Duration;
 
+use api::rules::JOIN_TOKEN_LIFE_DEFAULT;
 use api::{Call, ChangeMembers, MemberChange, Reply};
 use claimer::duration::GoDuration;
 use clap::{Args, Subcommand};
 
 use crate::connect::{Reach, misfit};
 use crate::exit::{Exit, Failure};
+use crate::invite;
 use crate::output::{JsonFlag, print};
 use crate::parse;
 
 /// See the cluster's members, and change them. Any member may be asked.
 ///
-/// A new member is an observer first: it serves clients, and has no vote. Start it with `tenure serve --peer-join` and an id that no
-/// member has had, add it here, and promote it once it lacks nothing, two at a time; or have it replace a voter.
+/// A new member is an observer first: it serves clients, and has no vote. Invite it, with an id that no member has had; it joins with
+/// tenure join. Promote it once it lacks nothing, two at a time; or have it replace a voter.
 #[derive(Debug, Args)]
 pub(crate) struct Members {
     #[command(subcommand)]
     verb: Verb,
 }
 
+/// How long a token is good where nobody says, as it is typed.
+const LIFE_DEFAULT: &str = "1h";
+const _: () = assert!(JOIN_TOKEN_LIFE_DEFAULT.as_millis() == 60 * 60 * 1_000, "1h, as it is typed");
+
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Show the members, as the leader sees them.
     List(Reached),
+    /// Make a token by which a new member joins, with tenure join: it is good once.
+    Invite {
+        /// The new member's id, from 1, which no member has or had.
+        #[arg(value_parser = parse::member())]
+        id: u64,
+        /// How long the token is good.
+        #[arg(long, value_name = "TIME", default_value = LIFE_DEFAULT, value_parser = parse::token_life())]
+        expires: Duration,
+        #[command(flatten)]
+        reached: Reached,
+    },
     /// Take a new member in, as an observer.
     Add {
         /// Its id, from 1, which no member has or had.
@@ -97,7 +114,7 @@ impl Members {
 
     fn asked(&self) -> (&Reached, Option<MemberChange>) {
         match &self.verb {
-            Verb::List(reached) => (reached, None),
+            Verb::List(reached) | Verb::Invite { reached, .. } => (reached, None),
             Verb::Add { id, address, reached } => {
                 (reached, Some(MemberChange::Add { id: *id, address: address.clone() }))
             }
@@ -118,6 +135,9 @@ impl Members {
 
 pub(crate) fn members(args: &Members) -> Result<Exit, Failure> {
     let (reached, change) = args.asked();
+    if let Verb::Invite { id, expires, .. } = &args.verb {
+        return invite::invite(*id, *expires, &reached.reach, reached.json);
+    }
     let call = Call::Members(ChangeMembers { change, deadline_ms: None });
     let Reply::Members(members) = reached.reach.call(call)? else { return Err(misfit()) };
     let dash = || "-".to_owned();

@@ -8,13 +8,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use api::rules::{
-    DEADLINE_MAX, Holder, InvalidName, Name, Namespace, Reason, TTL_MAX, TTL_MIN, TTL_MIN_DEFAULT, Value,
-    WAIT_MAX,
+    DEADLINE_MAX, Holder, InvalidName, JOIN_TOKEN_LIFE_MAX, Name, Namespace, Reason, TTL_MAX, TTL_MIN,
+    TTL_MIN_DEFAULT, Value, WAIT_MAX,
 };
 use claimer::duration::GoDuration;
 use clap::builder::{OsStringValueParser, RangedU64ValueParser, TypedValueParser};
 use client::Endpoint;
-use server::{Host, InvalidHost, parse_voters};
+use server::{Host, InvalidHost, InvalidToken, JoinToken, parse_voters};
 
 use crate::run::TTL_MIN as RUN_TTL_MIN;
 
@@ -251,6 +251,22 @@ pub(crate) fn voters() -> impl TypedValueParser<Value = Voters> {
     text(|value| {
         parse_voters(value).map(Voters).map_err(|wanted| bad("bad_voters", format!("give {wanted}")))
     })
+}
+
+/// The token by which a new member joins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Token(pub(crate) JoinToken);
+
+/// What `members invite` prints.
+pub(crate) fn join_token() -> impl TypedValueParser<Value = Token> {
+    text(|value| {
+        value.parse().map(Token).map_err(|error: InvalidToken| bad("bad_join_token", error.to_string()))
+    })
+}
+
+/// How long a token for a new member is good: 1 s to 7 days.
+pub(crate) fn token_life() -> impl TypedValueParser<Value = Duration> {
+    between("bad_duration", Duration::from_secs(1), Duration::from_nanos(JOIN_TOKEN_LIFE_MAX.as_nanos()))
 }
 
 /// A name or address by which a member is known.

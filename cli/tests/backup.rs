@@ -165,7 +165,7 @@ fn what_is_damaged_or_no_backup_is_refused_and_makes_no_folder() {
         ("cut", bytes[..bytes.len() - 3].to_vec(), "is damaged at byte"),
         ("flipped", flipped, "is damaged at byte"),
         ("notes", b"# notes of a meeting, long enough".to_vec(), "is no backup"),
-        ("newer", newer, "format version 9, and this program reads up to 1; upgrade this program"),
+        ("newer", newer, "format version 9, and this program reads up to 2; upgrade this program"),
     ];
     for (name, bytes, words) in cases {
         let (bad, data) = (path(&folder, name), path(&folder, "data"));

@@ -86,6 +86,55 @@ fn three_members_with_certificates_are_a_cluster_and_go_on_without_one() {
 }
 
 #[test]
+fn a_new_member_joins_by_a_token_and_the_certificate_that_was_made_for_it_and_not_without() {
+    let folders = Folders::make();
+    let [one, two, three] = [1, 2, 3].map(|id| Member::of(&folders.folder(id)));
+    assert_eq!(claim(&[&one, &two, &three], "a").0, Some(0));
+    let output = one.operator(&["members", "invite", "4"]).output().unwrap();
+    let token = String::from_utf8(output.stdout).unwrap().trim_end().to_owned();
+    let held = hold();
+    let at = held.local_addr().unwrap().to_string();
+    let join = |config: &Path, token: &str| {
+        let config = config.join("tenure.toml");
+        let words = ["join", "--allow-volatile-data", "--address", &at, "--token", token, "--config"];
+        said(secured::tenure(&words).arg(config))
+    };
+    let dev = folders.parent.path().join("dev");
+    let (code, said) =
+        said(secured::tenure(&["join", "--dev", "--address", &at, "--token", &token, "--data"]).arg(&dev));
+    assert!(code == Some(2) && said.contains("tenure init --node 4 --join --from tenure"), "{said}");
+
+    // Of another cluster's CA; then of ours.
+    let theirs = Folders::make();
+    let make = |from: &Folders, name: &str| {
+        let from = from.folder(1);
+        let words = ["--listen", "127.0.0.1:0", "--node", "4", "--join", "--from", from.to_str().unwrap()];
+        let folder = init(&folders.parent.path().join(name), &words);
+        let toml = fs::read_to_string(folder.join("tenure.toml")).unwrap();
+        assert!(toml.contains("join = true"), "{toml}");
+        fs::write(folder.join("tenure.toml"), toml.replace("127.0.0.1:7401", &at)).unwrap();
+        folder
+    };
+    let (code, said) = join(&make(&theirs, "foreign"), &token);
+    assert!(code == Some(1) && said.contains("the token is for member 4 of cluster"), "{said}");
+    let four = make(&folders, "4");
+    let right = fs::read(four.join("ca/peer.crt")).unwrap();
+    fs::copy(theirs.folder(1).join("ca/peer.crt"), four.join("ca/peer.crt")).unwrap();
+    let (code, said) = join(&four, &token);
+    assert!(code == Some(1) && said.contains("that is none of the cluster's"), "{said}");
+    fs::write(four.join("ca/peer.crt"), right).unwrap();
+    let (code, said) = join(&four, &token);
+    assert_eq!(code, Some(0), "{said}");
+    let four = Member::of(&four);
+    four.logged("leads=false", 1);
+    let (_, _) = claim(&[&one], "b");
+    let output = one.operator(&["members", "list"]).output().unwrap();
+    let list = String::from_utf8(output.stdout).unwrap();
+    assert!(list.contains(&format!("4\tobserver\t{at}\t")), "{list}");
+    assert!(!one.log().contains("refused the"), "{}", one.log());
+}
+
+#[test]
 fn a_member_with_another_clusters_certificate_does_not_start() {
     let (ours, theirs) = (Folders::make(), Folders::make());
     for file in ["peer.crt", "peer.key"] {

@@ -76,6 +76,10 @@ pub const CONNECTIONS_MAX: usize = 18_000;
 pub const PAGE_LEASES_MAX: usize = 1_000;
 /// Leases in a page whose call names no number.
 pub const PAGE_LEASES_DEFAULT: usize = 100;
+/// How long a token is good by which a new member joins a cluster, at most.
+pub const JOIN_TOKEN_LIFE_MAX: Ttl = Ttl::from_millis(7 * 24 * 60 * 60 * 1_000);
+/// And where nobody says: long enough to walk to the other machine.
+pub const JOIN_TOKEN_LIFE_DEFAULT: Ttl = Ttl::from_millis(60 * 60 * 1_000);
 /// How long a call may take where it names no deadline.
 pub const DEADLINE_DEFAULT: Ttl = Ttl::from_millis(5_000);
 /// The longest deadline a call may name.

@@ -312,6 +312,11 @@ impl Handle {
         self.shared.change_members(change, deadline, reply);
     }
 
+    /// Ids of members that were removed, as far as this member knows.
+    pub fn removed(&self) -> Vec<u64> {
+        self.shared.state().removed.iter().copied().collect()
+    }
+
     /// How this member is.
     pub fn status(&self) -> Status {
         self.shared.status()

@@ -21,6 +21,7 @@ pub mod engine;
 mod events;
 mod forming;
 mod handle;
+mod joining;
 pub mod log;
 mod members;
 mod promise;
@@ -38,7 +39,8 @@ pub use batch::QUEUE_MAX;
 pub use clock::{Clock, Mono};
 pub use events::{Pulled, Unwatchable, Wake, Watched, Window, key_of};
 pub use handle::*;
-pub use members::{ADDRESS_BYTES_MAX, MEMBERS_MAX, MemberChange, MemberView, Unchanged, VOTERS_MAX};
+pub use joining::{Asks, ask_to_join};
+pub use members::{MEMBERS_MAX, MemberChange, MemberView, Unchanged, VOTERS_MAX, is_address};
 pub use queue::PLACE_KEPT;
 pub use raft::{
     Alone, Answering, Asked, Connection, Data, Link, Network, PEER_FRAME_BYTES_MAX, Peer, Peers, Types,
@@ -61,7 +63,7 @@ use crate::raft::Raft;
 use crate::raft::log::Store;
 use crate::raft::machine::Machine;
 use crate::shared::Shared;
-use crate::snapshot::{Owner, Snapshots};
+use crate::snapshot::{Head, Owner, Snapshots};
 
 /// What a replica runs in: tokio and sockets in the server, a simulation in the simulator.
 pub trait World: 'static {
@@ -210,7 +212,7 @@ pub async fn start<W: World>(options: Options, parts: Parts<W>) -> Result<Member
     let newest = snapshots.newest()?;
     let identity = Identity { cluster: options.cluster, node: options.member, group: 0 };
     let (recovered, writer) = log::open(parts.log_disk, identity, log_options(&options, newest.is_some()))?;
-    let covered = newest.as_ref().and_then(|(meta, _)| meta.last_log_id).map(|id| id.index);
+    let covered = newest.as_ref().and_then(|(head, _)| head.meta.last_log_id).map(|id| id.index);
     check_gap(covered, recovered.purged.map(|id| id.index))?;
     let cut = recovered.cut.clone();
     let log = Log::start(writer, parts.on_fatal)?;
@@ -219,11 +221,12 @@ pub async fn start<W: World>(options: Options, parts: Parts<W>) -> Result<Member
 
     let shared = Arc::new(Shared::new(parts.clock, lease::Table::new(0), options.window));
     shared.publish(|status| status.member = options.member);
-    if let Some((meta, table)) = newest {
+    if let Some((Head { meta, removed }, table)) = newest {
         let mut state = shared.state();
         state.table = table;
         state.applied = meta.last_log_id;
         state.membership = meta.last_membership;
+        state.removed = removed;
         let revision = state.table.revision();
         state.events.restart(revision);
     }

@@ -14,17 +14,21 @@
 //!
 //! Pure: [`plan`] says what to ask of Raft.
 
+mod address;
+#[cfg(test)]
+mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use lease::Ttl;
 
+use address::HOST_BYTES_MAX;
+pub use address::is_address;
+
 /// Voters of one cluster, at most.
 pub const VOTERS_MAX: usize = 7;
 /// Members of one cluster, at most.
 pub const MEMBERS_MAX: usize = 64;
-/// Bytes of a member's address, at most: a host's name and a port.
-pub const ADDRESS_BYTES_MAX: usize = 262;
 /// Entries of the log that an observer may lack to be made a voter.
 const NEAR: u64 = 4_096;
 
@@ -52,6 +56,13 @@ pub enum MemberChange {
     List,
     /// To take a new member in, as an observer.
     Add {
+        /// Its id, which no member has or had.
+        id: u64,
+        /// Where the others reach it.
+        address: String,
+    },
+    /// To be taken in itself, as a new member asks by a token that is good once.
+    Join {
         /// Its id, which no member has or had.
         id: u64,
         /// Where the others reach it.
@@ -119,14 +130,21 @@ pub(crate) enum Step {
     Lead(Option<u64>),
 }
 
-/// The members as they stand, by id; `changing` where a change is under way.
-pub(crate) fn plan(
-    members: &BTreeMap<u64, MemberView>,
-    changing: bool,
-    change: &MemberChange,
-) -> Result<Step, Unchanged> {
+/// How things stand when a change is asked for.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Standing {
+    /// The members, by id.
+    pub(crate) members: BTreeMap<u64, MemberView>,
+    /// Ids of those that were removed.
+    pub(crate) removed: BTreeSet<u64>,
+    /// A change is under way.
+    pub(crate) changing: bool,
+}
+
+pub(crate) fn plan(standing: &Standing, change: &MemberChange) -> Result<Step, Unchanged> {
+    let Standing { members, removed, changing } = standing;
     let refused = |why: String| Err(Unchanged::Refused(why));
-    if changing && !matches!(change, MemberChange::List | MemberChange::Lead(_)) {
+    if *changing && !matches!(change, MemberChange::List | MemberChange::Lead(_)) {
         return refused("another change of the members is under way: wait until it is over".to_owned());
     }
     match change {
@@ -141,12 +159,24 @@ pub(crate) fn plan(
                      same member use set-address",
                     member.address
                 )),
+                None if removed.contains(id) => refused(format!(
+                    "member {id} was removed, and what it has voted and acknowledged stands: give the new member an id that none \
+                     has or had, such as {}, and a folder of its own",
+                    unused(standing)
+                )),
                 None if *id == 0 => refused("a member's id is a number from 1".to_owned()),
                 None if members.len() >= MEMBERS_MAX => {
                     refused(format!("there are {} members, the limit: remove one first", members.len()))
                 }
                 None => Ok(Step::Add(*id, address.clone())),
             }
+        }
+        MemberChange::Join { id, .. } if members.contains_key(id) => refused(format!(
+            "the token is used: member {id} is here already. Have a new one made, with `tenure members invite {}`",
+            unused(standing)
+        )),
+        MemberChange::Join { id, address } => {
+            plan(standing, &MemberChange::Add { id: *id, address: address.clone() })
         }
         MemberChange::Move { id, address } => {
             check_address(members, *id, address)?;
@@ -162,7 +192,8 @@ pub(crate) fn plan(
         }
         MemberChange::Remove(ids) => {
             // Who is gone already need not go again.
-            let remove: BTreeSet<u64> = ids.iter().copied().filter(|id| members.contains_key(id)).collect();
+            let remove = ids - removed;
+            remove.iter().try_for_each(|id| known(members, *id).map(drop))?;
             if remove.is_empty() {
                 return Ok(Step::Look);
             }
@@ -202,6 +233,12 @@ pub(crate) fn plan(
     }
 }
 
+/// An id that no member has or had.
+fn unused(standing: &Standing) -> u64 {
+    let last = [standing.members.keys().next_back(), standing.removed.last()];
+    last.into_iter().flatten().max().map_or(1, |id| id.saturating_add(1))
+}
+
 fn known(members: &BTreeMap<u64, MemberView>, id: u64) -> Result<&MemberView, Unchanged> {
     members.get(&id).ok_or_else(|| {
         let ids: Vec<String> = members.keys().map(u64::to_string).collect();
@@ -210,14 +247,11 @@ fn known(members: &BTreeMap<u64, MemberView>, id: u64) -> Result<&MemberView, Un
 }
 
 fn check_address(members: &BTreeMap<u64, MemberView>, id: u64, address: &str) -> Result<(), Unchanged> {
-    let is_right = address.rsplit_once(':').is_some_and(|(host, port)| {
-        !host.is_empty()
-            && port.parse::<u16>().is_ok_and(|port| port > 0)
-            && address.len() <= ADDRESS_BYTES_MAX
-    });
-    if !is_right {
+    if !is_address(address) {
         return Err(Unchanged::Refused(format!(
-            "{address:?} is no address of a peer listener: give HOST:PORT, of at most {ADDRESS_BYTES_MAX} bytes"
+            "{} is no address of a peer listener: give HOST:PORT, a name of at most {HOST_BYTES_MAX} bytes or an IP address, and a \
+             port from 1 to 65535",
+            lease::Quoted(address)
         )));
     }
     match members.values().find(|member| member.address == address && member.id != id) {
@@ -259,7 +293,10 @@ fn check_voters(
         return Ok(());
     }
     if after.is_empty() {
-        return refused(format!("voter {} is the last: a cluster without a voter is none", list(&before)));
+        return refused(format!(
+            "voter {} is the last: a cluster without a voter is none. Where it is to end, stop the member",
+            list(&before)
+        ));
     }
     if 2 * leaving > before.len() {
         return refused(format!(
@@ -286,103 +323,4 @@ fn check_voters(
         ));
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn members(voters: &[u64], observers: &[u64]) -> BTreeMap<u64, MemberView> {
-        let view = |id: u64, is_voter| MemberView {
-            id,
-            address: format!("m{id}:7401"),
-            is_voter,
-            leads: id == 1,
-            lacks: Some(0),
-            heard_ago: Some(Ttl::ZERO),
-        };
-        let all = voters.iter().map(|id| view(*id, true)).chain(observers.iter().map(|id| view(*id, false)));
-        all.map(|member| (member.id, member)).collect()
-    }
-
-    fn ids(ids: &[u64]) -> BTreeSet<u64> {
-        ids.iter().copied().collect()
-    }
-
-    fn add(id: u64, address: &str) -> MemberChange {
-        MemberChange::Add { id, address: address.to_owned() }
-    }
-
-    #[track_caller]
-    fn refused(voters: &[u64], observers: &[u64], change: &MemberChange, why: &str) {
-        let planned = plan(&members(voters, observers), false, change);
-        let Err(Unchanged::Refused(said)) = &planned else { panic!("{planned:?}") };
-        assert!(said.contains(why), "{said}");
-    }
-
-    #[test]
-    fn a_new_member_is_an_observer_first_and_has_an_id_and_an_address_of_its_own() {
-        let planned = plan(&members(&[1, 2, 3], &[]), false, &add(4, "m4:7401"));
-        assert_eq!(planned, Ok(Step::Add(4, "m4:7401".to_owned())));
-        assert_eq!(
-            plan(&members(&[1, 2, 3], &[4]), false, &add(4, "m4:7401")),
-            Ok(Step::Look),
-            "asked again"
-        );
-        refused(&[1, 2, 3], &[], &add(3, "other:7401"), "member 3 is here already, at m3:7401");
-        refused(&[1, 2, 3], &[], &add(4, "m3:7401"), "m3:7401 is the address of member 3");
-        refused(&[1, 2, 3], &[], &add(0, "m4:7401"), "a number from 1");
-        for wrong in ["m4", ":7401", "m4:0", "m4:99999", "m4:x"] {
-            refused(&[1, 2, 3], &[], &add(4, wrong), "give HOST:PORT");
-        }
-    }
-
-    #[test]
-    fn voters_stay_odd_and_no_majority_goes_at_once() {
-        refused(&[1, 2, 3], &[4], &MemberChange::Promote(ids(&[4])), "the voters would be 1, 2, 3, 4");
-        let two = MemberChange::Promote(ids(&[4, 5]));
-        let step = Step::Change { promote: ids(&[4, 5]), remove: ids(&[]) };
-        assert_eq!(plan(&members(&[1, 2, 3], &[4, 5]), false, &two), Ok(step));
-        refused(&[1, 2, 3, 4, 5], &[], &MemberChange::Remove(ids(&[5])), "their number stays odd");
-        refused(&[1, 2, 3], &[], &MemberChange::Remove(ids(&[2, 3])), "they are the majority");
-        refused(&[1], &[], &MemberChange::Remove(ids(&[1])), "is the last");
-        let step = Step::Change { promote: ids(&[]), remove: ids(&[4, 5]) };
-        let back = MemberChange::Remove(ids(&[4, 5]));
-        assert_eq!(plan(&members(&[1, 2, 3, 4, 5], &[]), false, &back), Ok(step));
-        let more = MemberChange::Promote(ids(&[8, 9]));
-        refused(&[1, 2, 3, 4, 5, 6, 7], &[8, 9], &more, "there would be 9 voters, and the limit is 7");
-    }
-
-    #[test]
-    fn a_voter_is_replaced_by_an_observer_in_one_step_and_the_leader_goes_only_when_it_leads_no_more() {
-        let replace = |old, new| MemberChange::Replace { old, new };
-        let step = Step::Change { promote: ids(&[4]), remove: ids(&[3]) };
-        assert_eq!(plan(&members(&[1, 2, 3], &[4]), false, &replace(3, 4)), Ok(step));
-        refused(&[1, 2, 3], &[4], &replace(1, 4), "member 1 leads");
-        refused(&[1, 2, 3], &[], &replace(3, 4), "there is no member 4: the members are 1, 2, 3");
-        refused(&[1, 2, 3], &[4, 5], &replace(4, 5), "member 4 is no voter");
-    }
-
-    #[test]
-    fn who_lacks_too_much_gets_no_vote_and_not_the_lead() {
-        let mut those = members(&[1, 2, 3], &[4, 5]);
-        those.get_mut(&4).unwrap().lacks = Some(1_000_000);
-        let planned = plan(&those, false, &MemberChange::Promote(ids(&[4, 5])));
-        assert!(
-            matches!(&planned, Err(Unchanged::Refused(why)) if why.contains("lacks 1000000")),
-            "{planned:?}"
-        );
-        those.get_mut(&2).unwrap().lacks = None;
-        let planned = plan(&those, false, &MemberChange::Lead(Some(2)));
-        assert!(matches!(&planned, Err(Unchanged::Refused(why)) if why.contains("start it")), "{planned:?}");
-        assert_eq!(plan(&those, false, &MemberChange::Lead(Some(3))), Ok(Step::Lead(Some(3))));
-        assert_eq!(plan(&those, false, &MemberChange::Lead(Some(1))), Ok(Step::Look), "it leads already");
-    }
-
-    #[test]
-    fn there_is_one_change_at_a_time() {
-        let planned = plan(&members(&[1, 2, 3], &[]), true, &add(4, "m4:7401"));
-        assert!(matches!(&planned, Err(Unchanged::Refused(why)) if why.contains("under way")), "{planned:?}");
-        assert_eq!(plan(&members(&[1, 2, 3], &[]), true, &MemberChange::List), Ok(Step::Look));
-    }
 }

@@ -3,6 +3,9 @@
 //! The locks: `inbox` may be held while `state` is taken, never the other way round; `status` and the small ones are held with no other.
 //! None is held while a reply is given, but `state` for reads, which need the table. Whoever changes something the driver must see wakes it.
 
+mod members;
+
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Context;
@@ -92,6 +95,8 @@ pub(crate) struct State {
     pub(crate) events: Events,
     pub(crate) applied: Option<LogId>,
     pub(crate) membership: Membership,
+    /// Ids of members that were removed, which no other may have: what one of them has voted and acknowledged stands.
+    pub(crate) removed: BTreeSet<u64>,
 }
 
 /// Whom an applied batch has news for, to be told once the lock is released.
@@ -133,6 +138,7 @@ impl Shared {
             events: Events::new(window),
             applied: None,
             membership: Membership::default(),
+            removed: BTreeSet::new(),
         };
         Shared {
             clock,

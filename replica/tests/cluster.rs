@@ -106,6 +106,49 @@ async fn a_voter_that_has_lost_its_folder_stops_and_a_new_member_takes_its_place
     token(&ask(&cluster.handle(new), claim("later", "h", 1, 60_000)).await);
 }
 
+/// Hands the lead on, as soon as a leader that may be new has heard of whom it goes to.
+async fn lead(handle: &replica::Handle, to: u64) {
+    while let Err(why) = change(handle, MemberChange::Lead(Some(to))).await {
+        assert!(why.to_string().contains("has not been heard of"), "{why}");
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn the_id_of_a_removed_member_is_refused_by_every_later_leader_also_by_one_that_knows_it_from_a_snapshot()
+ {
+    let mut cluster = Cluster::start(3).await;
+    let leader = cluster.leader().await;
+    let behind = cluster.others(leader)[0];
+    cluster.stop(behind).await;
+    let handle = cluster.handle(leader);
+    let add = |id: u64| MemberChange::Add { id, address: format!("m{id}:7401") };
+    change(&handle, add(4)).await.unwrap();
+    change(&handle, MemberChange::Remove([4].into())).await.unwrap();
+    let again = change(&handle, add(4)).await;
+    let is_refused = |done: &Result<Vec<MemberView>, Unchanged>| matches!(done, Err(Unchanged::Refused(why)) if why.contains("member 4 was removed") && why.contains("such as 5"));
+    assert!(is_refused(&again), "{again:?}");
+    // More than what is kept of the log behind a snapshot.
+    for at in 0..3_000 {
+        token(&ask(&handle, claim(&format!("lease-{at}"), "h", 1, 3_600_000)).await);
+    }
+    cluster.begin(behind, true).await;
+    cluster.until_alike().await;
+    assert!(cluster.switch.pieces() > 0, "it was sent a snapshot");
+    lead(&handle, behind).await;
+    let again = change(&cluster.handle(behind), add(4)).await;
+    assert!(is_refused(&again), "{again:?}");
+
+    // And by one that has read its own snapshot.
+    cluster.stop(behind).await;
+    cluster.begin(behind, true).await;
+    cluster.until_alike().await;
+    lead(&handle, behind).await;
+    let again = change(&cluster.handle(behind), add(4)).await;
+    assert!(is_refused(&again), "{again:?}");
+    change(&handle, add(5)).await.expect("an id that none has had");
+}
+
 #[tokio::test]
 async fn three_voters_become_five_and_three_again_under_load_and_the_lead_goes_where_it_is_sent() {
     let mut cluster = Cluster::start(3).await;

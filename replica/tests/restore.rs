@@ -191,10 +191,10 @@ async fn what_is_no_backup_or_newer_is_named() {
     assert!(said(other).contains("b is no backup") && said(other).contains("`tenure backup` wrote"));
 
     let mut newer = bytes.clone();
-    newer[8] = 2;
+    newer[8] = 3;
     let text = said(&newer);
     assert!(
-        text.contains("format version 2, and this program reads up to 1; upgrade this program"),
+        text.contains("format version 3, and this program reads up to 2; upgrade this program"),
         "{text}"
     );
 

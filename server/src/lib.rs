@@ -8,7 +8,7 @@
 //!
 //! The rooms: `run` opens and closes everything; `config` and `data` check what they are given before anything is touched;
 //! `doors` hear clients, `service` is the one path from any door to the replica, `admission` counts who is let in; `peers`
-//! carries what members say to each other; `tls` reads certificates and `init` makes them; `restore` makes
+//! carries what members say to each other; `tls` reads certificates and `init` makes them; `join` has a new member taken in; `restore` makes
 //! a new cluster of a backup; `clock` and `log` are this machine's. To serve from a program:
 //!
 //! ```no_run
@@ -32,6 +32,7 @@ mod data;
 mod doors;
 mod error;
 mod init;
+mod join;
 mod log;
 mod peers;
 mod replica_thread;
@@ -50,6 +51,7 @@ pub use error::{ExitKind, ServeError};
 pub use init::{
     FOLDER_DEFAULT, Further, Host, Init, InitError, InvalidHost, Made, init_operator, shell_quoted,
 };
+pub use join::{InvalidToken, Join, JoinError, JoinToken, Joined, join, wall_seconds};
 pub use replica::{Backup, BackupError, Restored};
 pub use restore::{NewCluster, Restore, RestoreError, read_backup, restore};
 pub use run::{Server, serve};

@@ -156,7 +156,7 @@ fn options(config: &Config, data: &Data) -> Options {
     Options {
         cluster: identity.cluster,
         member: identity.member,
-        first: first(config),
+        first: first(config, identity.joined),
         begun: identity.begun,
         unprovable_tail: match config.accept_torn_tail {
             true => UnprovableTail::Cut,
@@ -168,10 +168,10 @@ fn options(config: &Config, data: &Data) -> Options {
     }
 }
 
-fn first(config: &Config) -> First {
+fn first(config: &Config, joined: bool) -> First {
     let peer = |(id, address): (&u64, &String)| (*id, Peer { address: address.clone() });
     match config.peer_voters.is_empty() {
-        _ if config.peer_join => First::Added,
+        _ if config.peer_join || joined => First::Added,
         true => First::Alone,
         false => First::With(config.peer_voters.iter().map(peer).collect()),
     }

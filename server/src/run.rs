@@ -17,8 +17,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::admission::{self, Gate};
-use crate::config::Config;
-use crate::data::Data;
+use crate::config::{Config, PEER_LISTEN_DEFAULT};
+use crate::data::{Data, has_joined};
 use crate::doors::handshake::Handshakes;
 use crate::doors::{self, Doors, Registry, Times};
 use crate::error::ServeError;
@@ -99,7 +99,11 @@ impl Server {
             doors::listen::bind(config.listen).map_err(unbound)?
         };
         let address = listener.local_addr().map_err(system("asking for the port"))?;
-        let peer_listener = config.peer_listen.map(|address| {
+        let peer_listen = config.peer_listen.or_else(|| {
+            // Whoever has joined a cluster has others.
+            has_joined(&config.data).then_some(PEER_LISTEN_DEFAULT)
+        });
+        let peer_listener = peer_listen.map(|address| {
             let unbound = |error| ServeError::Listen { listener: "peer.listen", address, error };
             crate::peers::bind(address).map_err(unbound)
         });
@@ -118,7 +122,10 @@ impl Server {
 
         let (stop, stopping) = watch::channel(false);
         let doors = Doors {
-            service: Arc::new(Service::new(Arc::new(replica.handle()), identity.cluster, identity.member)),
+            service: Arc::new(
+                Service::new(Arc::new(replica.handle()), identity.cluster, identity.member)
+                    .with_peer_ca(config.peer_tls.as_ref().and_then(|files| files.ca.clone())),
+            ),
             sessions: Arc::new(Registry::default()),
             times: times(config),
             stop: stopping.clone(),

@@ -106,7 +106,7 @@ impl Running {
     }
 
     pub(super) fn row(&self, plan: &Plan) -> Vec<String> {
-        let Member { id, clients, peers } = self.member;
+        let Member { id, clients, peers, .. } = self.member;
         let data = plan.data(self.member).display().to_string();
         vec![id.to_string(), clients.to_string(), peers.to_string(), self.pid().to_string(), data]
     }

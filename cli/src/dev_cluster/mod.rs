@@ -12,6 +12,7 @@
 //! All of them end with this process, however it ends: their stdin is a pipe from it.
 
 mod member;
+mod observers;
 mod plan;
 
 use std::io;
@@ -38,9 +39,13 @@ const STOP_WITHIN: Duration = Duration::from_secs(10);
 /// them all; the next start goes on with what they hold.
 #[derive(Debug, Args)]
 pub(crate) struct DevCluster {
-    /// How many members: 1, 3, 5 or 7 [default: as many as the folder has, and 3 in a new one]
+    /// How many voters: 1, 3, 5 or 7 [default: as many as the folder has, and 3 in a new one]
     #[arg(long, value_name = "N", value_parser = crate::parse::members())]
     members: Option<u64>,
+    /// How many observers beside them: members that serve clients and have no vote, at most 9 [default: as many as the folder
+    /// has, and none in a new one]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=plan::OBSERVERS_MAX))]
+    observers: Option<u64>,
     /// The folder with all their data; it is made where it is missing.
     #[arg(long, value_name = "DIR", default_value = FOLDER)]
     data: PathBuf,
@@ -63,7 +68,7 @@ pub(crate) fn dev_cluster(args: &DevCluster) -> Result<Exit, Failure> {
     let mut signals = SigSet::empty();
     signals.add(Signal::SIGCHLD);
     hold_back(&signals)?;
-    let wanted = Wanted { members: args.members, listen_from: args.listen_from };
+    let wanted = Wanted { members: args.members, observers: args.observers, listen_from: args.listen_from };
     let plan = Plan::open(&args.data, wanted)?;
     let mut cluster = Cluster { args, program: member::program()?, plan, running: Vec::new() };
     cluster.start()?;
@@ -115,13 +120,18 @@ impl Cluster<'_> {
         for member in self.plan.members() {
             self.running.push(Running::start(&self.program, &self.plan, member)?);
         }
-        self.running.iter_mut().try_for_each(Running::until_it_listens)
+        self.running.iter_mut().try_for_each(Running::until_it_listens)?;
+        observers::add(&self.plan)
     }
 
     fn introduce(&self) -> Result<(), Failure> {
         let rows: Vec<_> = self.running.iter().map(|running| running.row(&self.plan)).collect();
         let json: Vec<_> = self.running.iter().map(|running| running.shown(&self.plan)).collect();
         print(self.args.json.format(), &TITLES, &rows, &json)?;
+        let observers: Vec<String> = self.plan.observers().map(|member| member.id.to_string()).collect();
+        if !observers.is_empty() {
+            say(format!("Observers, which serve and have no vote: {}.", observers.join(", ")));
+        }
         let tenure = std::env::args().next().unwrap_or_else(|| "tenure".to_owned());
         let endpoints: Vec<String> = self.plan.members().map(|member| member.clients.to_string()).collect();
         say("In another terminal, claim through each of them, and look:");

@@ -1,7 +1,6 @@
 //! What a cluster for trying things is made of: it is planned once, and kept in its folder, so that the next start comes up as
 //! the same cluster. Its members know each other by the ports of the first start.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -14,11 +13,15 @@ use crate::exit::{Failure, quoted};
 
 const FILE: &str = "cluster.json";
 const MEMBERS: u64 = 3;
+/// Observers of a cluster for trying things, at most: each is a process of its own on this machine.
+pub(super) const OBSERVERS_MAX: u64 = 9;
 
 /// What the command line asks for; what it leaves out is as the folder has it, or as is usual.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wanted {
+    /// Voters.
     pub(super) members: Option<u64>,
+    pub(super) observers: Option<u64>,
     pub(super) listen_from: Option<u16>,
 }
 
@@ -49,6 +52,9 @@ pub(super) struct Member {
     pub(super) clients: SocketAddr,
     /// Where the other members connect.
     pub(super) peers: SocketAddr,
+    /// It is added once the voters serve, and has no vote until an operator promotes it.
+    #[serde(default)]
+    pub(super) observer: bool,
 }
 
 impl Plan {
@@ -73,6 +79,11 @@ impl Plan {
 
     pub(super) fn members(&self) -> impl Iterator<Item = Member> + use<> {
         self.kept.members.clone().into_iter()
+    }
+
+    /// Those that the cluster does not begin with.
+    pub(super) fn observers(&self) -> impl Iterator<Item = Member> + use<> {
+        self.members().filter(|member| member.observer)
     }
 
     /// A member's data folder.
@@ -107,14 +118,13 @@ impl Plan {
         let data = self.data(member);
         let data =
             data.to_str().ok_or_else(|| io::Error::other("its path is not UTF-8: name another folder"))?;
-        let mut voters = String::new();
-        for Member { id, peers, .. } in self.members() {
-            let comma = if voters.is_empty() { "" } else { "," };
-            let _ = write!(voters, "{comma}{id}={peers}");
-        }
+        let begins = match member.observer {
+            true => "peer.join = true".to_owned(),
+            false => format!("peer.voters = \"{}\"", self.voters()),
+        };
         Ok(format!(
             "# Member {} of a cluster that `tenure dev-cluster` made, and writes anew at each start.\n\
-             data = {}\nlisten = \"{}\"\ncluster = \"{}\"\nmember = {}\npeer.listen = \"{}\"\npeer.voters = \"{voters}\"\n",
+             data = {}\nlisten = \"{}\"\ncluster = \"{}\"\nmember = {}\npeer.listen = \"{}\"\n{begins}\n",
             member.id,
             // A string of JSON is one of TOML too.
             serde_json::to_string(data)?,
@@ -124,11 +134,17 @@ impl Plan {
             member.peers,
         ))
     }
+
+    fn voters(&self) -> String {
+        let voters = self.members().filter(|member| !member.observer);
+        voters.map(|Member { id, peers, .. }| format!("{id}={peers}")).collect::<Vec<_>>().join(",")
+    }
 }
 
 impl Kept {
     fn new(wanted: Wanted) -> Result<(Kept, Vec<TcpSocket>), Failure> {
-        let count = wanted.members.unwrap_or(MEMBERS);
+        let voters = wanted.members.unwrap_or(MEMBERS);
+        let count = voters + wanted.observers.unwrap_or(0);
         let first = wanted.listen_from.unwrap_or(0);
         let last = u64::from(first) + 2 * count - 1;
         if first > 0 && last > u64::from(u16::MAX) {
@@ -142,8 +158,12 @@ impl Kept {
             ports.map(reserve).collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
         let (clients, peers) = addresses.split_at(count as usize);
         let pairs = clients.iter().zip(peers);
-        let members =
-            (1..).zip(pairs).map(|(id, (clients, peers))| Member { id, clients: *clients, peers: *peers });
+        let members = (1..).zip(pairs).map(|(id, (clients, peers))| Member {
+            id,
+            clients: *clients,
+            peers: *peers,
+            observer: id > voters,
+        });
         let cluster = format!("{:032x}", rand::random::<u128>());
         Ok((Kept { cluster, members: members.collect() }, sockets))
     }
@@ -157,12 +177,16 @@ impl Kept {
         let Some(first) = kept.members.first() else {
             return Err(unreadable("it has no members".to_owned()));
         };
-        let count = kept.members.len() as u64;
-        if wanted.members.is_some_and(|wanted| wanted != count) {
-            return Err(Failure::usage(format!(
-                "{} has a cluster of {count} members: leave --members out, or name another folder",
-                folder.display()
-            )));
+        let observers = kept.members.iter().filter(|member| member.observer).count() as u64;
+        let voters = kept.members.len() as u64 - observers;
+        let counts = [("members", wanted.members, voters), ("observers", wanted.observers, observers)];
+        for (what, wanted, count) in counts {
+            if wanted.is_some_and(|wanted| wanted != count) {
+                return Err(Failure::usage(format!(
+                    "{} has a cluster of {count} {what}: leave --{what} out, or name another folder",
+                    folder.display()
+                )));
+            }
         }
         if wanted.listen_from.is_some_and(|from| from != first.clients.port()) {
             return Err(Failure::usage(format!(

@@ -51,7 +51,13 @@ impl DevCluster {
         DevCluster::start_as(Path::new(TENURE), parent, flags)
     }
 
-    /// Starts three members of this program, and returns once each serves.
+    /// Starts this many voters and observers, and returns once each serves.
+    pub(crate) fn start_with(parent: &Path, voters: usize, observers: usize) -> DevCluster {
+        let (voters, observers) = (voters.to_string(), observers.to_string());
+        DevCluster::start_as(Path::new(TENURE), parent, &["--members", &voters, "--observers", &observers])
+    }
+
+    /// Starts members of this program, three where the flags do not say, and returns once each serves.
     pub(crate) fn start_as(program: &Path, parent: &Path, flags: &[&str]) -> DevCluster {
         let folder = parent.join("cluster");
         let mut child = tenure_as(program, &["dev-cluster", "--data", folder.to_str().unwrap()], flags)
@@ -61,7 +67,9 @@ impl DevCluster {
             .unwrap();
         let rows = BufReader::new(child.stdout.take().unwrap());
         let mut cluster = DevCluster { child, rows, members: Vec::new(), folder, by_hand: Vec::new() };
-        for _ in 0..3 {
+        let of = |flag| flags.iter().skip_while(|it| **it != flag).nth(1).map(|count| count.parse().unwrap());
+        let count: usize = of("--members").unwrap_or(3) + of("--observers").unwrap_or(0);
+        for _ in 0..count {
             let member = cluster.read_member();
             cluster.members.push(member);
         }
@@ -166,6 +174,19 @@ impl DevCluster {
     pub(crate) fn done(&self, words: &[&str]) -> String {
         let endpoints: Vec<String> = self.members.iter().map(|member| member.clients.to_string()).collect();
         done(words, &endpoints.join(","))
+    }
+
+    /// What a verb says that must be refused, and its code with `--json`.
+    pub(crate) fn refused(&self, words: &[&str]) -> String {
+        let endpoint = self.members[0].clients.to_string();
+        let output = tenure(words, &["--json", "--endpoints", &endpoint]).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{words:?}: {said}");
+        let body: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let message = body["error"]["message"].as_str().unwrap();
+        assert_eq!(said, format!("error[members]: {message}\n"), "{words:?}: both ways it is told the same");
+        assert_eq!(body["error"]["code"], "members", "{words:?}");
+        message.to_owned()
     }
 
     /// The same, where only one member is asked.

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop, and say where")]
 
 mod dev;
+mod join;
+mod members;
 #[path = "../../../server/tests/support/mod.rs"]
 mod support;
 mod upgrade;

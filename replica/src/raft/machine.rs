@@ -17,7 +17,7 @@ use crate::World;
 use crate::engine::Done;
 use crate::log::is_room;
 use crate::shared::{Shared, State};
-use crate::snapshot::{SnapshotFile, Snapshots};
+use crate::snapshot::{Head, SnapshotFile, Snapshots};
 use crate::waits::tell_free;
 
 type Snapshot<R> = openraft::type_config::alias::SnapshotOf<Types<R>, SnapshotFile>;
@@ -34,7 +34,7 @@ impl<W: World> Machine<W> {
         let batch = match entry.payload {
             EntryPayload::Blank => None,
             EntryPayload::Membership(membership) => {
-                self.shared.state().membership = Membership::new(Some(entry.log_id), membership);
+                self.shared.state().take_members(Membership::new(Some(entry.log_id), membership));
                 None
             }
             EntryPayload::Normal(Data(batch)) => Some(batch),
@@ -70,9 +70,8 @@ impl<W: World> RaftStateMachine<Types<W::Runtime>> for Machine<W> {
 
     async fn get_snapshot_builder(&mut self) -> Builder<W> {
         let state = self.shared.state();
-        let meta = SnapshotMeta { last_log_id: state.applied, last_membership: state.membership.clone() };
         Builder {
-            meta,
+            head: state.head(),
             table: Arc::new(state.table.freeze()),
             snapshots: self.snapshots.clone(),
             shared: Arc::clone(&self.shared),
@@ -81,9 +80,10 @@ impl<W: World> RaftStateMachine<Types<W::Runtime>> for Machine<W> {
     }
 
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: SnapshotFile) -> io::Result<()> {
-        let (_, table) = snapshot.read(self.snapshots.owner).map_err(io::Error::other)?;
+        let (head, table) = snapshot.read(self.snapshots.owner).map_err(io::Error::other)?;
         let mut state = self.shared.state();
         state.table = table;
+        state.removed = head.removed;
         state.applied = meta.last_log_id;
         state.membership = meta.last_membership.clone();
         // Whatever a wait was told to expect, the state it now looks at is this one.
@@ -110,7 +110,7 @@ const ROOM_RETRY: Duration = Duration::from_millis(500);
 
 /// Writes a frozen table beside the state machine, which goes on.
 pub(crate) struct Builder<W> {
-    meta: SnapshotMeta,
+    head: Head,
     table: Arc<lease::Frozen>,
     snapshots: Snapshots,
     shared: Arc<Shared>,
@@ -132,7 +132,7 @@ impl<W: World> RaftSnapshotBuilder<Types<W::Runtime>> for Builder<W> {
                     let failed =
                         |error: &io::Error| tracing::error!(%error, "a snapshot could not be written");
                     let snapshot = written.inspect_err(failed)?;
-                    return Ok(Snapshot::<W::Runtime> { meta: self.meta.clone(), snapshot });
+                    return Ok(Snapshot::<W::Runtime> { meta: self.head.meta.clone(), snapshot });
                 }
             }
         }
@@ -141,8 +141,8 @@ impl<W: World> RaftSnapshotBuilder<Types<W::Runtime>> for Builder<W> {
 
 impl<W: World> Builder<W> {
     async fn write(&self) -> io::Result<SnapshotFile> {
-        let (meta, table, snapshots) = (self.meta.clone(), Arc::clone(&self.table), self.snapshots.clone());
-        <W::Runtime as AsyncRuntime>::spawn_blocking(move || snapshots.write(&meta, &table)).await?
+        let (head, table, snapshots) = (self.head.clone(), Arc::clone(&self.table), self.snapshots.clone());
+        <W::Runtime as AsyncRuntime>::spawn_blocking(move || snapshots.write(&head, &table)).await?
     }
 
     async fn wait_for_room(&self, error: &io::Error) {

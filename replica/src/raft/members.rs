@@ -13,7 +13,8 @@ use openraft_rt::watch::WatchReceiver;
 use super::Raft;
 use super::types::{Peer, Types};
 use crate::World;
-use crate::members::{MemberChange, MemberView, Step, Unchanged, plan};
+use crate::engine::Engine as _;
+use crate::members::{MemberChange, MemberView, Standing, Step, Unchanged, plan};
 
 /// How long a leader that is asked to hand on is waited for.
 const HAND_ON_WITHIN: Duration = Duration::from_secs(3);
@@ -58,9 +59,21 @@ impl<W: World> Raft<W> {
         if !members.values().any(|member| member.leads && Some(member.id) == self.leader_here()) {
             return Err(Unchanged::NoLeader);
         }
-        let step = plan(&members, joint || self.changing.load(Ordering::Acquire), &change)?;
+        let removed = self.removed(&change).await?;
+        let changing = joint || self.changing.load(Ordering::Acquire);
+        let step = plan(&Standing { members, removed, changing }, &change)?;
         self.take(step).await?;
         Ok(self.members().0.into_values().collect())
+    }
+
+    /// Who was removed, as of all that was committed before: a new leader may not have applied the last removal yet.
+    async fn removed(&self, change: &MemberChange) -> Result<BTreeSet<u64>, Unchanged> {
+        match change {
+            MemberChange::Add { .. } | MemberChange::Join { .. } if !self.read_barrier().await => {
+                Err(Unchanged::NoLeader)
+            }
+            _ => Ok(self.shared.state().removed.clone()),
+        }
     }
 
     fn leader_here(&self) -> Option<u64> {

@@ -19,7 +19,7 @@ use std::sync::mpsc::channel;
 use lease::{Filter, Recovery, Revision, Table, Token};
 
 use super::read::Reader;
-use super::{Owner, SnapshotError, Snapshots, VERSION};
+use super::{Head, Owner, SnapshotError, Snapshots, VERSION};
 use crate::log::{self, Disk, Identity, Log, LogFile, Record, Vote};
 use crate::raft::types::{LogId, Membership, Peer, SnapshotMeta};
 
@@ -75,7 +75,7 @@ impl Backup {
     /// [`BackupError`] names the file, the byte and what is wrong.
     pub fn read(path: String, file: Box<dyn LogFile>) -> Result<Backup, BackupError> {
         let mut reader = Reader::new(path.clone(), file).map_err(BackupError::File)?;
-        let (owner, meta) = reader.header().map_err(BackupError::File)?;
+        let (owner, Head { meta, .. }) = reader.header().map_err(BackupError::File)?;
         if meta.last_log_id.is_none() {
             return Err(BackupError::Empty { path });
         }
@@ -141,10 +141,12 @@ impl Backup {
         let alone = alone.map_err(|error| BackupError::Write(error.to_string()))?;
         let meta =
             SnapshotMeta { last_log_id: Some(last), last_membership: Membership::new(Some(last), alone) };
+        // Who was removed from the old cluster is nobody in the new one.
+        let head = Head { meta, ..Head::default() };
         let owner = Owner { cluster: home.cluster, member: home.member };
         let snapshots = Snapshots { disk: Arc::clone(&home.snapshot_disk), owner };
         snapshots
-            .write(&meta, &self.table.freeze())
+            .write(&head, &self.table.freeze())
             .map_err(|error| BackupError::Write(format!("{}: {error}", home.snapshot_disk.path(""))))?;
         begin_log(home, last)?;
         Ok(restored)

@@ -5,15 +5,14 @@ use std::fmt;
 
 use lease::{Frozen, Table};
 
-use super::Owner;
 use super::write::pieces;
+use super::{Head, Owner};
 use crate::Handle;
 use crate::handle::Reading;
-use crate::raft::types::SnapshotMeta;
 
 /// The whole state at one applied entry. While it lives, the table copies what it changes, so it should not live long.
 pub struct FrozenState {
-    meta: SnapshotMeta,
+    head: Head,
     table: Frozen,
     reading: Reading,
 }
@@ -23,11 +22,7 @@ impl Handle {
     /// million. Whoever wants all that was answered before makes a [`Handle::read`] first: its barrier is this call's too.
     pub fn freeze(&self) -> FrozenState {
         let state = self.shared.state();
-        FrozenState {
-            meta: SnapshotMeta { last_log_id: state.applied, last_membership: state.membership.clone() },
-            table: state.table.freeze(),
-            reading: state.reading(),
-        }
+        FrozenState { head: state.head(), table: state.table.freeze(), reading: state.reading() }
     }
 }
 
@@ -36,7 +31,7 @@ impl FrozenState {
     #[doc(hidden)]
     pub fn of(table: &Table) -> FrozenState {
         let reading = Reading { revision: table.revision(), now: table.now() };
-        FrozenState { meta: SnapshotMeta::default(), table: table.freeze(), reading }
+        FrozenState { head: Head::default(), table: table.freeze(), reading }
     }
 
     /// Which state it is.
@@ -55,7 +50,7 @@ impl FrozenState {
         member: u64,
         mut take: impl FnMut(Vec<u8>) -> Result<(), E>,
     ) -> Result<(), E> {
-        pieces(Owner { cluster, member }, &self.meta, &self.table).try_for_each(&mut take)
+        pieces(Owner { cluster, member }, &self.head, &self.table).try_for_each(&mut take)
     }
 }
 

@@ -5,6 +5,7 @@
 //!           cluster u128 │ member u64: who wrote it
 //!           last entry: present u8, term u64, index u64
 //!           membership's entry: present u8, term u64, index u64 │ its length u32 │ its bytes (raft/codec.rs)
+//!           version 2, written where members were ever removed: their count u32, each an id u64, ascending
 //!           crc32c u32 of all before
 //! chunk     'C' u8 │ length u32 │ crc32c u32 of the section │ section (lease/src/snapshot.rs)     as often as needed
 //! trailer   'E' u8 │ chunks u32 │ crc32c u32 of the chunks' checksums, in order
@@ -20,6 +21,7 @@ mod frozen;
 mod read;
 mod write;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -34,7 +36,10 @@ use crate::log::{Disk, LogFile};
 use crate::raft::types::{Snapshot, SnapshotMeta};
 
 const MAGIC: &[u8; 8] = b"TENUSNAP";
-const VERSION: u16 = 1;
+/// The newest version that is read.
+const VERSION: u16 = 2;
+/// What is written where no member was ever removed, so that older programs read it too.
+const VERSION_NOBODY_REMOVED: u16 = 1;
 const CHUNK: u8 = b'C';
 const TRAILER: u8 = b'E';
 /// What comes from another member, until it is whole.
@@ -60,6 +65,14 @@ pub(crate) struct Owner {
     pub(crate) member: u64,
 }
 
+/// Which state a snapshot is of, and what of it is not in the table.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Head {
+    pub(crate) meta: SnapshotMeta,
+    /// Ids of members that were removed.
+    pub(crate) removed: BTreeSet<u64>,
+}
+
 /// A folder of snapshots.
 #[derive(Clone)]
 pub(crate) struct Snapshots {
@@ -69,14 +82,14 @@ pub(crate) struct Snapshots {
 
 impl Snapshots {
     /// The newest snapshot, read and checked whole.
-    pub(crate) fn newest(&self) -> Result<Option<(SnapshotMeta, Table)>, SnapshotError> {
+    pub(crate) fn newest(&self) -> Result<Option<(Head, Table)>, SnapshotError> {
         let Some((_, file)) = self.newest_file()? else { return Ok(None) };
-        let (meta, table) = file.read(self.owner)?;
+        let (head, table) = file.read(self.owner)?;
         // Its name may not be on the disk yet, where the last run was killed between its rename and the sync of the folder: a power
         // cut could then take it after the older one is gone.
         let removed = self.disk.sync_folder().and_then(|()| self.remove_all_but(&file.name));
         removed.map_err(|error| SnapshotError::Io { path: self.disk.path(""), error })?;
-        Ok(Some((meta, table)))
+        Ok(Some((head, table)))
     }
 
     /// The newest snapshot, of which only the header is read.
@@ -102,7 +115,7 @@ impl Snapshots {
         file.sync_data()?;
         drop(file);
         let incoming = SnapshotFile { disk: Arc::clone(&self.disk), name: INCOMING.to_owned() };
-        let (meta, _) = incoming.read(self.owner).map_err(io::Error::other)?;
+        let (Head { meta, .. }, _) = incoming.read(self.owner).map_err(io::Error::other)?;
         let name = name_of(&meta);
         self.disk.rename(INCOMING, &name)?;
         self.disk.sync_folder()?;

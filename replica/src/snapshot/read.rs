@@ -1,8 +1,12 @@
 //! A snapshot as it is found: nothing in it is believed before its checksum was.
 
+use std::collections::BTreeSet;
+
 use lease::{DecodeError, Table};
 
-use super::{CHUNK, MAGIC, Owner, SnapshotError, SnapshotFile, TRAILER, VERSION};
+use super::{
+    CHUNK, Head, MAGIC, Owner, SnapshotError, SnapshotFile, TRAILER, VERSION, VERSION_NOBODY_REMOVED,
+};
 use crate::log::LogFile;
 use crate::raft::codec::decode_membership;
 use crate::raft::types::{CommittedLeaderId, LogId, Membership, SnapshotMeta};
@@ -14,15 +18,15 @@ const SECTION_BYTES_MAX: u32 = 16 * 1024 * 1024;
 
 impl SnapshotFile {
     /// Reads and checks the whole file.
-    pub(crate) fn read(&self, owner: Owner) -> Result<(SnapshotMeta, Table), SnapshotError> {
+    pub(crate) fn read(&self, owner: Owner) -> Result<(Head, Table), SnapshotError> {
         let mut reader = self.reader()?;
-        let meta = reader.header_of(owner)?;
-        Ok((meta, reader.table()?))
+        let head = reader.header_of(owner)?;
+        Ok((head, reader.table()?))
     }
 
     /// Reads and checks the header alone.
     pub(super) fn meta(&self, owner: Owner) -> Result<SnapshotMeta, SnapshotError> {
-        self.reader()?.header_of(owner)
+        Ok(self.reader()?.header_of(owner)?.meta)
     }
 
     /// At most `length` bytes from `offset` on, as they are, and how many there are in all.
@@ -102,10 +106,10 @@ impl Reader {
     }
 
     /// The header, of this owner's cluster. Which member wrote it does not matter: they all have the same state.
-    fn header_of(&mut self, owner: Owner) -> Result<SnapshotMeta, SnapshotError> {
-        let (found, meta) = self.header()?;
+    fn header_of(&mut self, owner: Owner) -> Result<Head, SnapshotError> {
+        let (found, head) = self.header()?;
         match found.cluster == owner.cluster {
-            true => Ok(meta),
+            true => Ok(head),
             false => Err(SnapshotError::Foreign {
                 path: self.path.clone(),
                 found: (found.cluster, found.member),
@@ -115,7 +119,7 @@ impl Reader {
     }
 
     /// The header, whoever wrote it.
-    pub(super) fn header(&mut self) -> Result<(Owner, SnapshotMeta), SnapshotError> {
+    pub(super) fn header(&mut self) -> Result<(Owner, Head), SnapshotError> {
         let start = self.take(16)?;
         if !start.starts_with(MAGIC) {
             return Err(SnapshotError::NoSnapshot { path: self.path.clone() });
@@ -134,13 +138,20 @@ impl Reader {
             self.offset = 0;
             return Err(self.damaged("the header's checksum does not match"));
         }
-        self.meta(&rest)
+        self.head(version, &rest)
     }
 
-    fn meta(&self, header: &[u8]) -> Result<(Owner, SnapshotMeta), SnapshotError> {
+    fn head(&self, version: u16, header: &[u8]) -> Result<(Owner, Head), SnapshotError> {
         const FIXED: usize = 16 + 8 + 17 + 17 + 4;
-        let (fixed, membership) =
-            header.split_at_checked(FIXED).ok_or_else(|| self.damaged("the header is too short"))?;
+        let short = || self.damaged("the header is too short");
+        let (fixed, rest) = header.split_at_checked(FIXED).ok_or_else(short)?;
+        let length = u32::from_le_bytes(array(&fixed[FIXED - 4..])) as usize;
+        let (membership, rest) = rest.split_at_checked(length).ok_or_else(short)?;
+        let removed = match version {
+            ..=VERSION_NOBODY_REMOVED => rest.is_empty().then(BTreeSet::new),
+            _ => ids(rest),
+        };
+        let removed = removed.ok_or_else(|| self.damaged("what follows the membership does not fit"))?;
         let owner = Owner {
             cluster: u128::from_le_bytes(array(fixed)),
             member: u64::from_le_bytes(array(&fixed[16..])),
@@ -150,8 +161,17 @@ impl Reader {
             last_log_id: id_at(&fixed[24..]),
             last_membership: Membership::new(id_at(&fixed[41..]), membership),
         };
-        Ok((owner, meta))
+        Ok((owner, Head { meta, removed }))
     }
+}
+
+/// As many ids as their count says, in order.
+fn ids(bytes: &[u8]) -> Option<BTreeSet<u64>> {
+    let (count, bytes) = bytes.split_first_chunk()?;
+    let (ids, rest) = bytes.as_chunks::<8>();
+    let is_right = rest.is_empty() && ids.len() == u32::from_le_bytes(*count) as usize;
+    let ids = ids.iter().map(|id| u64::from_le_bytes(*id));
+    (is_right && ids.clone().is_sorted()).then(|| ids.collect())
 }
 
 fn id_at(bytes: &[u8]) -> Option<LogId> {

@@ -5,20 +5,22 @@ use std::sync::Arc;
 
 use lease::Frozen;
 
-use super::{CHUNK, MAGIC, Owner, SnapshotFile, Snapshots, TRAILER, VERSION, name_of};
+use super::{
+    CHUNK, Head, MAGIC, Owner, SnapshotFile, Snapshots, TRAILER, VERSION, VERSION_NOBODY_REMOVED, name_of,
+};
 use crate::log::LogFile;
 use crate::raft::codec::encode_membership;
-use crate::raft::types::{LogId, SnapshotMeta};
+use crate::raft::types::LogId;
 
 /// What is gathered before it is written.
 const WRITE_BYTES: usize = 256 * 1024;
 
 impl Snapshots {
     /// Writes a snapshot and unlinks the older ones.
-    pub(crate) fn write(&self, meta: &SnapshotMeta, table: &Frozen) -> io::Result<SnapshotFile> {
-        let name = name_of(meta);
+    pub(crate) fn write(&self, head: &Head, table: &Frozen) -> io::Result<SnapshotFile> {
+        let name = name_of(&head.meta);
         let aside = format!("{name}.tmp");
-        let written = self.write_aside(&name, &aside, meta, table);
+        let written = self.write_aside(&name, &aside, head, table);
         if written.is_err() {
             // Half a snapshot must not keep the room that it waits for.
             let _ = self.disk.remove(&aside);
@@ -26,18 +28,12 @@ impl Snapshots {
         written
     }
 
-    fn write_aside(
-        &self,
-        name: &str,
-        aside: &str,
-        meta: &SnapshotMeta,
-        table: &Frozen,
-    ) -> io::Result<SnapshotFile> {
+    fn write_aside(&self, name: &str, aside: &str, head: &Head, table: &Frozen) -> io::Result<SnapshotFile> {
         if self.disk.list()?.iter().any(|other| other == aside) {
             self.disk.remove(aside)?;
         }
         let mut writer = Writer { file: self.disk.create(aside)?, offset: 0, buffer: Vec::new() };
-        for piece in pieces(self.owner, meta, table) {
+        for piece in pieces(self.owner, head, table) {
             writer.put(&piece)?;
         }
         writer.finish()?;
@@ -51,12 +47,12 @@ impl Snapshots {
 /// A whole snapshot, in pieces of at most a few hundred KiB: the header, the chunks, the trailer.
 pub(super) fn pieces<'a>(
     owner: Owner,
-    meta: &SnapshotMeta,
+    head: &Head,
     table: &'a Frozen,
 ) -> impl Iterator<Item = Vec<u8>> + use<'a> {
     let mut sections = table.sections();
     let (mut chunks, mut checksums, mut ended) = (0u32, 0u32, false);
-    std::iter::once(header(owner, meta)).chain(std::iter::from_fn(move || {
+    std::iter::once(header(owner, head)).chain(std::iter::from_fn(move || {
         let Some(section) = sections.next() else {
             return (!std::mem::replace(&mut ended, true)).then(|| trailer(chunks, checksums));
         };
@@ -108,7 +104,7 @@ impl Writer {
     }
 }
 
-fn header(owner: Owner, meta: &SnapshotMeta) -> Vec<u8> {
+fn header(owner: Owner, Head { meta, removed }: &Head) -> Vec<u8> {
     let mut rest = Vec::new();
     rest.extend_from_slice(&owner.cluster.to_le_bytes());
     rest.extend_from_slice(&owner.member.to_le_bytes());
@@ -118,8 +114,16 @@ fn header(owner: Owner, meta: &SnapshotMeta) -> Vec<u8> {
     encode_membership(meta.last_membership.membership(), &mut membership);
     rest.extend_from_slice(&(membership.len() as u32).to_le_bytes());
     rest.extend_from_slice(&membership);
+    let version = match removed.is_empty() {
+        true => VERSION_NOBODY_REMOVED,
+        false => {
+            rest.extend_from_slice(&(removed.len() as u32).to_le_bytes());
+            removed.iter().for_each(|id| rest.extend_from_slice(&id.to_le_bytes()));
+            VERSION
+        }
+    };
     let mut header = Vec::from(MAGIC);
-    header.extend_from_slice(&VERSION.to_le_bytes());
+    header.extend_from_slice(&version.to_le_bytes());
     header.extend_from_slice(&0u16.to_le_bytes());
     header.extend_from_slice(&(rest.len() as u32).to_le_bytes());
     header.extend_from_slice(&rest);

@@ -33,7 +33,7 @@ use crate::tls::TlsFiles;
 /// The client port, where none is named.
 pub const LISTEN_DEFAULT: &str = api::ADDRESS_DEFAULT;
 /// The port for the other members, where none is named and there are others.
-const PEER_LISTEN_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7401);
+pub(crate) const PEER_LISTEN_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7401);
 /// The data folder of `--dev`, where none is named.
 const DEV_DATA: &str = "tenure-data";
 

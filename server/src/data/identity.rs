@@ -11,7 +11,10 @@ use super::{DataError, sync_folder};
 use crate::config::Config;
 
 const FILE: &str = "identity.toml";
-const FORMAT: i64 = 1;
+/// The newest format that is read: it says whether the member has joined a cluster.
+const FORMAT: i64 = 2;
+/// What is written of a member that has not, so that older programs read it too.
+const FORMAT_NOT_JOINED: i64 = 1;
 const STORY: &str =
     "# Who this member is: made once, by the server. Do not edit it, and do not copy it to another member.\n";
 
@@ -24,6 +27,8 @@ pub(crate) struct Identity {
     pub(crate) member: u64,
     /// Whether it has run before, and so must have a log.
     pub(crate) begun: bool,
+    /// Whether it was made to join a cluster that there was: it begins none.
+    pub(crate) joined: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -33,6 +38,8 @@ struct Text {
     cluster: String,
     member: u64,
     begun: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    joined: bool,
 }
 
 #[derive(Deserialize)]
@@ -53,7 +60,8 @@ pub(super) fn open(root: &Path, config: &Config) -> Result<Identity, DataError> 
                 return Err(DataError::Nameless { path });
             }
             let cluster = config.cluster.unwrap_or_else(rand::random);
-            let identity = Identity { cluster, member: config.member.unwrap_or(1), begun: false };
+            let identity =
+                Identity { cluster, member: config.member.unwrap_or(1), begun: false, joined: false };
             write(root, &identity)?;
             Ok(identity)
         }
@@ -62,6 +70,12 @@ pub(super) fn open(root: &Path, config: &Config) -> Result<Identity, DataError> 
         }
         Err(error) => Err(DataError::io("reading", &path, error)),
     }
+}
+
+/// Whether the folder was made to join a cluster; what cannot be read is said where it is opened.
+pub(crate) fn has_joined(root: &Path) -> bool {
+    let text = fs::read_to_string(root.join(FILE)).ok();
+    text.and_then(|text| parse(root, &text).ok()).is_some_and(|identity| identity.joined)
 }
 
 /// What may stand in a folder that is not yet anyone's: what a start that was cut short has left, and a new disk's own.
@@ -91,10 +105,11 @@ pub(super) fn check_nobody_elses(root: &Path) -> Result<(), DataError> {
 pub(super) fn write(root: &Path, identity: &Identity) -> Result<(), DataError> {
     let (path, aside) = (root.join(FILE), root.join("identity.toml.tmp"));
     let text = Text {
-        format: FORMAT,
+        format: if identity.joined { FORMAT } else { FORMAT_NOT_JOINED },
         cluster: format!("{:032x}", identity.cluster),
         member: identity.member,
         begun: identity.begun,
+        joined: identity.joined,
     };
     let text = toml::to_string(&text)
         .map_err(|error| DataError::Unreadable { path: path.clone(), cause: error.to_string() })?;
@@ -124,8 +139,8 @@ fn parse(path: &Path, text: &str) -> Result<Identity, DataError> {
     let text: Text = toml::from_str(text).map_err(|error| unreadable(error.message()))?;
     let cluster = u128::from_str_radix(&text.cluster, 16).ok().filter(|_| text.cluster.len() == 32);
     let cluster = cluster.ok_or_else(|| unreadable("cluster is not 32 hexadecimal digits"))?;
-    match format == FORMAT && text.member > 0 {
-        true => Ok(Identity { cluster, member: text.member, begun: text.begun }),
+    match format >= FORMAT_NOT_JOINED && text.member > 0 {
+        true => Ok(Identity { cluster, member: text.member, begun: text.begun, joined: text.joined }),
         false => Err(unreadable("format or member is not a number from 1")),
     }
 }

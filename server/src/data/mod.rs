@@ -26,7 +26,7 @@ use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
 pub use error::DataError;
-pub(crate) use identity::Identity;
+pub(crate) use identity::{Identity, has_joined};
 pub(crate) use new::NewData;
 
 use crate::config::Config;

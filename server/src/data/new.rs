@@ -56,13 +56,28 @@ impl NewData {
         self.root.join("snapshots")
     }
 
+    /// Makes it the folder of a member that asks to be taken in; until it is [`NewData::settle`]d, it is gone again where it is
+    /// dropped.
+    ///
+    /// # Errors
+    /// [`DataError::Io`].
+    pub(crate) fn join(&self, cluster: u128, member: u64) -> Result<(), DataError> {
+        sync_folder(&self.root)?;
+        identity::write(&self.root, &Identity { cluster, member, begun: false, joined: true })
+    }
+
+    /// From now on it stays.
+    pub(crate) fn settle(mut self) {
+        self.lock = None;
+    }
+
     /// Makes it the folder of this member, which from now on must have its log.
     ///
     /// # Errors
     /// [`DataError::Io`]; the folder is gone again.
     pub(crate) fn keep(mut self, cluster: u128, member: u64) -> Result<(), DataError> {
         sync_folder(&self.root)?;
-        identity::write(&self.root, &Identity { cluster, member, begun: true })?;
+        identity::write(&self.root, &Identity { cluster, member, begun: true, joined: false })?;
         self.lock = None;
         Ok(())
     }

@@ -120,10 +120,10 @@ fn a_newer_format_is_left_alone() {
     let parent = tempfile::tempdir().unwrap();
     let root = parent.path().join("data");
     drop(Data::open(&config(&root)).unwrap());
-    let newer = "format = 2\nanything = \"new\"\n";
+    let newer = "format = 3\nanything = \"new\"\n";
     fs::write(root.join("identity.toml"), newer).unwrap();
     let error = Data::open(&config(&root)).unwrap_err().to_string();
-    assert!(error.contains("has format 2, and this program reads up to 1"), "{error}");
+    assert!(error.contains("has format 3, and this program reads up to 2"), "{error}");
     assert_eq!(fs::read_to_string(root.join("identity.toml")).unwrap(), newer);
 }
 

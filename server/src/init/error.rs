@@ -146,12 +146,13 @@ impl fmt::Display for InitError {
             InitError::Alone { folder, member } => write!(
                 f,
                 "{} was made for a member alone, which would not know member {member}: make the cluster anew with --voters, as in \
-                 --voters 1=a:7401,2=b:7401,3=c:7401",
+                 --voters 1=a:7401,2=b:7401,3=c:7401, or add --join, where it is to join one that runs",
                 folder.display()
             ),
             InitError::NoVoter { member, voters } => write!(
                 f,
-                "member {member} is none of the cluster's first voters, {voters}: choose one of those, or name it among them"
+                "member {member} is none of the cluster's first voters, {voters}: choose one of those, or add --join, where it is to join \
+                 the cluster that runs"
             ),
             InitError::Voters { path, cause } => write!(
                 f,

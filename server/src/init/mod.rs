@@ -36,11 +36,11 @@ pub use error::InitError;
 pub use host::{Host, InvalidHost};
 pub use texts::shell_quoted;
 
-use crate::config::parse_voters;
+use crate::config::{PEER_LISTEN_DEFAULT, parse_voters};
 use crate::tls::{Name, Role, operator};
 use authority::{Authority, Issued, Side};
 use folder::Folder;
-use texts::Toml;
+use texts::{First, Toml};
 
 /// The folder, where none is named.
 pub const FOLDER_DEFAULT: &str = "tenure";
@@ -74,8 +74,10 @@ pub struct Made {
 /// Whether a member is new, or has certificates already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Further {
-    /// No folder was made for it yet.
+    /// It is a first voter, and no folder was made for it yet.
     New,
+    /// It is to join the cluster, and no folder was made for it yet.
+    Joins,
     /// Its certificates are about to end, or are lost.
     Again,
 }
@@ -96,7 +98,7 @@ impl Init {
         for (authority, name) in [(&clients, "ca/client"), (&peers, "ca/peer")] {
             folder.write_pair(name, &authority.issued())?;
         }
-        let made = self.node(&folder, (cluster, 1), (&clients, &peers), voters)?;
+        let made = self.node(&folder, (cluster, 1), (&clients, &peers), First::With(voters))?;
         write_operator(&folder, &self.folder, &clients, &operator, &shell_quoted(&made.endpoint))?;
         folder.done()?;
         Ok(made)
@@ -112,13 +114,13 @@ impl Init {
         if peers.cluster() != cluster {
             return Err(InitError::TwoClusters { folder: from.to_owned() });
         }
-        let voters = voters_in(from)?;
-        if further == Further::New {
+        let voters = if further == Further::Joins { BTreeMap::new() } else { voters_in(from)? };
+        if further != Further::Again {
             let theirs = authority::whose(&from.join("node/peer.crt"));
             if theirs.is_some_and(|name| name.role == Role::Member(member)) {
                 return Err(InitError::TheirOwn { folder: from.to_owned(), member });
             }
-            if voters.is_empty() {
+            if further == Further::New && voters.is_empty() {
                 return Err(InitError::Alone { folder: from.to_owned(), member });
             }
         }
@@ -126,7 +128,8 @@ impl Init {
         let folder = Folder::begin(&self.folder)?;
         folder.write("ca/client.crt", &clients.issued().cert)?;
         folder.write("ca/peer.crt", &peers.issued().cert)?;
-        let made = self.node(&folder, (cluster, member), (&clients, &peers), voters)?;
+        let first = if further == Further::Joins { First::Joins } else { First::With(voters) };
+        let made = self.node(&folder, (cluster, member), (&clients, &peers), first)?;
         folder.done()?;
         Ok(made)
     }
@@ -137,14 +140,19 @@ impl Init {
         folder: &Folder,
         (cluster, member): (u128, u64),
         (clients, peers): (&Authority, &Authority),
-        voters: BTreeMap<u64, String>,
+        begins: First,
     ) -> Result<Made, InitError> {
         let first = self.hosts.first().ok_or(InitError::NoHost)?;
         let whose = Name { cluster, role: Role::Member(member) };
         folder.write_pair("node/server", &clients.issue(&whose, &self.hosts, Side::Server)?)?;
         folder.write_pair("node/peer", &peers.issue(&whose, &[], Side::Both)?)?;
         let listen = self.listen.unwrap_or_else(|| self.listen_default());
-        folder.write("tenure.toml", &Toml { cluster, member, listen, voters: &voters }.text())?;
+        let peers_at = SocketAddr::new(listen.ip(), PEER_LISTEN_DEFAULT.port());
+        folder.write("tenure.toml", &Toml { cluster, member, listen, peers_at, begins: &begins }.text())?;
+        let voters = match begins {
+            First::With(voters) => voters,
+            First::Joins => BTreeMap::new(),
+        };
         let endpoint = format!("https://{}:{}", first.in_url(), listen.port());
         Ok(Made { folder: self.folder.clone(), cluster, member, endpoint, voters })
     }

@@ -12,17 +12,30 @@ pub(super) struct Toml<'a> {
     pub(super) cluster: u128,
     pub(super) member: u64,
     pub(super) listen: SocketAddr,
-    pub(super) voters: &'a BTreeMap<u64, String>,
+    /// Where a member that joins listens for the others.
+    pub(super) peers_at: SocketAddr,
+    pub(super) begins: &'a First,
+}
+
+/// How a member begins.
+pub(super) enum First {
+    /// With these voters; with none, alone.
+    With(BTreeMap<u64, String>),
+    /// By joining a cluster.
+    Joins,
 }
 
 impl Toml<'_> {
     pub(super) fn text(&self) -> String {
-        let Toml { cluster, member, listen, voters } = self;
-        let voters = match voters.get(member) {
-            Some(own) => {
-                format!("\n[peer]\nlisten = \"{}\"\nvoters = \"{}\"\n", peer_listen(own), listed(voters))
-            }
-            None => String::new(),
+        let Toml { cluster, member, listen, peers_at, begins } = self;
+        let peer = match begins {
+            First::Joins => format!("\n[peer]\nlisten = \"{peers_at}\"\njoin = true\n"),
+            First::With(voters) => match voters.get(member) {
+                Some(own) => {
+                    format!("\n[peer]\nlisten = \"{}\"\nvoters = \"{}\"\n", peer_listen(own), listed(voters))
+                }
+                None => String::new(),
+            },
         };
         format!(
             "# Made by `tenure init`. `tenure serve --print-config` says what else there is to set.\n\
@@ -37,7 +50,7 @@ impl Toml<'_> {
              cert = \"node/server.crt\"\n\
              key = \"node/server.key\"\n\
              client_ca = \"ca/client.crt\"\n\
-             {voters}\n\
+             {peer}\n\
              [peer.tls]\n\
              cert = \"node/peer.crt\"\n\
              key = \"node/peer.key\"\n\

@@ -40,6 +40,8 @@ pub(crate) trait Backend: Send + Sync + 'static {
     fn cancel(&self, ticket: Ticket) -> bool;
     /// As [`Handle::change_members`].
     fn change_members(&self, change: MemberChange, deadline: Ttl, reply: ReplyFn<Changed>);
+    /// As [`Handle::removed`].
+    fn removed(&self) -> Vec<u64>;
     /// As [`Handle::freeze`].
     fn freeze(&self) -> FrozenState;
     /// As [`Handle::status`].
@@ -136,6 +138,10 @@ impl Backend for Handle {
 
     fn change_members(&self, change: MemberChange, deadline: Ttl, reply: ReplyFn<Changed>) {
         Handle::change_members(self, change, deadline, reply);
+    }
+
+    fn removed(&self) -> Vec<u64> {
+        Handle::removed(self)
     }
 
     fn freeze(&self) -> FrozenState {

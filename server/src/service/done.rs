@@ -5,6 +5,7 @@ use lease::{End, GrantView, Key, LeaseView, Refusal, Revision, Token};
 use replica::{Answer, Reading, Unavailable, Unwatchable, Waited};
 
 use super::backend::Changed;
+use super::members::Around;
 
 /// What came of a call. Made on the replica's thread, turned into a [`Reply`] by [`Done::reply`] on the door's.
 pub(crate) enum Done {
@@ -59,7 +60,7 @@ pub(crate) enum Done {
         at: Reading,
     },
     /// The members were looked at, or changed.
-    Members(Changed),
+    Members(Changed, Around),
     /// A watch began, or could not.
     Watching(Result<Revision, Unwatchable>),
     /// A wait ended.

@@ -210,6 +210,10 @@ impl Backend for Fake {
         reply(Err(Unchanged::NoLeader));
     }
 
+    fn removed(&self) -> Vec<u64> {
+        Vec::new()
+    }
+
     fn freeze(&self) -> FrozenState {
         FrozenState::of(&self.state().table)
     }

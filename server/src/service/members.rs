@@ -1,11 +1,13 @@
 //! Changes of the members: from a call to what the replica is asked, and back.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use api::{ChangeMembers, Code, Member, Members, Problem, Reply};
 use replica::{MemberChange, MemberView, Unchanged};
 
 use super::{Done, Service, parse, word};
+use crate::tls;
 
 impl Service {
     pub(super) fn members(&self, asked: ChangeMembers, sink: impl FnOnce(Done) + Send + 'static) {
@@ -14,7 +16,15 @@ impl Service {
             Err(problem) => return sink(Done::refused(problem)),
         };
         let change = asked.change.map_or(MemberChange::List, changed);
-        let reply = Box::new(move |changed: Result<Vec<MemberView>, Unchanged>| sink(Done::Members(changed)));
+        let peer_ca = match self.peer_ca.as_deref().map_or(Ok(Vec::new()), tls::fingerprints) {
+            Ok(peer_ca) => peer_ca.iter().map(|print| print.to_string()).collect(),
+            Err(error) => return sink(Done::refused(Problem::new(Code::Members, error.to_string()))),
+        };
+        let (cluster, backend) = (format!("{:032x}", self.cluster), Arc::clone(&self.backend));
+        let reply = Box::new(move |changed: Result<Vec<MemberView>, Unchanged>| {
+            let around = Around { cluster, removed: backend.removed(), peer_ca };
+            sink(Done::Members(changed, around));
+        });
         self.backend.change_members(change, deadline, reply);
     }
 }
@@ -30,10 +40,21 @@ fn changed(change: api::MemberChange) -> MemberChange {
     }
 }
 
+/// What is told beside the members.
+pub(crate) struct Around {
+    cluster: String,
+    removed: Vec<u64>,
+    peer_ca: Vec<String>,
+}
+
 /// What the replica said of the members.
-pub(super) fn worded(changed: Result<Vec<MemberView>, Unchanged>, chance: u32) -> Reply {
+pub(super) fn worded(changed: Result<Vec<MemberView>, Unchanged>, around: Around, chance: u32) -> Reply {
+    let Around { cluster, removed, peer_ca } = around;
     match changed {
-        Ok(members) => Reply::Members(Members { members: members.into_iter().map(shown).collect() }),
+        Ok(members) => {
+            let members = members.into_iter().map(shown).collect();
+            Reply::Members(Members { members, cluster, removed, peer_ca })
+        }
         Err(Unchanged::Refused(why)) => Reply::Error(Problem::new(Code::Members, why)),
         Err(Unchanged::Unknown) => Reply::Error(word::unknown()),
         Err(Unchanged::NoLeader) => Reply::Error(word::unavailable(replica::Unavailable::NoLeader, chance)),

@@ -28,6 +28,7 @@ mod tests;
 mod time;
 mod word;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -58,6 +59,7 @@ pub(crate) struct Service {
     welcome: Welcome,
     stopping: AtomicBool,
     cluster: u128,
+    peer_ca: Option<PathBuf>,
     backups: Arc<Gate>,
 }
 
@@ -89,7 +91,12 @@ impl Service {
         let server = concat!("tenure ", env!("CARGO_PKG_VERSION")).to_owned();
         let welcome = Welcome { version: api::VERSION, server, cluster: format!("{cluster:032x}"), member };
         let backups = Gate::new(backup::BACKUPS_MAX);
-        Service { backend, welcome, stopping: AtomicBool::new(false), cluster, backups }
+        Service { backend, welcome, stopping: AtomicBool::new(false), cluster, peer_ca: None, backups }
+    }
+
+    /// The same, of members that are known to each other by certificates under the CAs in this file.
+    pub(crate) fn with_peer_ca(self, peer_ca: Option<PathBuf>) -> Service {
+        Service { peer_ca, ..self }
     }
 
     /// Which member of which cluster this is: the cluster, then the member.

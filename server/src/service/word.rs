@@ -30,7 +30,7 @@ impl Done {
                 problem.revision = Some(at.revision.0);
                 Reply::Error(problem)
             }
-            Done::Members(changed) => members::worded(changed, chance()),
+            Done::Members(changed, around) => members::worded(changed, around, chance()),
             Done::Watching(Ok(revision)) => Reply::Watching(Watching { revision: revision.0 }),
             Done::Watching(Err(why)) => Reply::Error(unwatchable(why, chance())),
             Done::Waited(Waited::Free(at)) => Reply::Free(Free { revision: at.revision.0 }),

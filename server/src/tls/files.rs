@@ -76,7 +76,7 @@ impl Texts {
     }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
     let unreadable = |cause: String| TlsError::Unreadable { path: path.to_owned(), cause };
     let file = fs::File::open(path).map_err(|error| unreadable(error.to_string()))?;
     let mut text = Vec::new();
@@ -97,7 +97,7 @@ fn check_private(path: &Path) -> Result<(), TlsError> {
     }
 }
 
-fn certificates(path: &Path, text: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+pub(super) fn certificates(path: &Path, text: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text).collect();
     let all = all.map_err(|error| TlsError::Garbled { path: path.to_owned(), cause: error.to_string() })?;
     match all.is_empty() {

@@ -11,10 +11,12 @@
 //! * A session is never resumed: each connection presents its certificate, and what was taken out of a CA file is out.
 //! * A new certificate is for new connections; those that are open go on.
 //!
-//! This is the one place that reads a wall clock, by what certificates say of themselves. It decides nothing about leases.
+//! This is the one place that reads a wall clock, by what certificates say of themselves, and for the end of
+//! the tokens that new members join by. It decides nothing about leases.
 
 mod error;
 mod files;
+mod fingerprint;
 mod kept;
 mod leaf;
 mod name;
@@ -31,6 +33,7 @@ use std::sync::Arc;
 use rustls::crypto::CryptoProvider;
 
 pub use error::TlsError;
+pub(crate) use fingerprint::{Fingerprint, fingerprints};
 pub(crate) use kept::{Kept, Rereads};
 pub(crate) use leaf::Leaf;
 pub(crate) use name::{Name, Role, operator};

@@ -3,6 +3,7 @@
 //! ```text
 //! change   1 list   2 add  id u64 │ text address   3 promote ids   4 remove ids   5 replace  old u64 │ new u64
 //!          6 move   id u64 │ text address          7 lead    to u64?
+//!          8 join   id u64 │ text address
 //! ids      count u32, each u64
 //! done     1 members    count u32, each: id u64 │ text address │ voter u8 │ leads u8 │ lacks u64? │ heard ago u64 ns?
 //!          2 no leader      3 unknown      4 refused    text: why
@@ -33,6 +34,7 @@ pub(super) fn put_change(change: &MemberChange, to: &mut Vec<u8>) {
             put_u64(*new, to);
         }
         MemberChange::Move { id, address } => put_at(6, *id, address, to),
+        MemberChange::Join { id, address } => put_at(8, *id, address, to),
         MemberChange::Lead(lead) => {
             to.push(7);
             put_option(lead.as_ref(), to, |id, to| put_u64(*id, to));
@@ -49,6 +51,7 @@ pub(super) fn change(from: &mut Reader<'_>) -> Result<MemberChange, DecodeError>
         5 => MemberChange::Replace { old: from.u64()?, new: from.u64()? },
         6 => MemberChange::Move { id: from.u64()?, address: address(from)? },
         7 => MemberChange::Lead(option(from, |from| from.u64())?),
+        8 => MemberChange::Join { id: from.u64()?, address: address(from)? },
         _ => return Err(from.damaged()),
     })
 }
@@ -133,6 +136,7 @@ mod tests {
             MemberChange::Remove(BTreeSet::new()),
             MemberChange::Replace { old: 1, new: 4 },
             MemberChange::Move { id: 2, address: address.clone() },
+            MemberChange::Join { id: 9, address: address.clone() },
             MemberChange::Lead(None),
             MemberChange::Lead(Some(3)),
         ];

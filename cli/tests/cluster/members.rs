@@ -1,0 +1,130 @@
+//! Changes of the members at the command line: what is done, and what is refused by which rule and with which remedy.
+
+use serde_json::{Value, json};
+
+use crate::dev::{DevCluster, tenure};
+use crate::support;
+
+/// What a verb prints as JSON: who belongs to the cluster, as `1v` for a voter and `4` for an observer.
+fn members(cluster: &DevCluster, words: &[&str]) -> Vec<String> {
+    let printed: Value = serde_json::from_str(&cluster.done(&[words, &["--json"]].concat())).unwrap();
+    let members = printed["members"].as_array().unwrap();
+    let word = |member: &Value| {
+        let vote = if member["voter"] == json!(true) { "v" } else { "" };
+        format!("{}{vote}", member["id"].as_str().unwrap())
+    };
+    members.iter().map(word).collect()
+}
+
+/// Waits until the leader has heard every member and each has its log.
+fn until_in_step(cluster: &DevCluster) {
+    support::until("every member has the log", || {
+        let printed: Value = serde_json::from_str(&cluster.done(&["members", "list", "--json"])).unwrap();
+        printed["members"].as_array().unwrap().iter().all(|member| member["lacks"] == json!("0"))
+    });
+}
+
+#[test]
+fn observers_serve_and_become_voters_and_go_and_do_not_come_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let cluster = DevCluster::start_with(folder.path(), 3, 2);
+    assert_eq!(members(&cluster, &["members", "list"]), ["1v", "2v", "3v", "4", "5"]);
+    let observer = cluster.member(4);
+    support::until("an observer is in step", || cluster.is_ready(4));
+    cluster.done_at(observer, &["claim", "a", "--holder", "h1", "--ttl", "10m"]);
+    assert_eq!(cluster.done_at(observer, &["count"]), "1\n");
+
+    until_in_step(&cluster);
+    assert_eq!(members(&cluster, &["members", "promote", "4", "5"]), ["1v", "2v", "3v", "4v", "5v"]);
+    until_in_step(&cluster);
+    members(&cluster, &["members", "transfer-leadership", "1"]);
+    support::until("1 leads", || cluster.leader() == 1);
+    until_in_step(&cluster);
+    assert_eq!(members(&cluster, &["members", "remove", "4", "5"]), ["1v", "2v", "3v"]);
+    assert_eq!(members(&cluster, &["members", "remove", "4"]), ["1v", "2v", "3v"], "gone already");
+    let said = cluster.refused(&["members", "add", "4", "127.0.0.1:9"]);
+    assert!(said.contains("member 4 was removed") && said.contains("such as 6"), "{said}");
+}
+
+#[test]
+fn what_breaks_a_rule_is_refused_with_the_rule_and_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let cluster = DevCluster::start_with(folder.path(), 3, 1);
+    until_in_step(&cluster);
+    let leader = cluster.leader().to_string();
+    let taken = cluster.member(1).peers.to_string();
+    let followers: Vec<String> = (1..=3).map(|id: u64| id.to_string()).filter(|id| *id != leader).collect();
+    let [one, two] = &followers[..] else { panic!("{followers:?}") };
+    // Nobody listens there.
+    members(&cluster, &["members", "add", "6", "127.0.0.1:9"]);
+    let unknown = "there is no member 9: the members are 1, 2, 3, 4, 6";
+    let cases: &[(&[&str], &[&str])] = &[
+        (&["add", "1", "127.0.0.1:8"], &["member 1 is here already, at", "use set-address"]),
+        (&["add", "7", "nowhere"], &["\"nowhere\" is no address", "give HOST:PORT", "from 1 to 65535"]),
+        (&["add", "7", "10.0.0.300:7401"], &["\"10.0.0.300:7401\" is no address"]),
+        (&["add", "7", "127.0.0.1:70000"], &["\"127.0.0.1:70000\" is no address"]),
+        (&["add", "7", &taken], &["is the address of member 1", "one of its own"]),
+        (&["promote", "9"], &[unknown]),
+        (&["promote", "4"], &["the voters would be 1, 2, 3, 4", "stays odd", "two at a time"]),
+        (&["promote", "4", "6"], &["member 6 at 127.0.0.1:9 has not been heard of", "start it"]),
+        (&["remove", "9"], &[unknown]),
+        (&["remove", one], &["their number stays odd", "replace one by another"]),
+        (&["remove", one, two], &["2 of the voters 1, 2, 3 would go at once", "go in steps"]),
+        (&["replace", "9", "4"], &[unknown]),
+        (&["replace", one, "9"], &[unknown]),
+        (&["replace", "4", "6"], &["member 4 is no voter", "add the other"]),
+        (&["replace", one, two], &["is a voter already"]),
+        (&["replace", one, "6"], &["member 6 at 127.0.0.1:9 has not been heard of"]),
+        (&["replace", &leader, "4"], &["leads", "transfer-leadership"]),
+        (&["set-address", "9", "127.0.0.1:8"], &[unknown]),
+        (&["set-address", "4", "[::1:7401"], &["\"[::1:7401\" is no address"]),
+        (&["set-address", "4", &taken], &["is the address of member 1"]),
+        (&["transfer-leadership", "9"], &[unknown]),
+        (&["transfer-leadership", "4"], &["member 4 is an observer, and cannot lead", "promote it first"]),
+    ];
+    for (words, parts) in cases {
+        let said = cluster.refused(&[&["members"], *words].concat());
+        assert!(parts.iter().all(|part| said.contains(part)), "{words:?}: {said}");
+    }
+    let left = members(&cluster, &["members", "remove", "6", "4"]);
+    assert_eq!(left, ["1v", "2v", "3v"], "nothing else was changed");
+}
+
+#[test]
+fn a_member_is_reached_at_its_new_address() {
+    let folder = tempfile::tempdir().unwrap();
+    let cluster = DevCluster::start_with(folder.path(), 1, 1);
+    until_in_step(&cluster);
+    let right = cluster.member(2).peers.to_string();
+    members(&cluster, &["members", "set-address", "2", "127.0.0.1:9"]);
+    assert!(cluster.done(&["members", "list"]).contains("2\tobserver\t127.0.0.1:9\t"));
+    members(&cluster, &["members", "set-address", "2", &right]);
+    cluster.done(&["claim", "a", "--holder", "h1", "--ttl", "10m"]);
+    until_in_step(&cluster);
+
+    let said = cluster.refused(&["members", "remove", "1"]);
+    assert!(said.contains("voter 1 is the last") && said.contains("stop the member"), "{said}");
+}
+
+#[test]
+fn a_member_that_is_none_is_a_mistake_in_the_command() {
+    for (words, part) in [
+        (&["add", "0", "a:1"][..], "a member is a whole number from 1"),
+        (&["add", "x", "a:1"], "a member is a whole number from 1"),
+        (&["remove", "1.5"], "a member is a whole number from 1"),
+        (&["add", "4"], "<ADDRESS>"),
+        (&["promote"], "<IDS>..."),
+        (&["replace", "1"], "<NEW>"),
+        (&["lst"], "'list'"),
+    ] {
+        let output =
+            tenure(&[&["members"], words].concat(), &["--endpoints", "127.0.0.1:9"]).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(2) && said.contains(part), "{words:?}: {said}");
+    }
+    let output =
+        tenure(&["members", "list"], &["--endpoints", "127.0.0.1:9", "--patience", "100ms"]).output();
+    let output = output.unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(3) && said.contains("127.0.0.1:9"), "{said}");
+}

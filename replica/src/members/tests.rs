@@ -1,0 +1,129 @@
+//! What may be asked of the members, and what is refused.
+
+use super::*;
+
+fn members(voters: &[u64], observers: &[u64]) -> BTreeMap<u64, MemberView> {
+    let view = |id: u64, is_voter| MemberView {
+        id,
+        address: format!("m{id}:7401"),
+        is_voter,
+        leads: id == 1,
+        lacks: Some(0),
+        heard_ago: Some(Ttl::ZERO),
+    };
+    let all = voters.iter().map(|id| view(*id, true)).chain(observers.iter().map(|id| view(*id, false)));
+    all.map(|member| (member.id, member)).collect()
+}
+
+fn ids(ids: &[u64]) -> BTreeSet<u64> {
+    ids.iter().copied().collect()
+}
+
+fn add(id: u64, address: &str) -> MemberChange {
+    MemberChange::Add { id, address: address.to_owned() }
+}
+
+fn standing(voters: &[u64], observers: &[u64]) -> Standing {
+    Standing { members: members(voters, observers), ..Standing::default() }
+}
+
+#[track_caller]
+fn refused(voters: &[u64], observers: &[u64], change: &MemberChange, why: &str) {
+    let planned = plan(&standing(voters, observers), change);
+    let Err(Unchanged::Refused(said)) = &planned else { panic!("{planned:?}") };
+    assert!(said.contains(why), "{said}");
+}
+
+#[test]
+fn a_new_member_is_an_observer_first_and_has_an_id_and_an_address_of_its_own() {
+    let planned = plan(&standing(&[1, 2, 3], &[]), &add(4, "m4:7401"));
+    assert_eq!(planned, Ok(Step::Add(4, "m4:7401".to_owned())));
+    assert_eq!(plan(&standing(&[1, 2, 3], &[4]), &add(4, "m4:7401")), Ok(Step::Look), "asked again");
+    refused(&[1, 2, 3], &[], &add(3, "other:7401"), "member 3 is here already, at m3:7401");
+    refused(&[1, 2, 3], &[], &add(4, "m3:7401"), "m3:7401 is the address of member 3");
+    refused(&[1, 2, 3], &[], &add(0, "m4:7401"), "a number from 1");
+    for wrong in ["m4", ":7401", "m4:0", "m4:99999", "m4:x", "::1:7401", "m 4:7401"] {
+        refused(&[1, 2, 3], &[], &add(4, wrong), "give HOST:PORT");
+    }
+}
+
+#[test]
+fn voters_stay_odd_and_no_majority_goes_at_once() {
+    refused(&[1, 2, 3], &[4], &MemberChange::Promote(ids(&[4])), "the voters would be 1, 2, 3, 4");
+    let two = MemberChange::Promote(ids(&[4, 5]));
+    let step = Step::Change { promote: ids(&[4, 5]), remove: ids(&[]) };
+    assert_eq!(plan(&standing(&[1, 2, 3], &[4, 5]), &two), Ok(step));
+    refused(&[1, 2, 3, 4, 5], &[], &MemberChange::Remove(ids(&[5])), "their number stays odd");
+    refused(&[1, 2, 3], &[], &MemberChange::Remove(ids(&[2, 3])), "they are the majority");
+    refused(&[1], &[], &MemberChange::Remove(ids(&[1])), "is the last");
+    let step = Step::Change { promote: ids(&[]), remove: ids(&[4, 5]) };
+    let back = MemberChange::Remove(ids(&[4, 5]));
+    assert_eq!(plan(&standing(&[1, 2, 3, 4, 5], &[]), &back), Ok(step));
+    let more = MemberChange::Promote(ids(&[8, 9]));
+    refused(&[1, 2, 3, 4, 5, 6, 7], &[8, 9], &more, "there would be 9 voters, and the limit is 7");
+}
+
+#[test]
+fn a_voter_is_replaced_by_an_observer_in_one_step_and_the_leader_goes_only_when_it_leads_no_more() {
+    let replace = |old, new| MemberChange::Replace { old, new };
+    let step = Step::Change { promote: ids(&[4]), remove: ids(&[3]) };
+    assert_eq!(plan(&standing(&[1, 2, 3], &[4]), &replace(3, 4)), Ok(step));
+    refused(&[1, 2, 3], &[4], &replace(1, 4), "member 1 leads");
+    refused(&[1, 2, 3], &[], &replace(3, 4), "there is no member 4: the members are 1, 2, 3");
+    refused(&[1, 2, 3], &[4, 5], &replace(4, 5), "member 4 is no voter");
+}
+
+#[test]
+fn who_lacks_too_much_gets_no_vote_and_not_the_lead() {
+    let mut those = members(&[1, 2, 3], &[4, 5]);
+    those.get_mut(&4).unwrap().lacks = Some(1_000_000);
+    let planned = plan(
+        &Standing { members: those.clone(), ..Standing::default() },
+        &MemberChange::Promote(ids(&[4, 5])),
+    );
+    assert!(matches!(&planned, Err(Unchanged::Refused(why)) if why.contains("lacks 1000000")), "{planned:?}");
+    those.get_mut(&2).unwrap().lacks = None;
+    let planned =
+        plan(&Standing { members: those.clone(), ..Standing::default() }, &MemberChange::Lead(Some(2)));
+    assert!(matches!(&planned, Err(Unchanged::Refused(why)) if why.contains("start it")), "{planned:?}");
+    assert_eq!(
+        plan(&Standing { members: those.clone(), ..Standing::default() }, &MemberChange::Lead(Some(3))),
+        Ok(Step::Lead(Some(3)))
+    );
+    assert_eq!(
+        plan(&Standing { members: those.clone(), ..Standing::default() }, &MemberChange::Lead(Some(1))),
+        Ok(Step::Look),
+        "it leads already"
+    );
+}
+
+#[test]
+fn an_id_that_was_removed_is_nobodys_and_going_again_is_gone_already() {
+    let standing = Standing { removed: ids(&[3, 7]), ..standing(&[1, 2, 4], &[]) };
+    let planned = plan(&standing, &add(3, "m3:7401"));
+    let Err(Unchanged::Refused(said)) = planned else { panic!("{planned:?}") };
+    assert!(said.contains("member 3 was removed") && said.contains("such as 8"), "{said}");
+    assert_eq!(plan(&standing, &add(8, "m3:7401")), Ok(Step::Add(8, "m3:7401".to_owned())));
+    assert_eq!(plan(&standing, &MemberChange::Remove(ids(&[3]))), Ok(Step::Look));
+    let planned = plan(&standing, &MemberChange::Remove(ids(&[3, 9])));
+    let Err(Unchanged::Refused(said)) = planned else { panic!("{planned:?}") };
+    assert!(said.contains("there is no member 9: the members are 1, 2, 4"), "{said}");
+}
+
+#[test]
+fn a_token_is_good_once_and_not_for_who_was_removed() {
+    let join = |id| MemberChange::Join { id, address: "m4:7401".to_owned() };
+    assert_eq!(plan(&standing(&[1, 2, 3], &[]), &join(4)), Ok(Step::Add(4, "m4:7401".to_owned())));
+    refused(&[1, 2, 3], &[4], &join(4), "the token is used: member 4 is here already");
+    let standing = Standing { removed: ids(&[4]), ..standing(&[1, 2, 3], &[]) };
+    let planned = plan(&standing, &join(4));
+    assert!(matches!(&planned, Err(Unchanged::Refused(why)) if why.contains("was removed")), "{planned:?}");
+}
+
+#[test]
+fn there_is_one_change_at_a_time() {
+    let changing = || Standing { changing: true, ..standing(&[1, 2, 3], &[]) };
+    let planned = plan(&changing(), &add(4, "m4:7401"));
+    assert!(matches!(&planned, Err(Unchanged::Refused(why)) if why.contains("under way")), "{planned:?}");
+    assert_eq!(plan(&changing(), &MemberChange::List), Ok(Step::Look));
+}
