@@ -256,7 +256,7 @@ fn check_address(members: &BTreeMap<u64, MemberView>, id: u64, address: &str) ->
     }
     match members.values().find(|member| member.address == address && member.id != id) {
         Some(other) => Err(Unchanged::Refused(format!(
-            "{address} is the address of member {0}: give the new one another, another port where it runs in the place of member {0}",
+            "{address} is the address of member {0}: give the new one one of its own; on the same machine, another port",
             other.id
         ))),
         None => Ok(()),
