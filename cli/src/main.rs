@@ -13,6 +13,7 @@
 //!   docs     completions man               doubt    what to do where the outcome is unknown
 //!   init     init, join in join            pinned   that a pin is in the way
 //!   backup   backup                        trust    what members are known by, and this program
+//!   recover  recover, of a last member
 //!   restore  restore                       wanted   what a claim and an acquire want alike
 //! ```
 //!
@@ -41,6 +42,7 @@ mod output;
 mod parse;
 mod pinned;
 mod read;
+mod recover;
 mod restore;
 mod run;
 mod serve;
@@ -95,6 +97,7 @@ enum Verb {
     Check(follow::Check),
     Backup(backup::Backup),
     Restore(restore::Restore),
+    Recover(recover::Recover),
     Claimer(Box<claimer::Claimer>),
     Bench(bench::Bench),
     Completions(docs::Completions),
@@ -158,6 +161,7 @@ impl Verb {
             Verb::Check(args) => follow::check(args),
             Verb::Backup(args) => backup::backup(args),
             Verb::Restore(args) => restore::restore(args),
+            Verb::Recover(args) => recover::recover(args),
             Verb::Claimer(args) => claimer::run(args),
             Verb::Bench(args) => bench::bench(args),
             Verb::Completions(args) => docs::completions(args),
@@ -188,6 +192,7 @@ impl Verb {
             Verb::Check(args) => args.json.json,
             Verb::Backup(args) => args.json.json,
             Verb::Restore(args) => args.json.json,
+            Verb::Recover(args) => args.json.json,
             Verb::Serve(_)
             | Verb::Init(_)
             | Verb::Run(_)

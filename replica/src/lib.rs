@@ -46,7 +46,7 @@ pub use raft::{
     Alone, Answering, Asked, Connection, Data, Link, Network, PEER_FRAME_BYTES_MAX, Peer, Peers, Types,
     Unreached, WireError,
 };
-pub use snapshot::{Backup, BackupError, FrozenState, NewHome, Restored, SnapshotError, SnapshotFile};
+pub use snapshot::{Backup, BackupError, FrozenState, Home, Restored, SnapshotError, SnapshotFile};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

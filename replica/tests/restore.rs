@@ -13,7 +13,7 @@ use std::sync::Arc;
 use common::*;
 use lease::{Command, Outcome, Recovery, Refusal, Token, Ttl, Why};
 use replica::log::{Disk, MemoryDisk};
-use replica::{Answer, Backup, BackupError, Handle, NewHome, Options, Restored};
+use replica::{Answer, Backup, BackupError, Handle, Home, Options, Restored};
 
 const NEW_CLUSTER: u128 = 77;
 const EPOCH: u32 = 200_000_000;
@@ -37,7 +37,7 @@ fn read_back(bytes: &[u8]) -> Result<Backup, BackupError> {
 }
 
 fn restored_on(disks: &Disks, backup: Backup, how: Recovery) -> Restored {
-    let home = NewHome {
+    let home = Home {
         cluster: NEW_CLUSTER,
         member: 4,
         log_disk: Arc::new(disks.log.clone()),

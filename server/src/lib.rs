@@ -53,6 +53,6 @@ pub use init::{
 };
 pub use join::{InvalidToken, Join, JoinError, JoinToken, Joined, join, wall_seconds};
 pub use replica::{Backup, BackupError, Restored};
-pub use restore::{NewCluster, Restore, RestoreError, read_backup, restore};
+pub use restore::{NewCluster, Recover, Restore, RestoreError, Survivor, read_backup, recover, restore};
 pub use run::{Server, serve};
 pub use tls::{TlsError, TlsFiles};

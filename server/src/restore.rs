@@ -1,7 +1,9 @@
-//! From a backup to the data folder of a new cluster's first member: offline, whole or not at all.
+//! From a backup, or from what a cluster's last member has, to the data folder of a new cluster's first member: offline, whole or not
+//! at all.
 //!
 //! ```text
-//!   FILE ──read, checked whole──▶ an empty folder ──▶ log, snapshot of a new cluster ──▶ identity.toml, the last
+//!   FILE ───────────read, checked whole──▶ an empty folder ──▶ log, snapshot of a new cluster ──▶ identity.toml, the last
+//!   OLD FOLDER ──────┘ which stays as it is
 //! ```
 //!
 //! This is the one place where a wall clock decides something: its seconds since 2020 are the least epoch of the tokens, so that a
@@ -21,9 +23,9 @@ use std::time::SystemTime;
 
 use lease::Recovery;
 use replica::log::Folder;
-use replica::{Backup, BackupError, NewHome, Restored};
+use replica::{Backup, BackupError, Home, Restored, StartError};
 
-use crate::data::{DataError, NewData};
+use crate::data::{DataError, Identity, NewData, OldData};
 use crate::error::ExitKind;
 
 /// The first second of 2020, since 1970.
@@ -44,6 +46,32 @@ pub struct Restore {
     pub discard_grants: bool,
     /// Allow a data folder on a file system that forgets.
     pub allow_volatile_data: bool,
+}
+
+/// Whose state to go on with, where a cluster's majority is lost for good, and where to.
+#[derive(Clone, Debug)]
+pub struct Recover {
+    /// The data folder of the member that is left. It stays as it is.
+    pub survivor: PathBuf,
+    /// The new data folder: empty, or not there.
+    pub data: PathBuf,
+    /// Allow a data folder on a file system that forgets.
+    pub allow_volatile_data: bool,
+}
+
+/// What the member had that is left of a cluster.
+#[derive(Clone, Debug)]
+pub struct Survivor {
+    /// The old cluster's id.
+    pub cluster: u128,
+    /// The member's, which it keeps.
+    pub member: u64,
+    /// The old cluster's voters.
+    pub voters: Vec<u64>,
+    /// The term and the index of the last entry of its log.
+    pub last: (u64, u64),
+    /// How many leases are held.
+    pub held: u64,
 }
 
 /// What a restore has made.
@@ -69,6 +97,8 @@ pub enum RestoreError {
     },
     /// The backup is no good, or what it becomes could not be written.
     Backup(BackupError),
+    /// What the member has that is left cannot be read.
+    Survivor(StartError),
     /// The data folder cannot be used.
     Data(DataError),
     /// The wall clock cannot be right.
@@ -99,17 +129,47 @@ pub fn restore(restore: &Restore) -> Result<NewCluster, RestoreError> {
     let epoch = epoch(SystemTime::now())?;
     let backup = read_backup(&restore.file)?;
     let data = NewData::make(&restore.data, restore.allow_volatile_data)?;
-    let (cluster, member) = (rand::random(), restore.member);
+    let how = if restore.discard_grants { Recovery::DiscardGrants } else { Recovery::Restore };
+    begin(backup, data, restore.member, epoch, how)
+}
+
+/// Begins a new cluster with what the last member of an old one has. Its grants stay, with as long a time to run as they were given;
+/// what only the lost members had is lost.
+///
+/// # Errors
+/// [`RestoreError`]; neither folder has changed.
+pub fn recover(recover: &Recover) -> Result<(Survivor, NewCluster), RestoreError> {
+    let epoch = epoch(SystemTime::now())?;
+    let old = OldData::open(&recover.survivor)?;
+    let Identity { cluster, member, .. } = old.identity();
+    let home = home(cluster, member, old.log(), old.snapshots())?;
+    let left = Backup::of_survivor(&home).map_err(RestoreError::Survivor)?;
+    let last = (left.term(), left.index());
+    let survivor = Survivor { cluster, member, voters: left.voters(), last, held: left.held() };
+    let data = NewData::make(&recover.data, recover.allow_volatile_data)?;
+    let new = begin(left, data, member, epoch, Recovery::SoleSurvivor)?;
+    Ok((survivor, new))
+}
+
+fn begin(
+    backup: Backup,
+    data: NewData,
+    member: u64,
+    epoch: u32,
+    how: Recovery,
+) -> Result<NewCluster, RestoreError> {
+    let cluster = rand::random();
+    let restored = backup.restore(&home(cluster, member, data.log(), data.snapshots())?, epoch, how)?;
+    data.keep(cluster, member)?;
+    Ok(NewCluster { cluster, member, restored })
+}
+
+fn home(cluster: u128, member: u64, log: PathBuf, snapshots: PathBuf) -> Result<Home, RestoreError> {
     let folder = |path: PathBuf| match Folder::open(&path) {
         Ok(folder) => Ok(Arc::new(folder)),
         Err(error) => Err(RestoreError::Open { path, error }),
     };
-    let home =
-        NewHome { cluster, member, log_disk: folder(data.log())?, snapshot_disk: folder(data.snapshots())? };
-    let how = if restore.discard_grants { Recovery::DiscardGrants } else { Recovery::Restore };
-    let restored = backup.restore(&home, epoch, how)?;
-    data.keep(cluster, member)?;
-    Ok(NewCluster { cluster, member, restored })
+    Ok(Home { cluster, member, log_disk: folder(log)?, snapshot_disk: folder(snapshots)? })
 }
 
 /// The seconds since 2020; until 2156 they fit.
@@ -133,6 +193,7 @@ impl RestoreError {
             },
             RestoreError::Backup(BackupError::Write(_)) | RestoreError::Clock { .. } => ExitKind::Unavailable,
             RestoreError::Backup(_) => ExitKind::Refused,
+            RestoreError::Survivor(_) => ExitKind::Unavailable,
             RestoreError::Data(error) => error.exit_kind(),
         }
     }
@@ -145,6 +206,7 @@ impl fmt::Display for RestoreError {
                 write!(f, "{}: {error}; name a backup that can be read", path.display())
             }
             RestoreError::Backup(error) => error.fmt(f),
+            RestoreError::Survivor(error) => error.fmt(f),
             RestoreError::Data(error) => error.fmt(f),
             RestoreError::Clock { seconds } => write!(
                 f,

@@ -45,6 +45,32 @@ fn tenure_as(program: &Path, words: &[&str], more: &[&str]) -> Command {
     command
 }
 
+/// A server that runs until this is dropped.
+pub(crate) struct Serving {
+    child: Child,
+    /// Where clients reach it.
+    pub(crate) clients: SocketAddr,
+}
+
+impl Serving {
+    /// Starts one for trying things, and returns once it listens.
+    pub(crate) fn start(data: &Path, more: &[&str]) -> Serving {
+        let words = ["serve", "--dev", "--data", data.to_str().unwrap(), "--listen", "127.0.0.1:0"];
+        let mut child = tenure(&words, more).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let clients = line.trim_end().strip_prefix("listening on ").unwrap().parse().unwrap();
+        Serving { child, clients }
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 impl DevCluster {
     /// Starts three members, and returns once each serves.
     pub(crate) fn start(parent: &Path, flags: &[&str]) -> DevCluster {
@@ -100,6 +126,11 @@ impl DevCluster {
     /// Where each is reached, by clients and by members.
     pub(crate) fn addresses(&self) -> Vec<(SocketAddr, SocketAddr)> {
         self.members.iter().map(|member| (member.clients, member.peers)).collect()
+    }
+
+    /// A member's data folder.
+    pub(crate) fn data(&self, id: u64) -> PathBuf {
+        self.folder.join(id.to_string())
     }
 
     /// Who says that it leads, once one does.

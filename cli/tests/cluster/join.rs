@@ -1,14 +1,12 @@
 //! A new member joins by a token: once, and no other way than the token says.
 
-use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
 
 use serde_json::Value;
 use tokio::net::TcpSocket;
 
-use crate::dev::{DevCluster, tenure};
+use crate::dev::{DevCluster, Serving, tenure};
 use crate::support;
 
 /// A new machine: a folder, and a port that nobody else is given meanwhile.
@@ -16,7 +14,7 @@ struct Newcomer {
     data: PathBuf,
     address: SocketAddr,
     _held: TcpSocket,
-    child: Option<Child>,
+    serving: Option<Serving>,
 }
 
 impl Newcomer {
@@ -25,7 +23,7 @@ impl Newcomer {
         held.set_reuseaddr(true).unwrap();
         held.bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = held.local_addr().unwrap();
-        Newcomer { data: parent.join(name), address, _held: held, child: None }
+        Newcomer { data: parent.join(name), address, _held: held, serving: None }
     }
 
     /// Joins, and gives the exit code, and what was said.
@@ -47,26 +45,12 @@ impl Newcomer {
     /// Serves, and gives where clients reach it.
     fn serve(&mut self) -> SocketAddr {
         let peers = self.address.to_string();
-        let data = self.data.to_str().unwrap();
-        let words = ["serve", "--dev", "--data", data, "--peer-listen", &peers, "--listen", "127.0.0.1:0"];
-        let mut child = tenure(&words, &[]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        self.child = Some(child);
-        line.trim_end().strip_prefix("listening on ").unwrap().parse().unwrap()
+        let serving = Serving::start(&self.data, &["--peer-listen", &peers]);
+        self.serving.insert(serving).clients
     }
 
     fn stop(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
-}
-
-impl Drop for Newcomer {
-    fn drop(&mut self) {
-        self.stop();
+        self.serving = None;
     }
 }
 

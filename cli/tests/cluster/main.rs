@@ -4,6 +4,7 @@
 mod dev;
 mod join;
 mod members;
+mod recover;
 #[path = "../../../server/tests/support/mod.rs"]
 mod support;
 mod upgrade;

@@ -53,7 +53,7 @@ pub use failure::{Fatal, NoRoom};
 pub use folder::Folder;
 pub use format::Identity;
 pub use memory::{Act, Hook, MemoryDisk, SECTOR_BYTES, Unsynced};
-pub use open::{Recovered, open};
+pub use open::{Recovered, open, read};
 pub use options::{
     Expect, Options, SEGMENT_BYTES_DEFAULT, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN, UnprovableTail,
 };

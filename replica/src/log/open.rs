@@ -53,6 +53,19 @@ pub fn open(
     mend(walk, cut)
 }
 
+/// Reads the log in a folder, and changes nothing there: what a start would go on with.
+///
+/// # Errors
+/// As [`open`]'s.
+pub fn read(disk: Arc<dyn Disk>, identity: Identity, options: Options) -> Result<Recovered, OpenError> {
+    options.check().map_err(OpenError::Options)?;
+    let walk = Walk::new(disk, identity, options)?.read()?;
+    let cut = walk.judge()?;
+    let Replay { state, entries, .. } = walk.replay;
+    let (vote, committed, purged) = (state.vote, state.committed, state.purged);
+    Ok(Recovered { vote, committed, purged, entries: entries.into(), cut })
+}
+
 /// A log, as far as it has been read.
 pub(super) struct Walk {
     pub(super) disk: Arc<dyn Disk>,

@@ -23,23 +23,23 @@ use super::{Head, Owner, SnapshotError, Snapshots, VERSION};
 use crate::log::{self, Disk, Identity, Log, LogFile, Record, Vote};
 use crate::raft::types::{LogId, Membership, Peer, SnapshotMeta};
 
-/// A backup that was read and checked whole.
+/// A backup that was read and checked whole; or what a member's folder has, which is the same.
 pub struct Backup {
-    owner: Owner,
-    meta: SnapshotMeta,
-    table: Table,
-    bytes: u64,
+    pub(super) owner: Owner,
+    pub(super) meta: SnapshotMeta,
+    pub(super) table: Table,
+    pub(super) bytes: u64,
 }
 
-/// Where a backup is restored to.
-pub struct NewHome {
-    /// The new cluster's id: random, made for this restore.
+/// Where a member's state is.
+pub struct Home {
+    /// The cluster's id. Of a new one: random, made for it.
     pub cluster: u128,
-    /// The member's, its only voter's.
+    /// The member's. Of a new cluster: its only voter's.
     pub member: u64,
-    /// The folder of its log: empty.
+    /// The folder of its log. Of a new cluster: empty.
     pub log_disk: Arc<dyn Disk>,
-    /// The folder of its snapshots: empty.
+    /// The folder of its snapshots. Of a new cluster: empty.
     pub snapshot_disk: Arc<dyn Disk>,
 }
 
@@ -114,7 +114,12 @@ impl Backup {
         self.table.count(&Filter::default())
     }
 
-    /// Its length.
+    /// The term of the last entry that it has.
+    pub fn term(&self) -> u64 {
+        self.meta.last_log_id.map_or(0, |id| id.leader_id.term)
+    }
+
+    /// The length of its file; 0 of a member's folder.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
@@ -123,7 +128,7 @@ impl Backup {
     ///
     /// # Errors
     /// [`BackupError::Write`]; what stands in the folders then is nothing that could be started.
-    pub fn restore(mut self, home: &NewHome, epoch: u32, how: Recovery) -> Result<Restored, BackupError> {
+    pub fn restore(mut self, home: &Home, epoch: u32, how: Recovery) -> Result<Restored, BackupError> {
         let Some(last) = self.meta.last_log_id else {
             return Err(BackupError::Empty { path: String::new() });
         };
@@ -154,7 +159,7 @@ impl Backup {
 }
 
 /// A log that begins behind `last`.
-fn begin_log(home: &NewHome, last: LogId) -> Result<(), BackupError> {
+fn begin_log(home: &Home, last: LogId) -> Result<(), BackupError> {
     let identity = Identity { cluster: home.cluster, node: home.member, group: 0 };
     let failed = |error: &dyn fmt::Display| BackupError::Write(error.to_string());
     let opened = log::open(Arc::clone(&home.log_disk), identity, log::Options::default());

@@ -19,6 +19,7 @@ mod backup;
 mod error;
 mod frozen;
 mod read;
+mod survivor;
 mod write;
 
 use std::collections::BTreeSet;
@@ -28,7 +29,7 @@ use std::sync::Arc;
 
 use lease::Table;
 
-pub use backup::{Backup, BackupError, NewHome, Restored};
+pub use backup::{Backup, BackupError, Home, Restored};
 pub use error::SnapshotError;
 pub use frozen::FrozenState;
 

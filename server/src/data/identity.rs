@@ -72,6 +72,13 @@ pub(super) fn open(root: &Path, config: &Config) -> Result<Identity, DataError> 
     }
 }
 
+/// Reads the identity of a folder that has one.
+pub(super) fn read(root: &Path) -> Result<Identity, DataError> {
+    let path = root.join(FILE);
+    let text = fs::read_to_string(&path).map_err(|error| DataError::io("reading", &path, error))?;
+    parse(&path, &text)
+}
+
 /// Whether the folder was made to join a cluster; what cannot be read is said where it is opened.
 pub(crate) fn has_joined(root: &Path) -> bool {
     let text = fs::read_to_string(root.join(FILE)).ok();

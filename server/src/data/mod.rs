@@ -14,6 +14,7 @@ mod error;
 mod identity;
 mod mount;
 mod new;
+mod old;
 #[cfg(test)]
 mod tests;
 
@@ -28,6 +29,7 @@ use nix::fcntl::{Flock, FlockArg};
 pub use error::DataError;
 pub(crate) use identity::{Identity, has_joined};
 pub(crate) use new::NewData;
+pub(crate) use old::OldData;
 
 use crate::config::Config;
 
