@@ -41,6 +41,12 @@ impl Mono {
 pub trait Clock: Send + Sync + 'static {
     /// What it reads.
     fn now(&self) -> Mono;
+
+    /// Whether the clocks that it reads from have lately run at rates that differ by more than rho: one of them errs by more than it
+    /// may, and nobody knows which. A leader then hands on.
+    fn strays(&self) -> bool {
+        false
+    }
 }
 
 /// How long a new leader's lease clock stands still after its first entry is applied.

@@ -4,7 +4,7 @@
 mod common;
 
 use common::cluster::Cluster;
-use common::{ask, claim, read, token};
+use common::{ask, claim, extend, read, token};
 use replica::{Answer, MemberChange, MemberView, Unchanged};
 
 #[tokio::test]
@@ -188,6 +188,16 @@ async fn three_voters_become_five_and_three_again_under_load_and_the_lead_goes_w
     cluster.until_alike().await;
     assert_eq!(change(&cluster.handle(4), MemberChange::List).await.unwrap().len(), 3);
     assert_eq!(cluster.status(4).held, 400);
+}
+
+#[tokio::test]
+async fn a_leader_whose_clocks_disagree_hands_on() {
+    let cluster = Cluster::start(3).await;
+    let strays = cluster.leader().await;
+    let held = token(&ask(&cluster.handle(strays), claim("a", "h", 1, 3_600_000)).await);
+    cluster.strays.lock().unwrap().insert(strays);
+    let next = cluster.leader_of(&cluster.others(strays)).await;
+    assert_eq!(token(&ask(&cluster.handle(next), extend(held, 3_600_000)).await), held);
 }
 
 async fn change(handle: &replica::Handle, change: MemberChange) -> Result<Vec<MemberView>, Unchanged> {

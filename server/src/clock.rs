@@ -18,6 +18,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use lease::RHO_PER_MILLE;
 use nix::time::{ClockId, clock_gettime};
 use replica::{Clock, Mono};
 
@@ -26,9 +27,12 @@ const APART: u64 = 100_000;
 /// A stretch is so many times as long as it took to read the pair that ends it.
 const QUICK: u64 = 1_000;
 
+/// Over so long the rates of the two are compared, in ns.
+const COMPARED_OVER: u64 = 10_000_000_000;
+
 /// The machine's clock.
 #[derive(Debug)]
-pub(crate) struct MachineClock(Mutex<Slower>);
+pub(crate) struct MachineClock(Mutex<(Slower, Rates)>);
 
 impl MachineClock {
     /// Starts at zero.
@@ -36,16 +40,23 @@ impl MachineClock {
     /// # Errors
     /// The system has no such clock.
     pub(crate) fn start() -> nix::Result<MachineClock> {
-        Ok(MachineClock(Mutex::new(Slower::start(Pair::read()?))))
+        let from = Pair::read()?;
+        Ok(MachineClock(Mutex::new((Slower::start(from), Rates { from, differ: false }))))
     }
 }
 
 impl Clock for MachineClock {
     fn now(&self) -> Mono {
         // Read behind the lock, so that pairs are counted in the order in which they were read.
-        let mut slower = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (slower, rates) = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // A clock that was read once can be read again; if ever it cannot, time stands still, which ends no lease early.
-        Mono(Pair::read().map_or(slower.told, |pair| slower.read(pair)))
+        let Ok(pair) = Pair::read() else { return Mono(slower.told) };
+        rates.read(pair);
+        Mono(slower.read(pair))
+    }
+
+    fn strays(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).1.differ
     }
 }
 
@@ -91,6 +102,28 @@ impl Slower {
             *self = Slower { told: self.told, before: self.told, from: at };
         }
         self.told
+    }
+}
+
+/// Whether the two ran at rates that differ by more than rho, over the last stretch of [`COMPARED_OVER`] or longer.
+#[derive(Debug)]
+struct Rates {
+    /// Where the stretch at hand began.
+    from: Pair,
+    differ: bool,
+}
+
+impl Rates {
+    fn read(&mut self, at: Pair) {
+        let slewed = at.slewed.saturating_sub(self.from.slewed);
+        let raw = at.raw.saturating_sub(self.from.raw);
+        // A pair that was torn apart says nothing of rates.
+        if slewed.max(raw) < COMPARED_OVER || at.spread > APART {
+            return;
+        }
+        // One of the two may not have moved at all.
+        let (per_mille, apart) = (u128::from(RHO_PER_MILLE), u128::from(slewed.abs_diff(raw)));
+        *self = Rates { from: at, differ: apart * 1_000 > u128::from(slewed.min(raw)) * per_mille };
     }
 }
 
@@ -161,6 +194,28 @@ mod tests {
                 assert!(later - told <= slower + APART, "{} ns, the slower {slower}", later - told);
             }
         }
+    }
+
+    #[test]
+    fn rates_that_differ_by_more_than_rho_over_ten_seconds_are_seen_and_so_is_their_end() {
+        let mut pair = Pair { slewed: 900 * SECOND, raw: 901 * SECOND, spread: 80 };
+        let mut rates = Rates { from: pair, differ: false };
+        let mut pass = |seconds: u64, gain_ppm: i64| {
+            for _ in 0..seconds * 10 {
+                pair.slewed += (100 * MS).checked_add_signed(gain_ppm * 100).unwrap();
+                pair.raw += 100 * MS;
+                rates.read(pair);
+            }
+            rates.differ
+        };
+        assert!(!pass(60, 9_900), "within rho");
+        assert!(pass(21, 10_200) && pass(21, -10_200), "beyond it");
+        assert!(!pass(21, 0), "and no more");
+        let torn = Pair { slewed: pair.slewed + SECOND, raw: pair.raw + 20 * SECOND, spread: SECOND };
+        rates.read(torn);
+        assert!(!rates.differ, "torn apart by a pause of a second");
+        rates.read(Pair { slewed: pair.slewed, raw: pair.raw + 20 * SECOND, spread: 80 });
+        assert!(rates.differ, "one stands still");
     }
 
     #[test]

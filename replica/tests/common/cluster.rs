@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use openraft_rt_tokio::TokioRuntime;
 use replica::log::MemoryDisk;
 use replica::{
-    Asked, First, Handle, Link, Member, Network, Options, Parts, Peer, Peers, Status, Unreached, World,
+    Asked, Clock, First, Handle, Link, Member, Mono, Network, Options, Parts, Peer, Peers, Status, Unreached,
+    World,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -130,13 +131,33 @@ pub struct Cluster {
     size: u64,
     disks: BTreeMap<u64, (MemoryDisk, MemoryDisk)>,
     pub members: BTreeMap<u64, Member<Wired>>,
+    /// Members whose clocks disagree.
+    pub strays: Arc<Mutex<BTreeSet<u64>>>,
+}
+
+/// A member's clock, which may be said to disagree with another.
+struct StrayingClock {
+    clock: ProcessClock,
+    member: u64,
+    strays: Arc<Mutex<BTreeSet<u64>>>,
+}
+
+impl Clock for StrayingClock {
+    fn now(&self) -> Mono {
+        self.clock.now()
+    }
+
+    fn strays(&self) -> bool {
+        self.strays.lock().unwrap().contains(&self.member)
+    }
 }
 
 impl Cluster {
     pub async fn start(size: u64) -> Cluster {
         let ids = 1..=size;
         let disks = ids.clone().map(|id| (id, (MemoryDisk::new(), MemoryDisk::new()))).collect();
-        let mut cluster = Cluster { size, switch: Switch::default(), disks, members: BTreeMap::new() };
+        let (switch, members) = (Switch::default(), BTreeMap::new());
+        let mut cluster = Cluster { size, switch, disks, members, strays: Arc::default() };
         for id in ids {
             cluster.begin(id, false).await;
         }
@@ -163,7 +184,11 @@ impl Cluster {
     async fn begin_as(&mut self, id: u64, begun: bool, first: First) {
         let (log, snapshots) = self.disks[&id].clone();
         let parts = Parts::<Wired> {
-            clock: Arc::new(ProcessClock(Instant::now())),
+            clock: Arc::new(StrayingClock {
+                clock: ProcessClock(Instant::now()),
+                member: id,
+                strays: Arc::clone(&self.strays),
+            }),
             log_disk: Arc::new(log),
             snapshot_disk: Arc::new(snapshots),
             network: Port { from: id, to: id, switch: self.switch.clone() },
