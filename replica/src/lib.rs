@@ -71,6 +71,24 @@ pub trait World: 'static {
     type Runtime: AsyncRuntime;
     /// How members reach each other.
     type Network: Network;
+
+    /// Starts what writes the log: a thread, unless the world has none.
+    ///
+    /// # Errors
+    /// The thread could not be started.
+    fn start_log(writer: log::Writer, on_fatal: log::OnFatal) -> Result<Log, OpenError> {
+        Log::start(writer, on_fatal)
+    }
+
+    /// Looks on as a member applies an entry: a batch, with what came of it, and the table behind it.
+    fn applied(
+        _member: u64,
+        _id: log::LogId,
+        _batch: &lease::Batch,
+        _applied: &lease::Applied,
+        _: &lease::Table,
+    ) {
+    }
 }
 
 /// Who this member is, and what it may do.
@@ -215,7 +233,7 @@ pub async fn start<W: World>(options: Options, parts: Parts<W>) -> Result<Member
     let covered = newest.as_ref().and_then(|(head, _)| head.meta.last_log_id).map(|id| id.index);
     check_gap(covered, recovered.purged.map(|id| id.index))?;
     let cut = recovered.cut.clone();
-    let log = Log::start(writer, parts.on_fatal)?;
+    let log = W::start_log(writer, parts.on_fatal)?;
     let written = Arc::new(AtomicU64::new(0));
     let store = Store::new(log.clone(), recovered, Arc::clone(&written))?;
 

@@ -31,6 +31,7 @@ mod log;
 mod member;
 mod operator;
 mod peers;
+pub mod whole;
 mod world;
 
 use std::fmt;

@@ -59,7 +59,7 @@ pub use options::{
 };
 pub use record::{Done, Job, LogId, Payload, Record, Vote};
 pub use replay::Entry;
-pub use shell::{Log, OnFatal, Pump, Step};
+pub use shell::{Elapsed, Log, OnFatal, Pump, Step};
 pub(crate) use spare::is_room;
 pub use track::Misfit;
 pub use writer::{Writer, Written};

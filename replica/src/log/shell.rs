@@ -9,7 +9,8 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -36,16 +37,28 @@ struct Handle {
 struct Shared {
     queue: Mutex<Queue>,
     wake: Condvar,
+    elapsed: Elapsed,
+}
+
+/// A monotonic clock: how long since some start.
+pub type Elapsed = fn() -> Duration;
+
+/// This process's.
+fn since_start() -> Duration {
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    START.elapsed()
 }
 
 #[derive(Default)]
 struct Queue {
     jobs: VecDeque<Job>,
     /// When the oldest of `jobs` came.
-    since: Option<Instant>,
+    since: Option<Duration>,
     /// When the oldest came that the pump has taken and not completed.
-    writing_since: Option<Instant>,
+    writing_since: Option<Duration>,
     sleeping: bool,
+    /// Who steps a pump that has no thread, while it waits for work.
+    waker: Option<Waker>,
     stopping: bool,
     no_room: Option<NoRoom>,
     fatal: Option<Fatal>,
@@ -87,7 +100,12 @@ impl Log {
 
     /// A log without a thread: the pump must be stepped.
     pub fn manual(writer: Writer, on_fatal: OnFatal) -> (Log, Pump) {
-        let shared = Arc::new(Shared { queue: Mutex::default(), wake: Condvar::new() });
+        Log::manual_by(writer, on_fatal, since_start)
+    }
+
+    /// The same, by another clock than this process's.
+    pub fn manual_by(writer: Writer, on_fatal: OnFatal, elapsed: Elapsed) -> (Log, Pump) {
+        let shared = Arc::new(Shared { queue: Mutex::default(), wake: Condvar::new(), elapsed });
         let pump = Pump { shared: shared.clone(), writer, jobs: VecDeque::new(), on_fatal: Some(on_fatal) };
         (Log { handle: Arc::new(Handle { shared, thread: Mutex::new(None) }) }, pump)
     }
@@ -101,11 +119,15 @@ impl Log {
             return done(Err(error));
         }
         if queue.jobs.is_empty() {
-            queue.since = Some(Instant::now());
+            queue.since = Some((self.handle.shared.elapsed)());
         }
         queue.jobs.push_back(Job { records, done });
         let wake = std::mem::take(&mut queue.sleeping);
+        let waker = queue.waker.take();
         drop(queue);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
         if wake {
             self.handle.shared.wake.notify_one();
         }
@@ -114,7 +136,7 @@ impl Log {
     /// How long the oldest record that is not synced has waited, at most. A leader hands on above 3 s.
     pub fn oldest_unsynced(&self) -> Option<Duration> {
         let queue = self.queue();
-        queue.writing_since.or(queue.since).map(|since| since.elapsed())
+        queue.writing_since.or(queue.since).map(|since| (self.handle.shared.elapsed)().saturating_sub(since))
     }
 
     /// Whether the disk is full: such a member must not lead, and is not ready.
@@ -145,7 +167,13 @@ impl Log {
 
 impl Handle {
     fn close(&self) {
-        lock(&self.shared.queue).stopping = true;
+        let mut queue = lock(&self.shared.queue);
+        queue.stopping = true;
+        let waker = queue.waker.take();
+        drop(queue);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
         self.shared.wake.notify_one();
     }
 }
@@ -175,6 +203,16 @@ impl Pump {
         let step = stepped.unwrap_or_else(|fatal| self.die(fatal));
         self.publish();
         step
+    }
+
+    /// Ready once a step has something to do, after one that was [`Step::Idle`].
+    pub fn poll_work(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut queue = lock(&self.shared.queue);
+        if !self.jobs.is_empty() || !queue.jobs.is_empty() || queue.stopping {
+            return Poll::Ready(());
+        }
+        queue.waker = Some(cx.waker().clone());
+        Poll::Pending
     }
 
     /// Lets the disk be asked for room again, also when nothing is queued.

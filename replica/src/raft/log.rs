@@ -114,7 +114,7 @@ fn log_id(id: crate::log::LogId) -> LogId {
     LogId::new(CommittedLeaderId::new(id.term), id.index)
 }
 
-fn record_id(id: LogId) -> crate::log::LogId {
+pub(super) fn record_id(id: LogId) -> crate::log::LogId {
     crate::log::LogId { term: id.leader_id.term, index: id.index }
 }
 

@@ -40,6 +40,10 @@ impl<W: World> Machine<W> {
             EntryPayload::Normal(Data(batch)) => Some(batch),
         };
         let (applied, reading) = self.shared.apply(entry.log_id, batch.as_deref());
+        if let Some(batch) = &batch {
+            let (id, state) = (super::log::record_id(entry.log_id), self.shared.state());
+            W::applied(self.snapshots.owner.member, id, batch, &applied, &state.table);
+        }
         Done { outcomes: applied.outcomes, reading }
     }
 }

@@ -1,0 +1,168 @@
+//! The network between members: frames over connections that keep their order, are slow, break, and are cut one way or both.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use openraft_rt::{AsyncRuntime as _, Select2};
+use replica::{Asked, Connection, Link, Network, Peers, Unreached};
+
+use super::Whole;
+use super::executor::{self, Life, chance, live, now, sleep_until, spawn_in};
+use super::runtime::Simulated;
+use crate::chance::{MICRO, MILLI};
+
+/// Where the members' links end.
+#[derive(Clone, Default)]
+pub(crate) struct Wires(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    up: BTreeMap<u64, (Life, Peers<Whole>)>,
+    connections: BTreeMap<(u64, u64), Wire>,
+    /// Nothing gets from the first to the second.
+    cut: BTreeSet<(u64, u64)>,
+    /// Of a thousand frames so many break their connection.
+    breaks: u64,
+    /// The most nanoseconds that a frame may take besides.
+    slow: u64,
+}
+
+struct Wire {
+    life: Life,
+    connection: Arc<Mutex<Connection<Whole>>>,
+    /// When the last frame arrives: none passes another.
+    last: u64,
+}
+
+/// One member's side of it.
+#[derive(Clone)]
+pub(crate) struct Port {
+    pub(crate) from: u64,
+    pub(crate) to: u64,
+    pub(crate) wires: Wires,
+}
+
+impl Network for Port {
+    type Link = Port;
+
+    fn link(&self, member: u64, _: &str) -> Port {
+        Port { to: member, ..self.clone() }
+    }
+}
+
+impl Link for Port {
+    fn ask(&self, frame: Vec<u8>) -> Asked {
+        let (answer, answered) = tokio::sync::oneshot::channel();
+        let port = self.clone();
+        let at = self.wires.arrives(self.from, self.to);
+        // A frame outlives who sent it.
+        spawn_in(0, async move {
+            sleep_until(at).await;
+            port.deliver(frame, answer);
+        });
+        let lost = || Unreached::unanswered("the wire is cut");
+        Box::pin(async move {
+            // A socket that hears nothing for so long is given up.
+            match Simulated::select2(answered, executor::sleep(3_000 * MILLI)).await {
+                Select2::First(Ok(answer)) => Ok(answer),
+                _ => Err(lost()),
+            }
+        })
+    }
+}
+
+impl Port {
+    fn deliver(self, frame: Vec<u8>, answer: tokio::sync::oneshot::Sender<Vec<u8>>) {
+        let Some((life, connection)) = self.wires.connection(self.from, self.to) else { return };
+        let answering = live(life, || connection.lock().unwrap_or_else(PoisonError::into_inner).take(&frame));
+        let answering = answering.unwrap_or_else(|error| panic!("a frame of ours: {error}"));
+        spawn_in(life, async move {
+            let said = answering.await;
+            let (from, to) = (self.to, self.from);
+            let after = self.wires.latency();
+            spawn_in(0, async move {
+                executor::sleep(after).await;
+                if !self.wires.is_cut(from, to) {
+                    let _ = answer.send(said);
+                }
+            });
+        });
+    }
+}
+
+impl Wires {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn latency(&self) -> u64 {
+        let slow = self.state().slow;
+        chance(|it| it.between(50 * MICRO, 800 * MICRO) + if slow > 0 { it.below(slow) } else { 0 })
+    }
+
+    fn arrives(&self, from: u64, to: u64) -> u64 {
+        let at = now() + self.latency();
+        match self.state().connections.get_mut(&(from, to)) {
+            Some(wire) => {
+                wire.last = wire.last.max(at);
+                wire.last
+            }
+            None => at,
+        }
+    }
+
+    /// The connection between two members, where a frame gets through.
+    fn connection(&self, from: u64, to: u64) -> Option<(Life, Arc<Mutex<Connection<Whole>>>)> {
+        let breaks = self.state().breaks;
+        if breaks > 0 && chance(|it| it.below(1_000)) < breaks {
+            let broken = self.state().connections.remove(&(from, to));
+            drop(broken);
+            return None;
+        }
+        if self.is_cut(from, to) {
+            return None;
+        }
+        let (life, peers) = self.state().up.get(&to)?.clone();
+        if self.state().connections.get(&(from, to)).is_none_or(|wire| wire.life != life) {
+            let connection = Arc::new(Mutex::new(live(life, || peers.connection())));
+            let old = self.state().connections.insert((from, to), Wire { life, connection, last: 0 });
+            drop(old);
+        }
+        self.state().connections.get(&(from, to)).map(|wire| (life, Arc::clone(&wire.connection)))
+    }
+
+    pub(crate) fn is_cut(&self, from: u64, to: u64) -> bool {
+        self.state().cut.contains(&(from, to))
+    }
+
+    pub(crate) fn join(&self, member: u64, life: Life, peers: Peers<Whole>) {
+        self.state().up.insert(member, (life, peers));
+    }
+
+    pub(crate) fn leave(&self, member: u64) {
+        let gone = {
+            let mut state = self.state();
+            let gone: Vec<_> =
+                state.connections.keys().filter(|(a, b)| *a == member || *b == member).copied().collect();
+            let wires: Vec<_> = gone.iter().filter_map(|pair| state.connections.remove(pair)).collect();
+            (state.up.remove(&member), wires)
+        };
+        drop(gone);
+    }
+
+    /// Nothing gets from one to the other.
+    pub(crate) fn cut(&self, from: u64, to: u64) {
+        self.state().cut.insert((from, to));
+    }
+
+    /// Everything gets through again.
+    pub(crate) fn mend(&self) {
+        self.state().cut.clear();
+    }
+
+    /// How bad the network is.
+    pub(crate) fn worsen(&self, breaks: u64, slow: u64) {
+        let mut state = self.state();
+        (state.breaks, state.slow) = (breaks, slow);
+    }
+}
