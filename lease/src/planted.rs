@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 static PLANTED: AtomicU8 = AtomicU8::new(0);
 
 macro_rules! bugs {
-    ($($(#[$doc:meta])* $bug:ident = $text:literal,)*) => {
+    ($($(#[$doc:meta])* $bug:ident = $text:literal,)* ; $($(#[$wholedoc:meta])* $whole:ident = $wholetext:literal,)*) => {
         /// What may be wrong.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[repr(u8)]
@@ -14,15 +14,18 @@ macro_rules! bugs {
             /// Nothing.
             None,
             $($(#[$doc])* $bug,)*
+            $($(#[$wholedoc])* $whole,)*
         }
 
         impl Bug {
-            /// Every bug.
-            pub const ALL: &[Bug] = &[$(Bug::$bug,)*];
+            /// What the fast simulation finds.
+            pub const FAST: &[Bug] = &[$(Bug::$bug,)*];
+            /// What takes a whole cluster, or its disks.
+            pub const WHOLE: &[Bug] = &[$(Bug::$whole,)*];
 
             /// In a few words.
             pub const fn as_str(self) -> &'static str {
-                match self { Bug::None => "none", $(Bug::$bug => $text,)* }
+                match self { Bug::None => "none", $(Bug::$bug => $text,)* $(Bug::$whole => $wholetext,)* }
             }
         }
     };
@@ -53,6 +56,19 @@ bugs! {
     DeadlineFromReceipt = "deadline from receive time",
     /// A wait reads the table when it comes, and is registered later.
     WaitAfterRead = "wait registered after the read",
+    ;
+    /// An entry counts as synced as soon as it is queued.
+    AckBeforeSync = "acknowledged before the sync",
+    /// A vote is given before it is synced.
+    VoteNotSynced = "vote not synced",
+    /// What a new leader overrules stays in the log on the disk.
+    TruncationNotWritten = "truncated log kept",
+    /// A member answers a read from its own state at once.
+    ReadWithoutIndex = "stale leader's read without ReadIndex",
+    /// What a snapshot restores has forgotten which tokens were given.
+    TokensNotRestored = "snapshot without tokens",
+    /// What a snapshot restores begins its lease clock anew.
+    ClockNotRestored = "restored lease clock runs back",
 }
 
 /// Plants `bug` in this process, in place of what was planted before.

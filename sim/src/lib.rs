@@ -24,6 +24,7 @@ mod chance;
 mod client;
 mod clock;
 mod cluster;
+pub mod command;
 mod door;
 mod faults;
 mod invariants;

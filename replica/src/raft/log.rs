@@ -163,6 +163,11 @@ impl<R: AsyncRuntime> RaftLogStorage<Types<R>> for Store<R> {
             committed: vote.committed,
         };
         self.memory().vote = Some(*vote);
+        #[cfg(planted)]
+        if lease::planted::is(lease::planted::Bug::VoteNotSynced) {
+            self.inner.log.append(vec![Record::Vote(record)], Box::new(drop));
+            return Ok(());
+        }
         self.write(Record::Vote(record)).await
     }
 
@@ -195,6 +200,12 @@ impl<R: AsyncRuntime> RaftLogStorage<Types<R>> for Store<R> {
             records.push(Record::Entry { id: record_id(entry.log_id), payload });
             memory.entries.push_back(entry);
         }
+        #[cfg(planted)]
+        if lease::planted::is(lease::planted::Bug::AckBeforeSync) {
+            self.inner.log.append(records, Box::new(drop));
+            callback.io_completed(Ok(()));
+            return Ok(());
+        }
         // Under the lock, so that two appends reach the writer in the order in which they can be read.
         self.inner.log.append(records, Box::new(move |result| callback.io_completed(result)));
         Ok(())
@@ -206,6 +217,10 @@ impl<R: AsyncRuntime> RaftLogStorage<Types<R>> for Store<R> {
             let first = memory.first();
             let kept = last.map_or(0, |id| (id.index + 1).saturating_sub(first) as usize);
             memory.entries.truncate(kept);
+        }
+        #[cfg(planted)]
+        if lease::planted::is(lease::planted::Bug::TruncationNotWritten) {
+            return Ok(());
         }
         self.write(Record::Truncate { after: last.map(|id| id.index) }).await
     }

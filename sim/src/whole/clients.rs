@@ -60,7 +60,7 @@ pub(crate) async fn live(number: usize, cluster: Cluster) {
         op_last: 0,
         calls: BTreeMap::new(),
         held: BTreeMap::new(),
-        pace: chance(|it| it.pick(&[300, 800, 2_000])),
+        pace: chance(|it| it.pick(&[60, 300, 800, 2_000])),
     };
     client.run(inputs).await;
 }
@@ -245,6 +245,29 @@ impl Client {
     }
 }
 
+/// Reads at any member: what was told before a read is asked for, it has seen.
+pub(crate) async fn read(cluster: Cluster) {
+    let ids = cluster.ids();
+    loop {
+        sleep(chance(|it| it.millis(20, 400))).await;
+        let Some((_, handle)) = cluster.door(chance(|it| it.pick(&ids))) else { continue };
+        let before = judge::heard(0);
+        let reply = Box::new(move |read: Result<(&lease::Table, replica::Reading), _>| {
+            if let Ok((_, at)) = read {
+                judge::judge(
+                    "no read is stale",
+                    match at.revision.0 < before {
+                        true => Err(format!("a read at revision {} came after {before} was told", at.revision.0)),
+                        false => Ok(()),
+                    },
+                );
+                judge::heard(at.revision.0);
+            }
+        });
+        handle.read(Read { deadline: lease::DEADLINE_DEFAULT, reply });
+    }
+}
+
 /// Where an answer goes.
 struct Answer {
     inbox: UnboundedSender<Input>,
@@ -274,7 +297,12 @@ fn ask(handle: &replica::Handle, put: Put, key: usize, transferred: Option<u64>,
         Put::Answered(reply) => answer.give(reply),
         Put::Cancel(_) => answer.give(Reply::Cancelled),
         Put::Command(command, named, heir, deadline) => {
-            let reply = Box::new(move |told| answer.give(door::reply(key, transferred, Told::Answer(told))));
+            let reply = Box::new(move |told| {
+                if let replica::Answer::Decided { at, .. } = &told {
+                    judge::heard(at.revision.0);
+                }
+                answer.give(door::reply(key, transferred, Told::Answer(told)));
+            });
             handle.propose(Proposal { command, named, heir, deadline, reply });
         }
         Put::Acquire(claim, timeout_ms) => {

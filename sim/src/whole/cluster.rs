@@ -105,7 +105,7 @@ impl Cluster {
             unprovable_tail: UnprovableTail::Cut,
             segment_bytes: Some(64 * 1024),
             window: Window { events: 0, bytes: 0, ..Window::default() },
-            snapshot_log_bytes: 20_000,
+            snapshot_log_bytes: chance(|it| it.pick(&[2_000, 20_000])),
         };
         let cluster = self.clone();
         let on_fatal = {

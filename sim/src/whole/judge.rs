@@ -28,6 +28,8 @@ struct Judge {
     /// The lease clock of each member's table.
     clocks: std::collections::BTreeMap<u64, (u64, Time)>,
     answered: u64,
+    /// The newest state that anybody was told of.
+    heard: u64,
 }
 
 thread_local! {
@@ -141,4 +143,12 @@ pub(crate) fn granted(token: u64, sent: u64, ttl: u64) {
 /// How many grants and extends were answered.
 pub(crate) fn answered() -> u64 {
     JUDGE.with_borrow(|it| it.answered)
+}
+
+/// Somebody was told of a state with so many events; with what was the newest before.
+pub(crate) fn heard(revision: u64) -> u64 {
+    JUDGE.with_borrow_mut(|it| {
+        it.heard = it.heard.max(revision);
+        it.heard
+    })
 }

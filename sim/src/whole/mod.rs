@@ -77,6 +77,7 @@ async fn live() {
     for number in 0..executor::chance(|it| it.between(2, 4)) as usize {
         executor::spawn_in(0, clients::live(number, cluster.clone()));
     }
+    executor::spawn_in(0, clients::read(cluster.clone()));
     faults::strike(cluster.clone(), FAULTS).await;
     executor::sleep(cluster::HEALS_WITHIN).await;
     if !cluster.is_whole() {
