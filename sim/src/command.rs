@@ -120,7 +120,12 @@ fn many(program: Program, seeds: &Range<u64>, cores: usize, limit: Option<Durati
 }
 
 /// Runs seeds until all are done, the time is over or one is broken; with the lowest of the broken ones that were found.
-fn search(program: Program, seeds: &Range<u64>, cores: usize, limit: Option<Duration>) -> (u64, Option<Violation>) {
+fn search(
+    program: Program,
+    seeds: &Range<u64>,
+    cores: usize,
+    limit: Option<Duration>,
+) -> (u64, Option<Violation>) {
     let began = Instant::now();
     let (next, clean) = (AtomicU64::new(seeds.start), AtomicU64::new(0));
     let (stop, found) = (AtomicBool::new(false), Mutex::new(None::<Violation>));

@@ -257,7 +257,9 @@ pub(crate) async fn read(cluster: Cluster) {
                 judge::judge(
                     "no read is stale",
                     match at.revision.0 < before {
-                        true => Err(format!("a read at revision {} came after {before} was told", at.revision.0)),
+                        true => {
+                            Err(format!("a read at revision {} came after {before} was told", at.revision.0))
+                        }
                         false => Ok(()),
                     },
                 );

@@ -34,7 +34,6 @@ struct Place {
 
 struct Running {
     handle: Handle,
-    _member: Member<Whole>,
 }
 
 /// All of them. Clones are the same cluster.
@@ -122,7 +121,7 @@ impl Cluster {
         judge::say(|| format!("m{member} starts, life {life}"));
         spawn_in(life, async move {
             match replica::start(options, parts).await {
-                Ok(started) => cluster.is_up(member, life, started),
+                Ok(started) => cluster.is_up(member, life, started).await,
                 Err(error) => {
                     judge::judge(
                         "a member starts on what its disk has kept",
@@ -133,16 +132,20 @@ impl Cluster {
         });
     }
 
-    fn is_up(&self, member: u64, life: Life, started: Member<Whole>) {
+    /// A member runs until it ends by itself, as a process would.
+    async fn is_up(&self, member: u64, life: Life, mut started: Member<Whole>) {
         if let Some(cut) = started.cut() {
             judge::say(|| format!("m{member} has cut its log: {cut}"));
         }
         self.wires.join(member, life, started.peers());
         if let Some(place) = self.places().get_mut(&member) {
             place.begun = true;
-            place.up = Some(Running { handle: started.handle(), _member: started });
+            place.up = Some(Running { handle: started.handle() });
         }
         judge::say(|| format!("m{member} is up"));
+        let why = started.ended().await.unwrap_or_default();
+        let cluster = self.clone();
+        spawn_in(0, async move { cluster.die(member, life, &why) });
     }
 
     /// Its process ends: by a kill, which leaves what was written, or by a power cut, which leaves what was synced.

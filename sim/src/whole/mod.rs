@@ -27,7 +27,7 @@ mod runtime;
 use replica::World;
 use replica::log::{Log, LogId, OnFatal, OpenError, Writer};
 
-use crate::chance::SECOND;
+use crate::chance::{MILLI, SECOND};
 use crate::{Ran, Trace, Violation};
 
 /// What a simulated member runs in.
@@ -78,6 +78,10 @@ async fn live() {
         executor::spawn_in(0, clients::live(number, cluster.clone()));
     }
     executor::spawn_in(0, clients::read(cluster.clone()));
+    // A member that crashes while its cluster forms may take its own folder for a lost one, and then needs a hand.
+    while !cluster.is_whole() && executor::now() < cluster::HEALS_WITHIN {
+        executor::sleep(20 * MILLI).await;
+    }
     faults::strike(cluster.clone(), FAULTS).await;
     executor::sleep(cluster::HEALS_WITHIN).await;
     if !cluster.is_whole() {
