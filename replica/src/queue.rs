@@ -169,6 +169,14 @@ impl Queue {
         self.asks.get(&id)?.place
     }
 
+    /// Whether acquire `id` has a place in line: by an earlier leader, or kept for its holder and instance since it was here last.
+    pub(crate) fn has_place(&self, id: u64) -> bool {
+        self.asks.get(&id).is_some_and(|Ask { claim, place, .. }| {
+            let kept = |line: &Line| line.places.contains_key(&(claim.holder.clone(), claim.instance));
+            place.is_some() || self.lines.get(&claim.key).is_some_and(kept)
+        })
+    }
+
     /// Through which member acquire `id` came; none of this member's own.
     pub(crate) fn via(&self, id: u64) -> Option<Via> {
         self.asks.get(&id)?.via

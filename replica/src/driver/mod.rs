@@ -251,7 +251,7 @@ impl<E: Engine> Driver<E> {
         let at = state.reading();
         let mut due = Vec::new();
         for id in acquires {
-            if state.queue.place(id).is_some() {
+            if state.queue.has_place(id) {
                 due.extend(state.queue.join(id, term, at));
             }
             let claim = state.queue.claim(id).cloned();

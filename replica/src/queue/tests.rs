@@ -302,6 +302,17 @@ fn what_waits_at_another_leader_and_is_given_up_is_answered_by_that_or_unknown()
 }
 
 #[test]
+fn a_place_that_is_kept_is_known_before_its_acquire_is_in_line_again() {
+    let (mut rig, _) = Rig::held();
+    rig.join(1, claim("h1", 1, 1));
+    rig.queue.leave(1, Mono(0));
+    rig.ask(2, claim("h1", 1, 1));
+    rig.ask(3, claim("h1", 2, 1));
+    assert!(rig.queue.has_place(2) && rig.queue.place(2).is_none());
+    assert!(!rig.queue.has_place(3), "another instance's");
+}
+
+#[test]
 fn a_late_acquire_leaves_its_place_to_the_newer_one_that_has_it() {
     let (mut rig, _) = Rig::held();
     rig.join(1, claim("h1", 1, 2));
