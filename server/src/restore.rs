@@ -25,7 +25,7 @@ use lease::Recovery;
 use replica::log::Folder;
 use replica::{Backup, BackupError, Home, Restored, StartError};
 
-use crate::data::{DataError, Identity, NewData, OldData};
+use crate::data::{Data, DataError, Identity, NewData};
 use crate::error::ExitKind;
 
 /// The first second of 2020, since 1970.
@@ -140,7 +140,7 @@ pub fn restore(restore: &Restore) -> Result<NewCluster, RestoreError> {
 /// [`RestoreError`]; neither folder has changed.
 pub fn recover(recover: &Recover) -> Result<(Survivor, NewCluster), RestoreError> {
     let epoch = epoch(SystemTime::now())?;
-    let old = OldData::open(&recover.survivor)?;
+    let old = Data::of_stopped(&recover.survivor)?;
     let Identity { cluster, member, .. } = old.identity();
     let home = home(cluster, member, old.log(), old.snapshots())?;
     let left = Backup::of_survivor(&home).map_err(RestoreError::Survivor)?;

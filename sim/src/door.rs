@@ -263,3 +263,17 @@ pub(crate) fn no(code: Code, retry_after_ms: Option<u64>) -> Reply {
     problem.retry_after_ms = retry_after_ms;
     Reply::Error(problem)
 }
+
+/// The name of the lease that a call is about; none of those that clients here do not make.
+pub(crate) fn name_of(call: &Call) -> &str {
+    match call {
+        Call::Claim(call) => &call.name,
+        Call::Extend(call) => &call.name,
+        Call::Release(call) => &call.name,
+        Call::Acquire(call) => &call.name,
+        Call::Transfer(call) => &call.name,
+        Call::Wait(call) => &call.name,
+        Call::Get(call) => &call.name,
+        _ => "",
+    }
+}

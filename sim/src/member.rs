@@ -178,7 +178,7 @@ impl World {
             Call::Transfer(transfer) => Some(transfer.token),
             _ => None,
         };
-        let key = self.words.index(name_of(&frame.call));
+        let key = self.words.index(door::name_of(&frame.call));
         let put = self.words.put(frame.call);
         self.ask(m, from, sent, key, transferred, put);
     }
@@ -380,19 +380,6 @@ impl World {
             door::NAMES[late.key],
             crate::clock::Shown(late.since)
         ))
-    }
-}
-
-fn name_of(call: &Call) -> &str {
-    match call {
-        Call::Claim(call) => &call.name,
-        Call::Extend(call) => &call.name,
-        Call::Release(call) => &call.name,
-        Call::Acquire(call) => &call.name,
-        Call::Transfer(call) => &call.name,
-        Call::Wait(call) => &call.name,
-        Call::Get(call) => &call.name,
-        _ => "",
     }
 }
 

@@ -90,7 +90,7 @@ impl Node {
 pub(crate) const BUSY: Duration = Duration::from_secs(5);
 
 /// Waits until it is so, which may take a second, and says how long it took.
-pub(crate) fn until(what: &str, is_so: impl Fn() -> bool) -> Duration {
+pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) -> Duration {
     let start = Instant::now();
     while !is_so() {
         assert!(start.elapsed() < Duration::from_secs(1) + BUSY, "{what}: not within {:?}", start.elapsed());

@@ -14,7 +14,6 @@ mod error;
 mod identity;
 mod mount;
 mod new;
-mod old;
 #[cfg(test)]
 mod tests;
 
@@ -29,7 +28,6 @@ use nix::fcntl::{Flock, FlockArg};
 pub use error::DataError;
 pub(crate) use identity::{Identity, has_joined};
 pub(crate) use new::NewData;
-pub(crate) use old::OldData;
 
 use crate::config::Config;
 
@@ -58,6 +56,15 @@ impl Data {
         }
         sync_folder(&root)?;
         Ok(Data { root, identity, _lock: lock })
+    }
+
+    /// Takes the folder of a member that runs no more, to be read: it stays as it is, but for the pid in `lock`.
+    ///
+    /// # Errors
+    /// [`DataError`]: it is none, it has no identity, or a living process has it.
+    pub(crate) fn of_stopped(root: &Path) -> Result<Data, DataError> {
+        let identity = identity::read(root)?;
+        Ok(Data { root: root.to_owned(), identity, _lock: lock(root)? })
     }
 
     /// Who this member is.

@@ -175,7 +175,7 @@ impl Client {
             Call::Transfer(transfer) => Some(transfer.token),
             _ => None,
         };
-        let key = self.words.index(named(&frame.call));
+        let key = self.words.index(door::name_of(&frame.call));
         spawn_in(0, async move {
             sleep(cluster.wires.latency()).await;
             if let Some((up, handle)) = cluster.door(member)
@@ -330,18 +330,5 @@ fn ask(handle: &replica::Handle, put: Put, key: usize, transferred: Option<u64>,
             });
             handle.read(Read { deadline: lease::DEADLINE_DEFAULT, reply });
         }
-    }
-}
-
-fn named(call: &Call) -> &str {
-    match call {
-        Call::Claim(call) => &call.name,
-        Call::Extend(call) => &call.name,
-        Call::Release(call) => &call.name,
-        Call::Acquire(call) => &call.name,
-        Call::Transfer(call) => &call.name,
-        Call::Wait(call) => &call.name,
-        Call::Get(call) => &call.name,
-        _ => "",
     }
 }
