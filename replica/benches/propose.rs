@@ -51,6 +51,7 @@ impl Node {
             log_disk: disk("log"),
             snapshot_disk: disk("snapshots"),
             network: Alone,
+            on_begun: Arc::new(|| Ok(())),
             on_fatal: Box::new(|fatal| panic!("{fatal}")),
         };
         let options = Options {

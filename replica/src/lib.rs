@@ -14,12 +14,12 @@
 //! of a full disk and for how long a record waits; the simulator runs the writer without it.
 
 mod batch;
+mod beginning;
 pub mod clock;
 mod desks;
 mod driver;
 pub mod engine;
 mod events;
-mod forming;
 mod handle;
 mod joining;
 pub mod log;
@@ -36,6 +36,7 @@ mod snapshot;
 mod waits;
 
 pub use batch::QUEUE_MAX;
+pub use beginning::OnBegun;
 pub use clock::{Clock, Mono};
 pub use events::{Pulled, Unwatchable, Wake, Watched, Window, key_of};
 pub use handle::*;
@@ -48,7 +49,7 @@ pub use raft::{
 };
 pub use snapshot::{Backup, BackupError, FrozenState, Home, Restored, SnapshotError, SnapshotFile};
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -57,7 +58,6 @@ use std::sync::atomic::AtomicU64;
 use openraft::async_runtime::AsyncRuntime;
 
 use crate::driver::{Driver, Me, SnapshotTrigger};
-use crate::forming::Forming;
 use crate::log::{Cut, Identity, Log, OpenError, START_ANEW, UnprovableTail};
 use crate::raft::Raft;
 use crate::raft::log::Store;
@@ -100,7 +100,7 @@ pub struct Options {
     pub member: u64,
     /// How its cluster begins. Of no account once there is a log.
     pub first: First,
-    /// Whether this member has run before, and so must have a log: without one it could vote twice.
+    /// Whether it bears the mark that [`OnBegun`] makes: it may have voted, and so must have a log, or it could vote twice.
     pub begun: bool,
     /// What to do with damage in the last batch, which may have been acknowledged.
     pub unprovable_tail: UnprovableTail,
@@ -135,6 +135,8 @@ pub struct Parts<W: World> {
     pub snapshot_disk: Arc<dyn log::Disk>,
     /// How members reach each other.
     pub network: W::Network,
+    /// Called before the member's first vote, to make durable that it is [`Options::begun`] from now on.
+    pub on_begun: OnBegun,
     /// Called when the log cannot go on: a write or a sync failed. It should end the process at once; whatever it does, nothing
     /// is acknowledged any more.
     pub on_fatal: log::OnFatal,
@@ -251,34 +253,13 @@ pub async fn start<W: World>(options: Options, parts: Parts<W>) -> Result<Member
     let machine = Machine { shared: Arc::clone(&shared), snapshots: snapshots.clone(), world: PhantomData };
     let raft =
         Raft::<W>::start(options.cluster, options.member, parts.network, log.clone(), store, machine).await?;
-    begin(&raft, options.member, options.first).await?;
+    beginning::begin(&raft, (options.member, options.begun), options.first, parts.on_begun).await?;
     drop(W::Runtime::spawn(raft.clone().watch()));
     let trigger = SnapshotTrigger { written, every_bytes: options.snapshot_log_bytes, last_at: 0 };
     let me = Me { member: options.member, life: random::<W::Runtime>() };
     let driver = Driver::new(Arc::clone(&shared), raft.clone(), me, trigger);
     let driver = W::Runtime::spawn(driver.run::<W::Runtime>());
     Ok(Member { handle: Handle { shared }, raft, snapshots, log, driver: Some(driver), cut })
-}
-
-/// Has a member without a log begin.
-async fn begin<W: World>(raft: &Raft<W>, member: u64, first: First) -> Result<(), StartError> {
-    let alone = || BTreeMap::from([(member, Peer::default())]);
-    match first {
-        _ if raft.has_members().await? => Ok(()),
-        First::Alone => raft.form(alone()).await,
-        First::Added => Ok(()),
-        First::With(voters) => {
-            let shared = raft.shared();
-            *shared.forming() = Forming::Forming(BTreeSet::new());
-            let raft = raft.clone();
-            drop(W::Runtime::spawn(async move {
-                if let Err(why) = forming::form(raft, member, voters).await {
-                    shared.end_because(why);
-                }
-            }));
-            Ok(())
-        }
-    }
 }
 
 fn random<R: AsyncRuntime>() -> u64 {

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use lease::Ttl;
 
+use crate::beginning;
 use crate::driver::Changed;
 use crate::handle::{Answer, ReplyFn, Unavailable};
 use crate::members::{MemberChange, Unchanged};
@@ -63,10 +64,11 @@ impl Shared {
                 self.come_in([Incoming::Members(change, deadline, reply)]);
                 Box::pin(async move { Said::Members(changed.await.unwrap_or(Err(Unchanged::Unknown))) })
             }
-            Ask::Begun(member) => {
-                let begun = self.forming().asked_by(member);
-                Box::pin(std::future::ready(Said::Begun(begun)))
+            Ask::Lost(had) => {
+                self.end_because(beginning::lost_entries(self.status().member, had));
+                Box::pin(std::future::ready(Said::HowFar(self.far())))
             }
+            Ask::HowFar => Box::pin(std::future::ready(Said::HowFar(self.far()))),
         }
     }
 

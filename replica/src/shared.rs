@@ -14,11 +14,11 @@ use futures_util::task::AtomicWaker;
 use lease::{Applied, Batch, Claim, Key, Revision, Table, Ttl};
 
 use crate::batch::{QUEUE_MAX, READS_MAX};
+use crate::beginning::Far;
 use crate::clock::{Clock, Mono};
 use crate::desks::Registration;
 use crate::driver::{Changed, Changing};
 use crate::events::{Events, Unwatchable, Wake, Watched, Window};
-use crate::forming::Forming;
 use crate::handle::{Answer, Proposal, Read, Reading, ReplyFn, Status, Unavailable, WaitId, Waited};
 use crate::members::{MemberChange, Unchanged};
 use crate::queue::{self, Queue, Via};
@@ -44,7 +44,7 @@ pub(crate) struct Shared {
     snapshot_waits: AtomicBool,
     /// The newest term of which a leader was heard, and when that was last.
     heard: Mutex<Option<(u64, Mono)>>,
-    forming: Mutex<Forming>,
+    far: Mutex<Far>,
     /// Why the member cannot go on.
     why_ended: Mutex<Option<String>>,
 }
@@ -153,7 +153,7 @@ impl Shared {
             engine_ended: AtomicBool::new(false),
             snapshot_waits: AtomicBool::new(false),
             heard: Mutex::new(None),
-            forming: Mutex::default(),
+            far: Mutex::default(),
             why_ended: Mutex::default(),
         }
     }
@@ -209,9 +209,13 @@ impl Shared {
         self.why_ended.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// How far the member is on its way into a cluster.
-    pub(crate) fn forming(&self) -> MutexGuard<'_, Forming> {
-        self.forming.lock().unwrap_or_else(PoisonError::into_inner)
+    /// How far the member is on its way to its first vote.
+    pub(crate) fn far(&self) -> Far {
+        *self.far.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn set_far(&self, far: Far) {
+        *self.far.lock().unwrap_or_else(PoisonError::into_inner) = far;
     }
 
     pub(crate) fn change_members(&self, change: MemberChange, deadline: Ttl, reply: ReplyFn<Changed>) {

@@ -30,7 +30,7 @@ async fn what_was_acknowledged_outlives_the_leader_and_the_old_one_comes_back_in
     assert_eq!(held.await, granted);
     let later = token(&ask(&handle, claim("b", "h", 2, 60_000)).await);
     assert!(later > granted);
-    cluster.begin(old, true).await;
+    cluster.begin(old).await;
     cluster.until_alike().await;
     let leader = cluster.leader().await;
     assert_ne!(leader, old, "whoever comes back disturbs nobody");
@@ -60,7 +60,7 @@ async fn a_member_whose_log_is_behind_the_others_snapshot_is_sent_that() {
     for at in 0..3_000 {
         token(&ask(&handle, claim(&format!("lease-{at}"), "h", 1, 3_600_000)).await);
     }
-    cluster.begin(behind, true).await;
+    cluster.begin(behind).await;
     cluster.until_alike().await;
     assert_eq!(cluster.status(behind).held, 3_000);
     assert!(cluster.switch.pieces() > 0, "it was sent a snapshot");
@@ -77,13 +77,27 @@ async fn a_voter_that_has_lost_its_folder_stops_and_a_new_member_takes_its_place
     let lost = cluster.others(leader)[0];
     cluster.stop(lost).await;
     cluster.wipe(lost);
-    cluster.begin(lost, false).await;
+    cluster.begin(lost).await;
     let why = cluster.members.get_mut(&lost).unwrap().ended().await.expect("it says why");
     assert!(why.contains("empty data folder") && why.contains("members replace"), "{why}");
     cluster.stop(lost).await;
+    // Nor under the pretext that it is yet to be added.
+    cluster.wipe(lost);
+    cluster.add(lost).await;
+    let why = cluster.members.get_mut(&lost).unwrap().ended().await.expect("it says why");
+    assert!(why.contains("has acknowledged the log up to entry") && why.contains("members replace"), "{why}");
+    cluster.stop(lost).await;
+    // Nor under a leader to whom it has acknowledged nothing.
+    let other = cluster.others(leader)[0];
+    lead(&handle, other).await;
+    cluster.wipe(lost);
+    cluster.add(lost).await;
+    let why = cluster.members.get_mut(&lost).unwrap().ended().await.expect("it says why");
+    assert!(why.contains("has a vote in this cluster") && why.contains("members replace"), "{why}");
+    cluster.stop(lost).await;
+    lead(&cluster.handle(other), leader).await;
 
     // Another one, with an id of its own; asked through a member that does not lead.
-    let other = cluster.others(leader)[0];
     cluster.add(4).await;
     let add = MemberChange::Add { id: 4, address: "m4:7401".to_owned() };
     change(&cluster.handle(other), add.clone()).await.unwrap();
@@ -104,6 +118,46 @@ async fn a_voter_that_has_lost_its_folder_stops_and_a_new_member_takes_its_place
     cluster.stop(leader).await;
     let new = cluster.leader_of(&[other, 4]).await;
     token(&ask(&cluster.handle(new), claim("later", "h", 1, 60_000)).await);
+}
+
+#[tokio::test]
+async fn a_voter_that_loses_power_while_its_cluster_begins_comes_back() {
+    let late = 3;
+    let mut cluster = Cluster::start_with(3, Some(late)).await;
+    let leader = cluster.leader_of(&[1, 2]).await;
+    token(&ask(&cluster.handle(leader), claim("a", "h", 1, 3_600_000)).await);
+    cluster.stop(late).await;
+    cluster.take_back_to_the_mark(late);
+    cluster.switch.mend();
+    cluster.begin(late).await;
+    cluster.until_alike().await;
+    // It votes: of the others one is gone.
+    cluster.stop(leader).await;
+    let new = cluster.leader_of(&cluster.others(leader)).await;
+    assert_eq!(cluster.status(new).held, 1);
+}
+
+#[tokio::test]
+async fn an_observer_that_cannot_be_asked_whether_it_has_begun_is_made_no_voter() {
+    let mut cluster = Cluster::start(1).await;
+    let handle = cluster.handle(1);
+    cluster.leader().await;
+    for id in [2, 3] {
+        cluster.add(id).await;
+        change(&handle, MemberChange::Add { id, address: format!("m{id}:7401") }).await.unwrap();
+    }
+    cluster.until_alike().await;
+    while change(&handle, MemberChange::List).await.unwrap().iter().any(|member| member.lacks.is_none()) {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    cluster.switch.cut(3);
+    let promoted = change(&handle, MemberChange::Promote([2, 3].into())).await;
+    assert!(
+        matches!(&promoted, Err(Unchanged::Refused(why)) if why.contains("does not answer")),
+        "{promoted:?}"
+    );
+    cluster.switch.mend();
+    change(&handle, MemberChange::Promote([2, 3].into())).await.unwrap();
 }
 
 /// Hands the lead on, as soon as a leader that may be new has heard of whom it goes to.
@@ -132,7 +186,7 @@ async fn the_id_of_a_removed_member_is_refused_by_every_later_leader_also_by_one
     for at in 0..3_000 {
         token(&ask(&handle, claim(&format!("lease-{at}"), "h", 1, 3_600_000)).await);
     }
-    cluster.begin(behind, true).await;
+    cluster.begin(behind).await;
     cluster.until_alike().await;
     assert!(cluster.switch.pieces() > 0, "it was sent a snapshot");
     lead(&handle, behind).await;
@@ -141,7 +195,7 @@ async fn the_id_of_a_removed_member_is_refused_by_every_later_leader_also_by_one
 
     // And by one that has read its own snapshot.
     cluster.stop(behind).await;
-    cluster.begin(behind, true).await;
+    cluster.begin(behind).await;
     cluster.until_alike().await;
     lead(&handle, behind).await;
     let again = change(&cluster.handle(behind), add(4)).await;

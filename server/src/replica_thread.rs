@@ -193,6 +193,7 @@ fn parts(data: &Data, security: Security) -> Result<Parts<Process>, ServeError> 
         log_disk: Arc::new(folder(&data.log())?),
         snapshot_disk: Arc::new(folder(&data.snapshots())?),
         network: Carrier::new(Who { cluster: identity.cluster, member: identity.member }, security),
+        on_begun: data.on_begun(),
         on_fatal: Box::new(end_at_once),
     })
 }
@@ -277,6 +278,7 @@ mod tests {
             log_disk: Arc::new(log.clone()),
             snapshot_disk: Arc::new(MemoryDisk::new()),
             network: Carrier::new(Who { cluster: 7, member: 1 }, Security::Plain),
+            on_begun: Arc::new(|| Ok(())),
             on_fatal: Box::new(|error| panic!("{error}")),
         };
         let mut thread = ReplicaThread::run(options, parts, None, Security::Plain).unwrap();

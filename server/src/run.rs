@@ -110,15 +110,13 @@ impl Server {
         let peer_listener = peer_listener.transpose()?;
         let peer_address = peer_listener.as_ref().and_then(|listener| listener.local_addr().ok());
         // After the ports: where one is taken, no folder is made.
-        let mut data = Data::open(config)?;
+        let data = Data::open(config)?;
         let identity = data.identity();
         if let (Some(kept), Some(files)) = (&peer_tls, &config.peer_tls) {
             kept.get().check(files, identity.cluster, identity.member)?;
         }
         let security = peer_tls.clone().map_or(Security::Plain, Security::Mutual);
         let replica = ReplicaThread::start(config, &data, peer_listener, security)?;
-        // Before anything is acknowledged: from now on a folder without a log is a loss, and not a beginning.
-        data.begin()?;
 
         let (stop, stopping) = watch::channel(false);
         let doors = Doors {

@@ -80,6 +80,9 @@ fn one_line_there_and_one_here_make_a_member_and_the_token_is_good_once() {
         let counted = tenure(&["count"], &["--endpoints", &clients]).output().unwrap();
         counted.stdout == b"1\n"
     });
+    support::until("its folder says that it has begun", || {
+        std::fs::read_to_string(new.data.join("identity.toml")).unwrap().contains("begun = true")
+    });
     new.refused(&token, 3, &["is in use by the process"]);
     new.stop();
     new.refused(&token, 1, &["the token is used: ", "has run already", "tenure serve"]);

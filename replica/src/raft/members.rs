@@ -13,12 +13,15 @@ use openraft_rt::watch::WatchReceiver;
 use super::Raft;
 use super::types::{Peer, Types};
 use crate::World;
+use crate::beginning::{Far, how_far};
 use crate::engine::Engine as _;
 use crate::members::{MemberChange, MemberView, Standing, Step, Unchanged, plan};
 
 /// How long a leader that is asked to hand on is waited for.
 const HAND_ON_WITHIN: Duration = Duration::from_secs(3);
-/// How often it is looked whether it has.
+/// How long an observer that has nearly all may take to come into step.
+const BEGINS_WITHIN: Duration = Duration::from_secs(1);
+/// How often it is looked whether one of them has.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 impl<W: World> Raft<W> {
@@ -62,6 +65,9 @@ impl<W: World> Raft<W> {
         let removed = self.removed(&change).await?;
         let changing = joint || self.changing.load(Ordering::Acquire);
         let step = plan(&Standing { members, removed, changing }, &change)?;
+        if let Step::Change { promote, .. } = &step {
+            self.check_begun(promote).await?;
+        }
         self.take(step).await?;
         Ok(self.members().0.into_values().collect())
     }
@@ -74,6 +80,38 @@ impl<W: World> Raft<W> {
             }
             _ => Ok(self.shared.state().removed.clone()),
         }
+    }
+
+    /// Whoever is made a voter must be one that cannot have voted yet, or else has all that it had: see [`crate::beginning`].
+    async fn check_begun(&self, promote: &BTreeSet<u64>) -> Result<(), Unchanged> {
+        let (members, _) = self.members();
+        for member in promote.iter().filter_map(|id| members.get(id)) {
+            let asked = how_often(BEGINS_WITHIN);
+            let mut far = None;
+            for _ in 0..asked {
+                far = how_far(self, member.id, &member.address).await;
+                if far == Some(Far::Begun) {
+                    break;
+                }
+                W::Runtime::sleep(LOOK_EVERY).await;
+            }
+            match far {
+                Some(Far::Begun) => {}
+                Some(_) => {
+                    return Err(Unchanged::Refused(format!(
+                        "member {} has not come into step yet: see with list that it lacks nothing, and ask again",
+                        member.id
+                    )));
+                }
+                None => {
+                    return Err(Unchanged::Refused(format!(
+                        "member {} at {} does not answer the leader: see that it runs, and can be reached there",
+                        member.id, member.address
+                    )));
+                }
+            }
+        }
+        Ok(())
     }
 
     fn leader_here(&self) -> Option<u64> {
@@ -116,7 +154,7 @@ impl<W: World> Raft<W> {
             return Err(Unchanged::Refused(why.to_owned()));
         };
         self.raft.trigger().transfer_leader(to).await.map_err(|_| Unchanged::NoLeader)?;
-        for _ in 0..HAND_ON_WITHIN.as_millis() / LOOK_EVERY.as_millis() {
+        for _ in 0..how_often(HAND_ON_WITHIN) {
             if self.members().0.get(&to).is_some_and(|member| member.leads) {
                 return Ok(());
             }
@@ -147,6 +185,10 @@ impl<W: World> Raft<W> {
             tracing::warn!(%error, "the change of the members is not ended yet");
         }
     }
+}
+
+fn how_often(within: Duration) -> u128 {
+    within.as_millis() / LOOK_EVERY.as_millis()
 }
 
 fn node(id: u64, address: String) -> BTreeMap<u64, Peer> {

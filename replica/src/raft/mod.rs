@@ -42,6 +42,7 @@ use openraft::type_config::async_runtime::oneshot::Oneshot;
 use openraft::{Config, ReadPolicy, ServerState, SnapshotPolicy};
 use openraft_rt::watch::WatchReceiver;
 
+use crate::beginning::Far;
 use crate::engine::{Engine, Leadership, Proposed};
 use crate::log::{Log, NoRoom};
 use crate::members::{MemberChange, MemberView, Unchanged};
@@ -105,6 +106,7 @@ fn config(cluster: u128) -> Result<Arc<Config>, StartError> {
         max_in_snapshot_log_to_keep: 1_000,
         enable_leader_restore: Some(false),
         enable_pre_vote: Some(true),
+        enable_elect: false,
         quorum_loss_probe_interval: Some(1_000),
         ..Config::default()
     };
@@ -122,7 +124,7 @@ impl<W: World> Raft<W> {
     ) -> Result<Raft<W>, StartError> {
         let shared = Arc::clone(&machine.shared);
         let links = Arc::new(Links::new(network));
-        let remotes = peers::Remotes { links: Arc::clone(&links) };
+        let remotes = peers::Remotes::new(Arc::clone(&links));
         let raft = openraft::Raft::new(member, config(cluster)?, remotes, store, machine)
             .await
             .map_err(|error| StartError::Engine(error.to_string()))?;
@@ -253,6 +255,32 @@ impl<W: World> Raft<W> {
         })
     }
 
+    /// This member gives votes, and asks for them.
+    pub(crate) fn vote_from_now_on(&self) {
+        self.shared.set_far(Far::Begun);
+        self.raft.runtime_config().elect(true);
+    }
+
+    /// What this member is by the log that it has.
+    pub(crate) fn place(&self) -> Place {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        let membership = metrics.membership_config.membership();
+        let (vote, committed) = (&metrics.vote, metrics.cluster_committed);
+        let of_this_leader =
+            committed.is_some_and(|id| vote.committed && id.leader_id.term == vote.leader_id.term);
+        match () {
+            () if membership.voter_ids().any(|id| id == metrics.id) => Place::Voter,
+            () if membership.get_node(&metrics.id).is_some()
+                && of_this_leader
+                && metrics.last_applied >= committed =>
+            {
+                Place::InStep
+            }
+            () => Place::Behind,
+        }
+    }
+
     pub(crate) fn shared(&self) -> Arc<Shared> {
         Arc::clone(&self.shared)
     }
@@ -277,6 +305,17 @@ impl<W: World> Raft<W> {
             .filter(is_near)
             .max_by_key(|id| replication.get(id).and_then(Option::as_ref).map(|id| id.index))
     }
+}
+
+/// What a member is by the log that it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// A voter, as soon as its vote counts to anyone.
+    Voter,
+    /// An observer that has all that its leader had committed, after something of that leader's own.
+    InStep,
+    /// None yet, or an observer that lacks some.
+    Behind,
 }
 
 /// Whoever is handed the lead was heard so lately.

@@ -21,6 +21,11 @@ impl World for Wired {
     type Network = Port;
 }
 
+/// The kind of a frame that has a piece of a snapshot.
+const PIECE: u8 = 5;
+/// The kinds of frames from here on are asks, and those below are Raft's.
+const FIRST_ASK: u8 = 16;
+
 type Frame = (Vec<u8>, oneshot::Sender<Vec<u8>>);
 
 /// Where the members' links end.
@@ -33,6 +38,8 @@ struct Wires {
     connections: BTreeMap<(u64, u64), mpsc::UnboundedSender<Frame>>,
     /// Members that hear nobody and are heard by nobody.
     cut: BTreeSet<u64>,
+    /// A member that elects nobody and is sent no entries: only what members ask each other besides is carried.
+    muted: Option<u64>,
     /// Pieces of snapshots that were carried.
     pieces: usize,
 }
@@ -82,10 +89,14 @@ impl Switch {
             return None;
         }
         let mut wires = self.0.lock().unwrap();
+        let is_rafts = frame[3] < FIRST_ASK;
+        if is_rafts && wires.muted.is_some_and(|muted| [from, to].contains(&muted)) {
+            return None;
+        }
         let peers = wires.members.get(&to)?.clone();
         let connection = wires.connections.entry((from, to)).or_insert_with(|| connect(&peers));
         let (answer, answered) = oneshot::channel();
-        let is_piece = frame[3] == 5;
+        let is_piece = frame[3] == PIECE;
         connection.send((frame, answer)).ok()?;
         wires.pieces += usize::from(is_piece);
         Some(answered)
@@ -108,7 +119,9 @@ impl Switch {
     }
 
     pub fn mend(&self) {
-        self.0.lock().unwrap().cut.clear();
+        let mut wires = self.0.lock().unwrap();
+        wires.cut.clear();
+        wires.muted = None;
     }
 }
 
@@ -131,6 +144,8 @@ pub struct Cluster {
     size: u64,
     disks: BTreeMap<u64, (MemoryDisk, MemoryDisk)>,
     pub members: BTreeMap<u64, Member<Wired>>,
+    /// Members whose folders bear the mark of one that has begun, and their logs when it was made.
+    begun: Arc<Mutex<BTreeMap<u64, MemoryDisk>>>,
     /// Members whose clocks disagree.
     pub strays: Arc<Mutex<BTreeSet<u64>>>,
 }
@@ -154,44 +169,71 @@ impl Clock for StrayingClock {
 
 impl Cluster {
     pub async fn start(size: u64) -> Cluster {
+        Cluster::start_with(size, None).await
+    }
+
+    /// Starts a cluster in which one member hears no Raft.
+    pub async fn start_with(size: u64, muted: Option<u64>) -> Cluster {
         let ids = 1..=size;
-        let disks = ids.clone().map(|id| (id, (MemoryDisk::new(), MemoryDisk::new()))).collect();
         let (switch, members) = (Switch::default(), BTreeMap::new());
-        let mut cluster = Cluster { size, switch, disks, members, strays: Arc::default() };
+        let mut cluster = Cluster {
+            size,
+            switch,
+            disks: BTreeMap::new(),
+            members,
+            begun: Arc::default(),
+            strays: Arc::default(),
+        };
+        cluster.switch.0.lock().unwrap().muted = muted;
         for id in ids {
-            cluster.begin(id, false).await;
+            cluster.begin(id).await;
         }
         cluster
     }
 
-    pub async fn begin(&mut self, id: u64, begun: bool) {
+    pub async fn begin(&mut self, id: u64) {
         let peer = |id: u64| (id, Peer { address: format!("m{id}:7401") });
         let voters = (1..=self.size).map(peer).collect();
-        self.begin_as(id, begun, First::With(voters)).await;
+        self.begin_as(id, First::With(voters)).await;
     }
 
     /// Starts a member that is to be added.
     pub async fn add(&mut self, id: u64) {
-        self.wipe(id);
-        self.begin_as(id, false, First::Added).await;
+        self.begin_as(id, First::Added).await;
     }
 
     /// A member's disks are new ones.
     pub fn wipe(&mut self, id: u64) {
-        self.disks.insert(id, (MemoryDisk::new(), MemoryDisk::new()));
+        self.disks.remove(&id);
+        self.begun.lock().unwrap().remove(&id);
     }
 
-    async fn begin_as(&mut self, id: u64, begun: bool, first: First) {
-        let (log, snapshots) = self.disks[&id].clone();
+    /// A member's disks are as they were when it was about to begin.
+    pub fn take_back_to_the_mark(&mut self, id: u64) {
+        let log = self.begun.lock().unwrap()[&id].fork();
+        self.disks.insert(id, (log, MemoryDisk::new()));
+    }
+
+    async fn begin_as(&mut self, id: u64, first: First) {
+        let new = || (MemoryDisk::new(), MemoryDisk::new());
+        let (log, snapshots) = self.disks.entry(id).or_insert_with(new).clone();
+        let begun = self.begun.lock().unwrap().contains_key(&id);
         let parts = Parts::<Wired> {
             clock: Arc::new(StrayingClock {
                 clock: ProcessClock(Instant::now()),
                 member: id,
                 strays: Arc::clone(&self.strays),
             }),
-            log_disk: Arc::new(log),
+            log_disk: Arc::new(log.clone()),
             snapshot_disk: Arc::new(snapshots),
             network: Port { from: id, to: id, switch: self.switch.clone() },
+            on_begun: {
+                let (begun, log) = (Arc::clone(&self.begun), log.clone());
+                Arc::new(move || {
+                    begun.lock().unwrap().insert(id, log.fork());
+                    Ok(())
+                })
+            },
             on_fatal: Box::new(|fatal| panic!("{fatal}")),
         };
         let options = Options { member: id, first, begun, snapshot_log_bytes: 20_000, ..options() };

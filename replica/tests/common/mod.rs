@@ -57,6 +57,7 @@ pub fn parts(folder: &Path, clock: Arc<dyn Clock>) -> Parts<Test> {
         log_disk: disk("log"),
         snapshot_disk: disk("snapshots"),
         network: Alone,
+        on_begun: Arc::new(|| Ok(())),
         on_fatal: Box::new(|fatal| panic!("{fatal}")),
     }
 }
@@ -139,6 +140,7 @@ impl Disks {
             log_disk: Arc::new(self.log.clone()),
             snapshot_disk: Arc::new(self.snapshots.clone()),
             network: Alone,
+            on_begun: Arc::new(|| Ok(())),
             on_fatal,
         }
     }

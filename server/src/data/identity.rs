@@ -25,7 +25,7 @@ pub(crate) struct Identity {
     pub(crate) cluster: u128,
     /// The member's, within it.
     pub(crate) member: u64,
-    /// Whether it has run before, and so must have a log.
+    /// Whether it may have voted, and so must have a log.
     pub(crate) begun: bool,
     /// Whether it was made to join a cluster that there was: it begins none.
     pub(crate) joined: bool,

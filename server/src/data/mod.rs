@@ -21,9 +21,11 @@ use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
+use replica::OnBegun;
 
 pub use error::DataError;
 pub(crate) use identity::{Identity, has_joined};
@@ -82,16 +84,11 @@ impl Data {
         self.root.join("snapshots")
     }
 
-    /// Remembers that this member has run: from now on its log must be there.
-    ///
-    /// # Errors
-    /// [`DataError::Io`].
-    pub(crate) fn begin(&mut self) -> Result<(), DataError> {
-        if !self.identity.begun {
-            self.identity.begun = true;
-            identity::write(&self.root, &self.identity)?;
-        }
-        Ok(())
+    /// What remembers that this member may vote: from then on its log must be there. It writes once the folder is opened, and
+    /// while it is.
+    pub(crate) fn on_begun(&self) -> OnBegun {
+        let (root, identity) = (self.root.clone(), Identity { begun: true, ..self.identity });
+        Arc::new(move || identity::write(&root, &identity).map_err(io::Error::other))
     }
 }
 

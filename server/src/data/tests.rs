@@ -23,14 +23,14 @@ fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 fn a_new_folder_is_private_and_keeps_its_identity() {
     let parent = tempfile::tempdir().unwrap();
     let root = parent.path().join("a/b");
-    let mut data = Data::open(&config(&root)).unwrap();
+    let data = Data::open(&config(&root)).unwrap();
     let made = data.identity();
     assert_eq!((made.member, made.begun), (1, false));
     for folder in [&root, &root.join("log"), &root.join("snapshots")] {
         assert_eq!(mode(folder), 0o700, "{}", folder.display());
     }
     assert_eq!(mode(&root.join("identity.toml")), 0o600);
-    data.begin().unwrap();
+    data.on_begun()().unwrap();
     drop(data);
     let again = Data::open(&config(&root)).unwrap().identity();
     assert_eq!(again, Identity { begun: true, ..made });

@@ -111,11 +111,25 @@ impl Cluster {
             let cluster = self.clone();
             Box::new(move |error: &std::io::Error| cluster.die(member, life, &error.to_string()))
         };
+        let on_begun = {
+            let places = Arc::clone(&self.places);
+            Arc::new(move || {
+                let mut places = places.lock().unwrap_or_else(PoisonError::into_inner);
+                // What a life that is over has asked for does not reach its disk.
+                places
+                    .get_mut(&member)
+                    .filter(|place| place.life == life)
+                    .into_iter()
+                    .for_each(|place| place.begun = true);
+                Ok(())
+            })
+        };
         let parts = Parts::<Whole> {
             clock: Arc::new(Skewed(chance(Rate::any))),
             log_disk: Arc::new(log),
             snapshot_disk: Arc::new(snapshots),
             network: Port { from: member, to: member, wires: self.wires.clone() },
+            on_begun,
             on_fatal,
         };
         judge::say(|| format!("m{member} starts, life {life}"));
@@ -139,7 +153,6 @@ impl Cluster {
         }
         self.wires.join(member, life, started.peers());
         if let Some(place) = self.places().get_mut(&member) {
-            place.begun = true;
             place.up = Some(Running { handle: started.handle() });
         }
         judge::say(|| format!("m{member} is up"));

@@ -34,6 +34,7 @@ use lease::{Claim, Command, DecodeError, Holder, Instance, Key, Name, Namespace,
 use lease::{Revision, Time, Token, Ttl};
 
 use super::wire::{put_u32, put_u64};
+use crate::beginning::Far;
 use crate::handle::{Answer, HeirMust, Named, Reading, Unavailable, Whose};
 use crate::members::{MemberChange, MemberView, Unchanged};
 use crate::queue::Ticket;
@@ -50,8 +51,10 @@ pub(crate) enum Ask {
     Roll(Roll),
     /// To change the members, within so long.
     Members(MemberChange, Ttl),
-    /// Whether it has begun; from a member that forms a cluster with it.
-    Begun(u64),
+    /// How far it is on its way to its first vote.
+    HowFar,
+    /// It is told that it lacks entries, and had acknowledged all up to this one; and answers as to the one above.
+    Lost(u64),
 }
 
 /// A command of a member's client.
@@ -100,7 +103,7 @@ pub(crate) enum Said {
     Index(Option<u64>),
     Roll(Heard),
     Members(Result<Vec<MemberView>, Unchanged>),
-    Begun(bool),
+    HowFar(Far),
 }
 
 /// What a member is told of its waiters.
@@ -129,7 +132,8 @@ const COMMANDS: u8 = 16;
 const INDEX: u8 = 17;
 const ROLL: u8 = 18;
 const MEMBERS: u8 = 19;
-const BEGUN: u8 = 20;
+const HOW_FAR: u8 = 20;
+const LOST: u8 = 21;
 
 impl Ask {
     pub(crate) fn put(&self, to: &mut Vec<u8>) {
@@ -156,9 +160,10 @@ impl Ask {
                 put_u64(deadline.as_nanos(), to);
                 members::put_change(change, to);
             }
-            Ask::Begun(member) => {
-                to.push(BEGUN);
-                put_u64(*member, to);
+            Ask::HowFar => to.push(HOW_FAR),
+            Ask::Lost(had) => {
+                to.push(LOST);
+                put_u64(*had, to);
             }
         }
     }
@@ -182,7 +187,8 @@ impl Ask {
                 let deadline = Ttl::from_nanos(from.u64()?);
                 Ask::Members(members::change(from)?, deadline)
             }
-            BEGUN => Ask::Begun(from.u64()?),
+            HOW_FAR => Ask::HowFar,
+            LOST => Ask::Lost(from.u64()?),
             _ => return Ok(None),
         }))
     }
@@ -211,7 +217,7 @@ impl Said {
                 to.push(MEMBERS);
                 members::put_done(done, to);
             }
-            Said::Begun(begun) => to.extend([BEGUN, u8::from(*begun)]),
+            Said::HowFar(far) => to.extend([HOW_FAR, far.number()]),
         }
     }
 
@@ -228,7 +234,7 @@ impl Said {
                 news: many(from, news)?,
             }),
             MEMBERS => Said::Members(members::done(from)?),
-            BEGUN => Said::Begun(from.flag()?),
+            HOW_FAR => Said::HowFar(Far::numbered(from.u8()?).ok_or_else(|| from.damaged())?),
             _ => return Ok(None),
         }))
     }

@@ -10,13 +10,12 @@ use futures_util::Stream;
 use openraft::async_runtime::AsyncRuntime;
 use openraft::raft::{AppendEntriesRequest, StreamAppendResult};
 use openraft::type_config::async_runtime::oneshot::{Oneshot, OneshotSender as _};
-use openraft_rt::watch::WatchReceiver as _;
 
 use super::arriving::Arriving;
 use super::wire::{Lane, Piece, Reply, Request, WireError};
 use crate::World;
+use crate::beginning::Far;
 use crate::driver::STALLED;
-use crate::forming::Forming;
 use crate::log::Log;
 use crate::raft::Group;
 use crate::raft::types::Types;
@@ -50,19 +49,17 @@ impl<W: World> Peers<W> {
     /// Why this member gives no vote, where it does not: its own could not be kept, or it may have lost one.
     fn unfit(&self) -> Option<&'static str> {
         let stalled = self.log.oldest_unsynced().is_some_and(|unsynced| unsynced > STALLED);
-        let members = self.group.metrics();
-        let is_new = members.borrow_watched().membership_config.membership().nodes().next().is_none();
         match () {
             () if stalled || self.log.no_room().is_some() => {
                 Some("its disk takes no more, and so it gives no vote")
             }
-            () if is_new => Some("it has no log yet, and so it gives no vote"),
+            () if self.shared.far() != Far::Begun => Some("it has not begun, and so it gives no vote"),
             () => None,
         }
     }
 
     fn is_forming(&self) -> bool {
-        *self.shared.forming() != Forming::Begun
+        matches!(self.shared.far(), Far::Forming | Far::Ready)
     }
 
     /// A connection from another member.
@@ -107,7 +104,7 @@ impl<W: World> Connection<W> {
                     }
                 })
             }
-            Request::Vote(_) | Request::PreVote(_) if let Some(why) = peers.unfit() => {
+            Request::Vote(_) | Request::PreVote(_) | Request::Lead(_) if let Some(why) = peers.unfit() => {
                 answering(async move { not_now::<W::Runtime>(why) })
             }
             Request::Vote(vote) => {

@@ -6,7 +6,8 @@
 //!                   └───────────────── answer ◀───────────────────────┘
 //! ```
 //!
-//! * [`wire`] has the bytes; [`remote`] asks; [`incoming`] answers; [`arriving`] is a snapshot on its way in.
+//! * [`wire`] has the bytes; [`remote`] asks; [`incoming`] answers; [`arriving`] is a snapshot on its way in;
+//!   [`acknowledged`] is what another must have.
 //! * [`asks`] is what a member asks the leader for its own clients: no business of openraft's.
 //! * Appends are pipelined: up to 32 are on their way to a member, which takes them in the order in which they left.
 //!   Heartbeats have a lane of their own, so that no disk that is slow to sync delays the news that a leader lives.
@@ -14,6 +15,7 @@
 //!
 //! A cluster of one has no peers: [`Alone`] is its network, and whatever is asked of it is unreachable.
 
+mod acknowledged;
 mod arriving;
 pub(crate) mod asks;
 mod incoming;

@@ -1,5 +1,6 @@
 //! Another member, as openraft asks it.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::pin;
@@ -14,15 +15,17 @@ use openraft::network::{
     Backoff, NetBackoff, NetSnapshot, NetStreamAppend, NetTransferLeader, NetVote, RPCOption,
 };
 use openraft::raft::{
-    AppendEntriesRequest, SnapshotResponse, StreamAppendResult, TransferLeaderRequest,
+    AppendEntriesRequest, SnapshotResponse, StreamAppendError, StreamAppendResult, TransferLeaderRequest,
     TransferLeaderResponse, VoteRequest, VoteResponse,
 };
 use openraft::type_config::alias::SnapshotOf;
 use openraft::{OptionalSend, RaftNetworkFactory};
 use openraft_rt::Select2;
 
+use super::acknowledged::Acknowledged;
+use super::asks::Ask;
 use super::wire::{Lane, Piece, Reply, Request};
-use super::{Link, Network};
+use super::{Link, Network, frame_of};
 use crate::raft::links::Links;
 use crate::raft::types::{Peer, Types, Vote};
 use crate::snapshot::SnapshotFile;
@@ -31,6 +34,8 @@ use crate::snapshot::SnapshotFile;
 const APPENDS_MAX: usize = 32;
 /// How long an append may be without an answer: a disk may stall, and one that takes longer is not waited for by a pipeline.
 const APPEND_PATIENCE: Duration = Duration::from_secs(3);
+/// How long one that has lost what it had may take to hear of it; it is told again at the next append.
+const TOLD_WITHIN: Duration = Duration::from_millis(500);
 /// Bytes of a snapshot in one frame.
 const PIECE_BYTES: usize = 256 * 1024;
 /// How long a piece may be without an answer; the last one is answered once the snapshot is installed.
@@ -40,7 +45,8 @@ const SNAPSHOT_BYTES_A_SECOND: u64 = 64 * 1024 * 1024;
 
 /// Makes openraft's ways to the other members.
 pub(crate) struct Remotes<N: Network> {
-    pub(crate) links: Arc<Links<N>>,
+    links: Arc<Links<N>>,
+    acknowledged: BTreeMap<u64, Arc<Acknowledged>>,
 }
 
 impl<R: AsyncRuntime, N: Network> RaftNetworkFactory<Types<R>> for Remotes<N> {
@@ -56,15 +62,28 @@ impl<R: AsyncRuntime, N: Network> RaftNetworkFactory<Types<R>> for Remotes<N> {
 }
 
 impl<N: Network> Remotes<N> {
-    fn remote<R: AsyncRuntime>(&self, target: u64, node: &Peer, lane: Lane) -> Remote<R, N::Link> {
-        Remote { link: self.links.get(target, &node.address), lane, runtime: PhantomData }
+    pub(crate) fn new(links: Arc<Links<N>>) -> Remotes<N> {
+        Remotes { links, acknowledged: BTreeMap::new() }
+    }
+
+    fn remote<R: AsyncRuntime>(&mut self, target: u64, node: &Peer, lane: Lane) -> Remote<R, N::Link> {
+        let acknowledged = Arc::clone(self.acknowledged.entry(target).or_default());
+        Remote {
+            target,
+            link: self.links.get(target, &node.address),
+            lane,
+            acknowledged,
+            runtime: PhantomData,
+        }
     }
 }
 
 /// One member.
 pub(crate) struct Remote<R, L> {
+    target: u64,
     link: Arc<L>,
     lane: Lane,
+    acknowledged: Arc<Acknowledged>,
     runtime: PhantomData<fn() -> R>,
 }
 
@@ -126,12 +145,13 @@ impl<R: AsyncRuntime, L: Link> NetStreamAppend<Types<R>> for Remote<R, L> {
         let remote = &*self;
         // Each is sent when it is taken from the input; the answers come in the same order.
         let answers = input
-            .map(move |append| remote.ask(&Request::Append(remote.lane, append), patience))
-            .buffered(APPENDS_MAX)
-            .map(|answer| match answer? {
-                Reply::Appended(result) => Ok(result),
-                other => Err(nonsense(&other)),
-            });
+            .map(move |append| {
+                let term = append.vote.leader_id.term;
+                let had = remote.acknowledged.in_term(term);
+                let asked = remote.ask(&Request::Append(remote.lane, append), patience);
+                async move { remote.appended(asked.await?, term, had).await }
+            })
+            .buffered(APPENDS_MAX);
         // What follows a failure or a conflict was sent in vain.
         let answers = answers.scan(false, |over, answer| {
             let before = std::mem::replace(over, !matches!(answer, Ok(Ok(_))));
@@ -142,6 +162,36 @@ impl<R: AsyncRuntime, L: Link> NetStreamAppend<Types<R>> for Remote<R, L> {
 }
 
 impl<R: AsyncRuntime, L: Link> Remote<R, L> {
+    /// Looks at the answer to an append, before which it `had` acknowledged so much: what it had, it must have.
+    async fn appended(
+        &self,
+        reply: Reply<R>,
+        term: u64,
+        had: Option<u64>,
+    ) -> Result<StreamAppendResult<Types<R>>, RPCError<Types<R>>> {
+        match (reply, had) {
+            (Reply::Appended(Err(StreamAppendError::Conflict(at))), Some(had)) if at.index <= had => {
+                let target = self.target;
+                tracing::error!(
+                    member = target,
+                    acknowledged = had,
+                    lacks = at.index,
+                    "A MEMBER HAS LOST WHAT IT HAD ACKNOWLEDGED, and is told to end: its data folder is an older one, or was empty"
+                );
+                let told = R::timeout(TOLD_WITHIN, self.link.ask(frame_of(&Ask::Lost(had)))).await;
+                drop(told);
+                Err(failed(format!("member {target} has lost entry {} of the log", at.index)))
+            }
+            (Reply::Appended(result), _) => {
+                if let Ok(Some(last)) = &result {
+                    self.acknowledged.add(term, last.index);
+                }
+                Ok(result)
+            }
+            (other, _) => Err(nonsense(&other)),
+        }
+    }
+
     async fn ask_vote(
         &self,
         request: &Request<R>,

@@ -48,7 +48,8 @@ fn asks() -> Vec<Ask> {
         Ask::Commands(commands),
         Ask::Index,
         Ask::Roll(roll),
-        Ask::Begun(3),
+        Ask::HowFar,
+        Ask::Lost(7),
         Ask::Members(MemberChange::List, Ttl::from_millis(5)),
     ]
 }
@@ -89,7 +90,10 @@ fn said() -> Vec<Said> {
         Said::Index(Some(5)),
         Said::Roll(Heard { known: true, opened: 3, taken: 1, from: 2, news }),
         Said::Roll(Heard::default()),
-        Said::Begun(true),
+        Said::HowFar(Far::Waiting),
+        Said::HowFar(Far::Forming),
+        Said::HowFar(Far::Ready),
+        Said::HowFar(Far::Begun),
         Said::Members(Err(Unchanged::Unknown)),
     ]
 }

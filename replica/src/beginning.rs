@@ -1,0 +1,225 @@
+//! How a member gets from an empty folder to its first vote.
+//!
+//! ```text
+//!  first voters  forming ──every other one forms, too──▶ ready ──every other one is ready──▶ begun
+//!                   │                                      ▲                                   ▲
+//!                   │ another has begun: lost              └── a mark on the disk ──┐          │
+//!  added         waiting ──it has all that the cluster has, as an observer──────────┴──────────┘
+//!                   │ it is a voter already: lost
+//! ```
+//!
+//! A voter that has lost its folder may have voted, and acknowledged entries, and knows of neither: if it took part again, what the
+//! cluster has acknowledged could be lost, or two could lead in one term. So before its first vote a member's folder bears a mark,
+//! which is made only where it cannot have voted before:
+//!
+//! * A first voter makes it once every other first voter has said, since this one started, that it has not begun; and nobody
+//!   begins before all the others bear the mark. So whoever finds another begun and has no mark is not the folder that was there.
+//!   Were this one's lost and another's too, both at once while they form, nobody could tell.
+//! * A member that was added makes it once it has all that was committed when it looked, in the term of a leader that has committed
+//!   something in it, and is an observer by that. A voter is asked whether it bears the mark before it is made one. So whoever is a
+//!   voter and has no mark is not the folder that was there.
+//!
+//! Without the mark a member gives no vote and asks for none. Once it is there, the log must be there too.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use openraft::async_runtime::AsyncRuntime;
+
+use crate::raft::asks::{Ask, Said};
+use crate::raft::{Peer, Place, Raft, frame_of, said_of};
+use crate::shared::Shared;
+use crate::{First, StartError, World};
+
+/// How often the other voters are asked, and how often it is looked whether a member is in step.
+const ASK_EVERY: Duration = Duration::from_millis(50);
+/// How long one may take to answer.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// How often it is said who is waited for.
+const SAY_EVERY: u32 = 100;
+
+/// Makes the mark durable: from now on this member may vote, and must have its log. It blocks.
+pub type OnBegun = Arc<dyn Fn() -> io::Result<()> + Send + Sync>;
+
+/// How far a member is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Far {
+    /// It votes.
+    #[default]
+    Begun,
+    /// It bears the mark, and waits until all first voters do.
+    Ready,
+    /// It waits for the other first voters.
+    Forming,
+    /// It was added, or will be, and is not in step yet.
+    Waiting,
+}
+
+impl Far {
+    const NUMBERED: [Far; 4] = [Far::Waiting, Far::Forming, Far::Ready, Far::Begun];
+
+    /// Its number on the wire.
+    pub(crate) fn number(self) -> u8 {
+        Far::NUMBERED.iter().zip(0..).find_map(|(far, at)| (*far == self).then_some(at)).unwrap_or_default()
+    }
+
+    /// What has that number.
+    pub(crate) fn numbered(number: u8) -> Option<Far> {
+        Far::NUMBERED.get(usize::from(number)).copied()
+    }
+}
+
+/// Has a member begin, or go on where it was.
+pub(crate) async fn begin<W: World>(
+    raft: &Raft<W>,
+    (me, begun): (u64, bool),
+    first: First,
+    mark: OnBegun,
+) -> Result<(), StartError> {
+    let has_members = raft.has_members().await?;
+    let shared = raft.shared();
+    let at_once = |why: String| StartError::Engine(why);
+    match first {
+        _ if has_members && begun => {}
+        First::Added => {
+            shared.set_far(Far::Waiting);
+            spawn::<W>(&shared, wait(raft.clone(), me, mark));
+            return Ok(());
+        }
+        _ if has_members => make::<W>(mark).await.map_err(at_once)?,
+        First::Alone => {
+            make::<W>(mark).await.map_err(at_once)?;
+            raft.form(BTreeMap::from([(me, Peer::default())])).await?;
+        }
+        First::With(voters) => {
+            shared.set_far(if begun { Far::Ready } else { Far::Forming });
+            spawn::<W>(&shared, form(raft.clone(), me, voters, mark));
+            return Ok(());
+        }
+    }
+    raft.vote_from_now_on();
+    Ok(())
+}
+
+/// What goes on beside the member's start, and ends it where it says why.
+fn spawn<W: World>(shared: &Arc<Shared>, goes_on: impl Future<Output = Result<(), String>> + Send + 'static) {
+    let shared = Arc::clone(shared);
+    drop(W::Runtime::spawn(async move {
+        if let Err(why) = goes_on.await {
+            shared.end_because(why);
+        }
+    }));
+}
+
+fn make<W: World>(mark: OnBegun) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> {
+    let made = <W::Runtime as AsyncRuntime>::spawn_blocking(move || mark());
+    Box::pin(async move {
+        made.await.and_then(|made| made).map_err(|error| {
+            format!(
+                "it could not be written that this member begins: {error}; make room on the disk, or repair it, and start again"
+            )
+        })
+    })
+}
+
+/// Makes `voters` a cluster once each of them bears the mark; or tells why this member can be none of them.
+async fn form<W: World>(
+    raft: Raft<W>,
+    me: u64,
+    voters: BTreeMap<u64, Peer>,
+    mark: OnBegun,
+) -> Result<(), String> {
+    let shared = raft.shared();
+    let others: BTreeMap<u64, Peer> =
+        voters.iter().filter(|(id, _)| **id != me).map(|(id, at)| (*id, at.clone())).collect();
+    if shared.far() == Far::Forming {
+        until(&raft, &others, |other, far| match far {
+            Far::Begun | Far::Waiting => Err(lost(me, other, "has begun")),
+            Far::Forming | Far::Ready => Ok(true),
+        })
+        .await?;
+        make::<W>(mark).await?;
+        shared.set_far(Far::Ready);
+    }
+    until(&raft, &others, |_, far| Ok(matches!(far, Far::Ready | Far::Begun))).await?;
+    raft.form(voters).await.map_err(|error| error.to_string())?;
+    raft.vote_from_now_on();
+    shared.poke();
+    Ok(())
+}
+
+/// Asks the others in turn, until each of them is so far.
+async fn until<W: World>(
+    raft: &Raft<W>,
+    others: &BTreeMap<u64, Peer>,
+    is_far: impl Fn(u64, Far) -> Result<bool, String>,
+) -> Result<(), String> {
+    let mut missing: BTreeSet<u64> = others.keys().copied().collect();
+    for round in 0_u32.. {
+        for id in missing.clone() {
+            if let Some(far) = how_far(raft, id, &others[&id].address).await
+                && is_far(id, far)?
+            {
+                missing.remove(&id);
+            }
+        }
+        if missing.is_empty() {
+            break;
+        }
+        if round % SAY_EVERY == SAY_EVERY - 1 {
+            tracing::warn!(?missing, "a new cluster begins once all its voters are there: start these too");
+        }
+        W::Runtime::sleep(ASK_EVERY).await;
+    }
+    Ok(())
+}
+
+/// How far another member says that it is; none where it has not said.
+pub(crate) async fn how_far<W: World>(raft: &Raft<W>, member: u64, address: &str) -> Option<Far> {
+    let asked = raft.ask_at(member, address, frame_of(&Ask::HowFar), PATIENCE).await;
+    match said_of(&asked.ok()?) {
+        Ok(Said::HowFar(far)) => Some(far),
+        _ => None,
+    }
+}
+
+/// Makes the mark once this member is in step as an observer; or tells that it is a voter, and so not the one that was added.
+async fn wait<W: World>(raft: Raft<W>, me: u64, mark: OnBegun) -> Result<(), String> {
+    loop {
+        match raft.place() {
+            Place::Voter => return Err(lost(me, me, "has a vote in this cluster")),
+            Place::InStep => break,
+            Place::Behind => W::Runtime::sleep(ASK_EVERY).await,
+        }
+    }
+    make::<W>(mark).await?;
+    raft.vote_from_now_on();
+    tracing::info!("in step for the first time: this member may be made a voter");
+    Ok(())
+}
+
+fn lost(me: u64, other: u64, what: &str) -> String {
+    format!(
+        "member {me} has an empty data folder, and member {other} {what}: what this member had is lost, {}",
+        come_anew(me)
+    )
+}
+
+/// Why a member cannot go on that lacks what it had acknowledged.
+pub(crate) fn lost_entries(me: u64, had: u64) -> String {
+    format!(
+        "member {me} has acknowledged the log up to entry {had}, and lacks some of that: its data folder is an older copy, or was empty. \
+         What it had is lost, {}",
+        come_anew(me)
+    )
+}
+
+fn come_anew(me: u64) -> String {
+    format!(
+        "and its votes with it, so that it may not take part again under this id. Give it its folder back; or add a member with a \
+         new id in its place: `tenure members add`, then `tenure members replace {me}`"
+    )
+}
