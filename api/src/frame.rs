@@ -190,7 +190,7 @@ pub enum Reply {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Push {
-    /// The server will close this session: go to another member, or come back.
+    /// The server will close this session, or would rather have it elsewhere: go to another member, or come back once it is closed.
     Going(Going),
     /// What a watch sees, in order.
     Events(Events),
@@ -198,7 +198,7 @@ pub enum Push {
     Unreadable(Problem),
 }
 
-/// Why and how a session is about to be closed.
+/// Why and when a session should move.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Going {
     /// Why.

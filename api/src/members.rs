@@ -64,6 +64,17 @@ pub enum MemberChange {
         /// Where the others reach it: HOST:PORT.
         address: String,
     },
+    /// Have a member left alone, as before it is stopped or its machine is worked on: its clients are told to go elsewhere, it is not
+    /// ready, and it leads only where nobody else can. It serves whoever stays. Kept until it is ended.
+    Drain {
+        /// Which.
+        #[serde(with = "decimal")]
+        #[schema(value_type = String)]
+        id: u64,
+        /// True to end it.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        end: bool,
+    },
     /// Have another voter lead.
     TransferLeadership {
         /// Which; without it, the one that has most of the log.
@@ -103,6 +114,9 @@ pub struct Member {
     pub voter: bool,
     /// Whether it leads.
     pub leads: bool,
+    /// Whether it is to be left alone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub draining: bool,
     /// How many entries of the leader's log it does not have yet; absent where the leader has not heard of it.
     #[serde(default, with = "decimal::option", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]

@@ -169,6 +169,8 @@ codes! {
     Behind = "behind", Unavailable, 503;
     /// No leader with a quorum. Surely not done.
     NoLeader = "no_leader", Unavailable, 503;
+    /// An operator has the member left alone: it serves, and whoever can should go to another.
+    Draining = "draining", Unavailable, 503;
     /// The member is stopping.
     Stopping = "stopping", Unavailable, 503;
     /// The member's disk is full.

@@ -89,6 +89,19 @@ enum Verb {
         #[command(flatten)]
         reached: Reached,
     },
+    /// Have a member left alone, before it is stopped or its machine is worked on: its clients go elsewhere, and so does the lead.
+    ///
+    /// It goes on serving whoever stays, and /readyz says why it is not ready. That is kept over a restart, until it is ended.
+    Drain {
+        /// Which.
+        #[arg(value_parser = parse::member())]
+        id: u64,
+        /// End it: the member is as the others again.
+        #[arg(long)]
+        end: bool,
+        #[command(flatten)]
+        reached: Reached,
+    },
     /// Have another voter lead.
     TransferLeadership {
         /// Which [default: the one that has most of the log].
@@ -126,6 +139,7 @@ impl Members {
             Verb::SetAddress { id, address, reached } => {
                 (reached, Some(MemberChange::SetAddress { id: *id, address: address.clone() }))
             }
+            Verb::Drain { id, end, reached } => (reached, Some(MemberChange::Drain { id: *id, end: *end })),
             Verb::TransferLeadership { to, reached } => {
                 (reached, Some(MemberChange::TransferLeadership { to: *to }))
             }
@@ -151,9 +165,10 @@ pub(crate) fn members(args: &Members) -> Result<Exit, Failure> {
                 (false, false) => "observer",
             };
             let heard = |millis| GoDuration::from(Duration::from_millis(millis)).to_string();
+            let draining = if member.draining { ", draining" } else { "" };
             vec![
                 member.id.to_string(),
-                part.to_owned(),
+                format!("{part}{draining}"),
                 if member.address.is_empty() { dash() } else { member.address.clone() },
                 member.lacks.map_or_else(dash, |lacks| lacks.to_string()),
                 member.heard_ago_ms.map_or_else(dash, heard),

@@ -45,6 +45,9 @@ pub trait Engine: Send + Sync + 'static {
     /// Asks another member, which takes the frame as [`Peers`](crate::Peers) do. The answer comes within `patience`, or not.
     fn ask(&self, member: u64, frame: Vec<u8>, patience: Duration) -> Asked;
 
+    /// Whether this member is to be left alone, by the newest membership in its log.
+    fn drains(&self) -> bool;
+
     /// How long ago this member had news of a quorum: from a leader, or as the leader from so many others. None where it has had
     /// none in its present part.
     fn news_age(&self) -> Option<Duration>;

@@ -223,6 +223,8 @@ pub struct Status {
     pub unsynced_for: Ttl,
     /// Why this member does not serve; none where it does.
     pub trouble: Option<Unavailable>,
+    /// Whether this member is to be left alone; it serves all the same.
+    pub drains: bool,
 }
 
 impl Handle {

@@ -43,6 +43,8 @@ pub struct MemberView {
     pub is_voter: bool,
     /// Whether it leads.
     pub leads: bool,
+    /// Whether it is to be left alone.
+    pub drains: bool,
     /// How many entries of the leader's log it does not have yet; none where the leader has not heard of it.
     pub lacks: Option<u64>,
     /// How long ago the leader heard it last; none of the leader itself, and where it has not.
@@ -86,6 +88,13 @@ pub enum MemberChange {
         /// Where it is reached.
         address: String,
     },
+    /// To have a member left alone, or no longer: its clients go elsewhere, and so does the lead.
+    Drain {
+        /// Which.
+        id: u64,
+        /// Whether, or no longer.
+        on: bool,
+    },
     /// To have another voter lead: this one, or the fittest.
     Lead(Option<u64>),
 }
@@ -124,6 +133,8 @@ pub(crate) enum Step {
     Add(u64, String),
     /// Another address.
     Move(u64, String),
+    /// To be left alone, or no longer.
+    Drain(u64, bool),
     /// These voters more, and these members fewer, in one change.
     Change { promote: BTreeSet<u64>, remove: BTreeSet<u64> },
     /// The lead goes there.
@@ -183,6 +194,17 @@ pub(crate) fn plan(standing: &Standing, change: &MemberChange) -> Result<Step, U
             known(members, *id)?;
             Ok(Step::Move(*id, address.clone()))
         }
+        MemberChange::Drain { id, on } => {
+            let member = known(members, *id)?;
+            let others = members.values().filter(|it| it.id != *id && it.is_voter && !it.drains).count();
+            match () {
+                () if member.drains == *on => Ok(Step::Look),
+                () if *on && others == 0 => refused(format!(
+                    "no voter but member {id} is left that is not draining: end that of another first, with `tenure members drain ID --end`"
+                )),
+                () => Ok(Step::Drain(*id, *on)),
+            }
+        }
         MemberChange::Promote(ids) => {
             for id in ids {
                 check_near(known(members, *id)?)?;
@@ -224,6 +246,9 @@ pub(crate) fn plan(standing: &Standing, change: &MemberChange) -> Result<Step, U
                     refused(format!("member {to} is an observer, and cannot lead: promote it first"))
                 }
                 MemberView { leads: true, .. } => Ok(Step::Look),
+                MemberView { drains: true, .. } => refused(format!(
+                    "member {to} is draining: end that first, with `tenure members drain {to} --end`"
+                )),
                 _ => {
                     check_near(member)?;
                     Ok(Step::Lead(Some(*to)))

@@ -260,3 +260,33 @@ async fn change(handle: &replica::Handle, change: MemberChange) -> Result<Vec<Me
     handle.change_members(change, lease::Ttl::from_millis(10_000), Box::new(reply));
     receiver.await.expect("every change is answered")
 }
+
+async fn until(is_so: impl Fn() -> bool) {
+    while !is_so() {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_member_that_drains_hands_on_and_is_led_past_until_that_is_ended() {
+    let mut cluster = Cluster::start(3).await;
+    let drained = cluster.leader().await;
+    let drain = |id, on| MemberChange::Drain { id, on };
+    let members = change(&cluster.handle(drained), drain(drained, true)).await.unwrap();
+    assert!(members.iter().all(|member| member.drains == (member.id == drained)), "{members:?}");
+    let next = cluster.leader_of(&cluster.others(drained)).await;
+    // Whoever leads next has the lead go to the third.
+    let third = cluster.others(drained).into_iter().find(|id| *id != next).unwrap();
+    change(&cluster.handle(drained), drain(next, true)).await.unwrap();
+    assert_eq!(cluster.leader_of(&[third]).await, third);
+    // It is kept over a restart, and a member that drains leads where nobody else can.
+    cluster.stop(drained).await;
+    cluster.begin(drained).await;
+    until(|| cluster.status(drained).drains).await;
+    cluster.stop(third).await;
+    let last = cluster.leader_of(&[drained, next]).await;
+    token(&ask(&cluster.handle(last), claim("a", "h", 1, 60_000)).await);
+    change(&cluster.handle(last), drain(drained, false)).await.unwrap();
+    assert_eq!(cluster.leader_of(&[drained]).await, drained, "the one that does not drain has the lead");
+    until(|| !cluster.status(drained).drains).await;
+}

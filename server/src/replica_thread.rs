@@ -169,7 +169,7 @@ fn options(config: &Config, data: &Data) -> Options {
 }
 
 fn first(config: &Config, joined: bool) -> First {
-    let peer = |(id, address): (&u64, &String)| (*id, Peer { address: address.clone() });
+    let peer = |(id, address): (&u64, &String)| (*id, Peer::at(address));
     match config.peer_voters.is_empty() {
         _ if config.peer_join || joined => First::Added,
         true => First::Alone,

@@ -20,7 +20,7 @@ use crate::admission::{self, Gate};
 use crate::config::{Config, PEER_LISTEN_DEFAULT};
 use crate::data::{Data, has_joined};
 use crate::doors::handshake::Handshakes;
-use crate::doors::{self, Doors, Registry, Times};
+use crate::doors::{self, Doors, Going, Registry, Times};
 use crate::error::ServeError;
 use crate::log::{self, SetLevel};
 use crate::peers::Security;
@@ -33,8 +33,8 @@ const STOP_SLACK: Duration = Duration::from_millis(1_500);
 
 /// Why sessions are told to move.
 const BEHIND: &str = "this member has had no news of a leader for 3 s";
-/// How often a member looks whether it is behind the others.
-const BEHIND_LOOK: Duration = Duration::from_millis(250);
+/// How often a member looks whether its sessions should move.
+const MOVE_LOOK: Duration = Duration::from_millis(250);
 /// How often the certificates' files are looked at.
 const REREAD_EVERY: Duration = Duration::from_secs(60);
 const REREADS_A_DAY: u64 = 24 * 60 * 60 / REREAD_EVERY.as_secs();
@@ -137,7 +137,7 @@ impl Server {
         let handshakes = tls.clone().map(|tls| Arc::new(Handshakes::new(tls)));
         let router = doors::router(doors.clone(), names);
         runtime.spawn(doors::listen::accept(listener, router, Arc::clone(&gate), handshakes, stopping));
-        runtime.spawn(move_while_behind(doors.clone()));
+        runtime.spawn(move_while_unfit(doors.clone()));
         tracing::info!(
             %address,
             peers = peer_address.map(tracing::field::display),
@@ -199,7 +199,7 @@ impl Server {
         tracing::info!(connections = self.gate.inside(), sessions = self.sessions(), "stopping");
         self.doors.service.stop();
         let _ = self.stop.send(true);
-        self.doors.sessions.go("this member is stopping");
+        self.doors.sessions.go(Going::Must("this member is stopping".into()));
         let all_gone = async {
             self.doors.sessions.empty().await;
             self.gate.empty().await;
@@ -219,20 +219,25 @@ impl Server {
     }
 }
 
-/// Tells every session to move to another member, for as long as this one has had no news of a quorum for too long.
-async fn move_while_behind(doors: Doors) {
-    let mut behind = false;
+/// Tells every session to move to another member, for as long as this one has had no news of a quorum for too long, or drains.
+async fn move_while_unfit(doors: Doors) {
+    let mut told: Option<Going> = None;
     loop {
-        tokio::time::sleep(BEHIND_LOOK).await;
+        tokio::time::sleep(MOVE_LOOK).await;
         if doors.service.is_stopping() {
             return;
         }
-        let is_behind = doors.service.status().trouble == Some(replica::Unavailable::Behind);
-        match (std::mem::replace(&mut behind, is_behind), is_behind) {
-            (false, true) => doors.sessions.go(BEHIND),
-            (true, false) => doors.sessions.stay(BEHIND),
-            _ => {}
+        let status = doors.service.status();
+        let going = match status.trouble {
+            Some(replica::Unavailable::Behind) => Some(Going::Must(BEHIND.into())),
+            _ => status.drains.then(|| Going::Should(doors::health::drains(status.member).into())),
+        };
+        if told == going {
+            continue;
         }
+        told.iter().for_each(|told| doors.sessions.stay(told));
+        going.iter().for_each(|going| doors.sessions.go(going.clone()));
+        told = going;
     }
 }
 

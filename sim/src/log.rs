@@ -186,5 +186,9 @@ impl Engine for Perfect {
         Box::pin(std::future::ready(Err(replica::Unchanged::NoLeader)))
     }
 
+    fn drains(&self) -> bool {
+        false
+    }
+
     async fn hand_on(&self) {}
 }

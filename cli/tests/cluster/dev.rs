@@ -153,7 +153,8 @@ impl DevCluster {
         self.readyz(id)["ready"] == true
     }
 
-    fn readyz(&self, id: u64) -> serde_json::Value {
+    /// What a member says of whether it serves.
+    pub(crate) fn readyz(&self, id: u64) -> serde_json::Value {
         let get = "GET /readyz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
         http(self.member(id).clients, get).json()
     }

@@ -9,6 +9,7 @@ mod recover;
 mod support;
 mod upgrade;
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use client::{Acquire, Guard, Options, Session};
@@ -149,4 +150,58 @@ fn what_it_cannot_run_is_refused_with_the_reason() {
     assert!(said.contains("has a cluster of 1 members: leave --members out"), "{said}");
     let said = refused(&["--listen-from", "2"], 2);
     assert!(said.contains("know each other by their ports, from 1 on: leave --listen-from out"), "{said}");
+}
+
+/// How many connections this process has to that port.
+fn connections_to(address: SocketAddr) -> usize {
+    let port = format!(":{:04X}", address.port());
+    let sockets = std::fs::read_to_string("/proc/self/net/tcp").unwrap();
+    let is_one = |line: &&str| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        // The remote end, and that it is established.
+        fields[2].ends_with(&port) && fields[3] == "01"
+    };
+    sockets.lines().filter(is_one).count()
+}
+
+// Of several threads: the session goes on while the test waits.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_is_drained_is_left_by_its_clients_and_by_the_lead_until_that_is_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut cluster = DevCluster::start(folder.path(), &[]);
+    let session = connect(&cluster).await;
+    let acquire = Acquire { ttl: TTL, ..Acquire::new("db/primary", "h1") };
+    let guard = session.hold(acquire).await.into_result().unwrap();
+    let (drained, clients) = (cluster.members[0].id, cluster.members[0].clients);
+    assert_eq!(connections_to(clients), 1, "it is at the first endpoint that it was given");
+    let id = drained.to_string();
+    cluster.done(&["members", "transfer-leadership", &id]);
+
+    let listed = cluster.done(&["members", "drain", &id]);
+    assert!(
+        listed.contains(&format!("{id}\tleader, draining\t"))
+            || listed.contains(&format!("{id}\tvoter, draining\t")),
+        "{listed}"
+    );
+    support::until("another leads", || cluster.leader() != drained);
+    support::until("the session has gone", || connections_to(clients) == 0);
+    is_extended(&session, &guard).await;
+    let said = cluster.readyz(drained);
+    assert_eq!(said["error"]["code"], "draining", "{said}");
+    assert!(
+        said["error"]["message"].as_str().unwrap().contains(&format!("members drain {id} --end")),
+        "{said}"
+    );
+    let member = cluster.member(drained);
+    cluster.done_at(member, &["claim", "by/hand", "--holder", "h1", "--ttl", "10m"]);
+
+    cluster.kill(drained);
+    cluster.start_by_hand(drained);
+    support::until("it drains on after a restart", || cluster.readyz(drained)["error"]["code"] == "draining");
+    let refused = cluster.refused(&["members", "transfer-leadership", &id]);
+    assert!(refused.contains(&format!("member {id} is draining")), "{refused}");
+    cluster.done(&["members", "drain", &id, "--end"]);
+    support::until("it is as the others", || cluster.is_ready(drained));
+    assert!(guard.is_held());
+    cluster.end(Signal::SIGTERM);
 }

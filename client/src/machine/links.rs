@@ -246,7 +246,9 @@ impl Machine {
     }
 
     pub(super) fn going(&mut self, now: Instant, id: LinkId, going: &api::Going) {
-        if self.links.current() != Some(id) || self.links.candidate.is_some() {
+        // Whoever knows no other member is served on, or comes back once this one has closed the link.
+        let nowhere = self.endpoints() == 1;
+        if nowhere || self.links.current() != Some(id) || self.links.candidate.is_some() {
             return;
         }
         let said = Duration::from_millis(going.reconnect_after_ms);

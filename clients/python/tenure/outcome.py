@@ -50,7 +50,7 @@ REFUSED = frozenset(
     "held cooldown queued stale_token lost ending not_yours full version not_waiting still_held compacted".split()
 )
 USAGE = frozenset("bad_request bad_name bad_ttl too_large not_found index_ahead".split())
-UNAVAILABLE = frozenset("overloaded late behind no_leader stopping disk_full disk_stalled".split())
+UNAVAILABLE = frozenset("overloaded late behind no_leader draining stopping disk_full disk_stalled".split())
 #: Codes that say that the grant is gone.
 GONE = frozenset(("lost", "stale_token", "not_yours"))
 

@@ -160,7 +160,7 @@ class Judging(unittest.TestCase):
         self.expect(Verdict.UNPROVABLE, "extend", ended("expired", ago_ms=10_000), since=0)
 
     def test_surely_not_done_is_worth_another(self):
-        for code in ("overloaded", "late", "behind", "no_leader", "stopping", "disk_full", "disk_stalled"):
+        for code in ("overloaded", "late", "behind", "no_leader", "draining", "stopping", "disk_full", "disk_stalled"):
             self.expect(Verdict.AGAIN, "claim", problem(code), since=0)
 
     def test_what_the_server_does_not_know_is_in_doubt_unless_it_only_reads(self):

@@ -309,6 +309,7 @@ impl<E: Engine> Driver<E> {
             (None, None) if !matches!(self.role, Role::Follows(_)) => Some(Unavailable::NoLeader),
             (None, _) => None,
         };
+        let drains = self.engine.drains();
         self.shared.publish(|status| {
             status.term = self.leadership.term;
             status.leader = self.leadership.leader;
@@ -318,6 +319,7 @@ impl<E: Engine> Driver<E> {
             status.lease_clock_skipped = skipped;
             status.unsynced_for = Ttl::from_nanos(unsynced.as_nanos() as u64);
             status.trouble = trouble;
+            status.drains = drains;
         });
     }
 

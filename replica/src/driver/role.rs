@@ -171,11 +171,15 @@ impl<E: Engine> Driver<E> {
         }
     }
 
-    /// A leader whose disk does not sync, whose clocks disagree, or that stops, hands on to a member whose log moves.
+    /// A leader whose disk does not sync, whose clocks disagree, that drains, or that stops, hands on to a member whose log moves.
     pub(super) async fn hand_on_if_unfit(&mut self, now: Mono) {
         let stalled = self.engine.oldest_unsynced().is_some_and(|unsynced| unsynced > STALLED);
         let strays = self.shared.clock.strays();
-        let unfit = stalled || strays || self.engine.no_room().is_some() || self.stop_by.is_some();
+        let unfit = stalled
+            || strays
+            || self.engine.drains()
+            || self.engine.no_room().is_some()
+            || self.stop_by.is_some();
         if unfit && self.leadership.leads && self.hand_on_not_before <= now {
             if strays {
                 tracing::warn!(

@@ -8,6 +8,7 @@ fn members(voters: &[u64], observers: &[u64]) -> BTreeMap<u64, MemberView> {
         address: format!("m{id}:7401"),
         is_voter,
         leads: id == 1,
+        drains: false,
         lacks: Some(0),
         heard_ago: Some(Ttl::ZERO),
     };
@@ -45,6 +46,25 @@ fn a_new_member_is_an_observer_first_and_has_an_id_and_an_address_of_its_own() {
     for wrong in ["m4", ":7401", "m4:0", "m4:99999", "m4:x", "::1:7401", "m 4:7401"] {
         refused(&[1, 2, 3], &[], &add(4, wrong), "give HOST:PORT");
     }
+}
+
+#[test]
+fn a_member_is_left_alone_as_long_as_another_voter_is_not() {
+    let mut standing = standing(&[1, 2, 3], &[4]);
+    let drain = |id, on| MemberChange::Drain { id, on };
+    assert_eq!(plan(&standing, &drain(4, true)), Ok(Step::Drain(4, true)));
+    assert_eq!(plan(&standing, &drain(2, false)), Ok(Step::Look), "it is so already");
+    for id in [1, 2] {
+        assert_eq!(plan(&standing, &drain(id, true)), Ok(Step::Drain(id, true)));
+        standing.members.get_mut(&id).unwrap().drains = true;
+    }
+    let refused = |change: &MemberChange, why: &str| {
+        let planned = plan(&standing, change);
+        assert!(matches!(&planned, Err(Unchanged::Refused(said)) if said.contains(why)), "{planned:?}");
+    };
+    refused(&drain(3, true), "no voter but member 3 is left that is not draining");
+    refused(&MemberChange::Lead(Some(2)), "member 2 is draining: end that first");
+    assert_eq!(plan(&standing, &drain(2, false)), Ok(Step::Drain(2, false)));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! ```text
 //! payload      kind u8: 0 blank │ 1 batch, then lease::Batch's bytes │ 2 membership, then as below
 //! membership   configs u16, each: members u16, each: id u64
-//!              nodes u16, each: id u64, length u16, address in UTF-8
+//!              nodes u16, each: id u64, length u16 (its highest bit: draining), address in UTF-8
 //! ```
 //!
 //! Little-endian. The version of what stands here is the log's and the snapshot's format version.
@@ -61,6 +61,9 @@ pub(crate) fn decode_payload(bytes: &[u8]) -> Result<Payload, DecodeError> {
     }
 }
 
+/// In the length of a member's address: it is to be left alone.
+const DRAINS: usize = 1 << 15;
+
 pub(crate) fn encode_membership(membership: &Membership<u64, Peer>, into: &mut Vec<u8>) {
     let configs = membership.get_joint_config();
     put_count(configs.len(), into);
@@ -73,7 +76,7 @@ pub(crate) fn encode_membership(membership: &Membership<u64, Peer>, into: &mut V
     put_count(membership.nodes().count(), into);
     for (id, node) in membership.nodes() {
         into.extend_from_slice(&id.to_le_bytes());
-        put_count(node.address.len(), into);
+        put_count(node.address.len() | if node.drains { DRAINS } else { 0 }, into);
         into.extend_from_slice(node.address.as_bytes());
     }
 }
@@ -95,8 +98,8 @@ pub(crate) fn decode_membership(bytes: &[u8]) -> Result<Membership<u64, Peer>, D
     for _ in 0..reader.u16()? {
         let id = reader.u64()?;
         let length = usize::from(reader.u16()?);
-        let address = std::str::from_utf8(reader.take(length)?).map_err(|_| reader.damaged())?.to_owned();
-        nodes.insert(id, Peer { address });
+        let address = std::str::from_utf8(reader.take(length & !DRAINS)?).map_err(|_| reader.damaged())?;
+        nodes.insert(id, Peer { drains: length & DRAINS != 0, ..Peer::at(address) });
     }
     match reader.is_at_end() {
         true => Membership::new(configs, nodes).map_err(|_| reader.damaged()),
@@ -173,7 +176,7 @@ mod tests {
 
     fn membership() -> Membership<u64, Peer> {
         let nodes = [(1, "a:7401"), (2, "b:7401"), (3, ""), (9, "observer:7401")]
-            .map(|(id, address)| (id, Peer { address: address.to_owned() }));
+            .map(|(id, address)| (id, Peer { drains: id == 2, ..Peer::at(address) }));
         let configs = vec![BTreeSet::from([1, 2]), BTreeSet::from([1, 2, 3])];
         Membership::new(configs, BTreeMap::from(nodes)).unwrap_or_else(|error| panic!("{error}"))
     }

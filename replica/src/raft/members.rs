@@ -48,6 +48,7 @@ impl<W: World> Raft<W> {
                 address: peer.address.clone(),
                 is_voter: voters.contains(id),
                 leads: metrics.current_leader == Some(*id),
+                drains: peer.drains,
                 lacks,
                 heard_ago,
             };
@@ -123,8 +124,11 @@ impl<W: World> Raft<W> {
     async fn take(&self, step: Step) -> Result<(), Unchanged> {
         match step {
             Step::Look => Ok(()),
-            Step::Add(id, address) => self.change(ChangeMembers::AddNodes(node(id, address))).await,
-            Step::Move(id, address) => self.change(ChangeMembers::SetNodes(node(id, address))).await,
+            Step::Add(id, address) => {
+                self.change(ChangeMembers::AddNodes(BTreeMap::from([(id, Peer::at(address))]))).await
+            }
+            Step::Move(id, address) => self.set(id, |peer| peer.address = address).await,
+            Step::Drain(id, on) => self.set(id, |peer| peer.drains = on).await,
             Step::Change { promote, remove } => {
                 let (members, _) = self.members();
                 let is_voter = |id: &u64| members.get(id).is_some_and(|member| member.is_voter);
@@ -139,6 +143,12 @@ impl<W: World> Raft<W> {
             }
             Step::Lead(to) => self.hand_on_to(to).await,
         }
+    }
+
+    async fn set(&self, id: u64, set: impl FnOnce(&mut Peer)) -> Result<(), Unchanged> {
+        let mut peer = self.peer(id).unwrap_or_default();
+        set(&mut peer);
+        self.change(ChangeMembers::SetNodes(BTreeMap::from([(id, peer)]))).await
     }
 
     async fn change(&self, changes: ChangeMembers<u64, Peer>) -> Result<(), Unchanged> {
@@ -189,10 +199,6 @@ impl<W: World> Raft<W> {
 
 fn how_often(within: Duration) -> u128 {
     within.as_millis() / LOOK_EVERY.as_millis()
-}
-
-fn node(id: u64, address: String) -> BTreeMap<u64, Peer> {
-    BTreeMap::from([(id, Peer { address })])
 }
 
 type Failed<W> = RaftError<Types<<W as World>::Runtime>, ClientWriteError<Types<<W as World>::Runtime>>>;

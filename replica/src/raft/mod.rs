@@ -204,12 +204,7 @@ impl<W: World> Engine for Raft<W> {
     }
 
     fn ask(&self, member: u64, frame: Vec<u8>, patience: Duration) -> Asked {
-        let peer = {
-            let metrics = self.raft.metrics();
-            let metrics = metrics.borrow_watched();
-            metrics.membership_config.membership().get_node(&member).cloned()
-        };
-        let Some(peer) = peer else {
+        let Some(peer) = self.peer(member) else {
             let why = format!("member {member} is not of this cluster");
             return Box::pin(std::future::ready(Err(Unreached::never_left(why))));
         };
@@ -236,6 +231,12 @@ impl<W: World> Engine for Raft<W> {
         }
     }
 
+    fn drains(&self) -> bool {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        metrics.membership_config.membership().get_node(&metrics.id).is_some_and(|peer| peer.drains)
+    }
+
     async fn hand_on(&self) {
         let Some(to) = self.fit_to_lead() else { return };
         tracing::info!(to, "handing the lead on");
@@ -246,6 +247,13 @@ impl<W: World> Engine for Raft<W> {
 }
 
 impl<W: World> Raft<W> {
+    /// A member, by the newest membership in the log.
+    fn peer(&self, member: u64) -> Option<Peer> {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        metrics.membership_config.membership().get_node(&member).cloned()
+    }
+
     /// Asks whoever is at `address`.
     pub(crate) fn ask_at(&self, member: u64, address: &str, frame: Vec<u8>, patience: Duration) -> Asked {
         let asked = self.links.get(member, address).ask(frame);
@@ -291,12 +299,14 @@ impl<W: World> Raft<W> {
         has.map_err(|error| StartError::Engine(error.to_string()))
     }
 
-    /// The voter that has most of the log, of those that were heard lately.
+    /// The voter that has most of the log, of those that were heard lately and do not drain.
     fn fit_to_lead(&self) -> Option<u64> {
         let metrics = self.raft.metrics();
         let metrics = metrics.borrow_watched();
         let (replication, heard) = (metrics.replication.as_ref()?, metrics.heartbeat.as_ref()?);
-        let voters = metrics.membership_config.membership().voter_ids().filter(|id| *id != metrics.id);
+        let membership = metrics.membership_config.membership();
+        let drains = |id: &u64| membership.get_node(id).is_some_and(|peer| peer.drains);
+        let voters = membership.voter_ids().filter(|id| *id != metrics.id && !drains(id));
         let is_near = |id: &u64| {
             let at = heard.get(id).and_then(Option::as_ref);
             at.is_some_and(|at| at.elapsed() < HEARD_LATELY)

@@ -62,6 +62,15 @@ impl fmt::Display for Data {
 pub struct Peer {
     /// Host and port of its peer listener; empty where it has no peers.
     pub address: String,
+    /// Whether it is to be left alone: it leads only where nobody else can, and its clients go elsewhere.
+    pub drains: bool,
+}
+
+impl Peer {
+    /// One that is reached there.
+    pub fn at(address: impl Into<String>) -> Peer {
+        Peer { address: address.into(), drains: false }
+    }
 }
 
 // By hand, because derives would ask the same of `R`, of which there is never a value.

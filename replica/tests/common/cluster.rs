@@ -192,7 +192,7 @@ impl Cluster {
     }
 
     pub async fn begin(&mut self, id: u64) {
-        let peer = |id: u64| (id, Peer { address: format!("m{id}:7401") });
+        let peer = |id: u64| (id, Peer::at(format!("m{id}:7401")));
         let voters = (1..=self.size).map(peer).collect();
         self.begin_as(id, First::With(voters)).await;
     }

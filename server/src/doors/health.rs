@@ -53,7 +53,7 @@ pub(super) async fn healthz() -> Response {
     get, path = "/readyz", tag = "member",
     responses(
         (status = 200, description = "It is", body = Ready),
-        (status = 503, description = "`no_leader`, `behind`, `stopping`, `disk_full`, `overloaded`", body = ErrorBody),
+        (status = 503, description = "`no_leader`, `behind`, `draining`, `stopping`, `disk_full`, `overloaded`", body = ErrorBody),
     )
 )]
 pub(super) async fn readyz(State(service): State<Arc<Service>>) -> Response {
@@ -69,11 +69,21 @@ pub(super) async fn readyz(State(service): State<Arc<Service>>) -> Response {
     }
 }
 
+/// Why whoever can should go to another member.
+pub(crate) fn drains(member: u64) -> String {
+    format!("member {member} is draining; `tenure members drain {member} --end` ends that")
+}
+
 fn why_not(stopping: bool, status: &replica::Status) -> Option<Problem> {
     if stopping {
         return Some(Problem::new(Code::Stopping, "not ready: the member is stopping"));
     }
-    let trouble = status.trouble.or((!status.serving).then_some(Unavailable::NoLeader))?;
+    let trouble = status.trouble.or((!status.serving).then_some(Unavailable::NoLeader));
+    let Some(trouble) = trouble else {
+        return status
+            .drains
+            .then(|| Problem::new(Code::Draining, format!("not ready: {}", drains(status.member))));
+    };
     let code = match trouble {
         Unavailable::Overloaded { .. } => Code::Overloaded,
         Unavailable::NoLeader => Code::NoLeader,

@@ -3,7 +3,7 @@
 mod backup;
 mod body;
 pub(crate) mod handshake;
-mod health;
+pub(crate) mod health;
 mod http;
 mod json;
 pub(crate) mod listen;
@@ -24,7 +24,7 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
 
 pub use openapi::openapi_json;
-pub(crate) use session::{Registry, Times};
+pub(crate) use session::{Going, Registry, Times};
 
 use crate::service::Service;
 

@@ -36,6 +36,7 @@ fn changed(change: api::MemberChange) -> MemberChange {
         api::MemberChange::Remove { ids } => MemberChange::Remove(BTreeSet::from_iter(ids)),
         api::MemberChange::Replace { old, new } => MemberChange::Replace { old, new },
         api::MemberChange::SetAddress { id, address } => MemberChange::Move { id, address },
+        api::MemberChange::Drain { id, end } => MemberChange::Drain { id, on: !end },
         api::MemberChange::TransferLeadership { to } => MemberChange::Lead(to),
     }
 }
@@ -62,6 +63,14 @@ pub(super) fn worded(changed: Result<Vec<MemberView>, Unchanged>, around: Around
 }
 
 fn shown(member: MemberView) -> Member {
-    let MemberView { id, address, is_voter, leads, lacks, heard_ago } = member;
-    Member { id, address, voter: is_voter, leads, lacks, heard_ago_ms: heard_ago.map(lease::Ttl::as_millis) }
+    let MemberView { id, address, is_voter, leads, drains, lacks, heard_ago } = member;
+    Member {
+        id,
+        address,
+        voter: is_voter,
+        leads,
+        draining: drains,
+        lacks,
+        heard_ago_ms: heard_ago.map(lease::Ttl::as_millis),
+    }
 }

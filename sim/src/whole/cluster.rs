@@ -93,7 +93,7 @@ impl Cluster {
             place.life = life;
             (place.log.clone(), place.snapshots.clone(), place.begun, size)
         };
-        let peer = |id| (id, Peer { address: format!("m{id}:7401") });
+        let peer = |id| (id, Peer::at(format!("m{id}:7401")));
         let first = First::With((1..=size).map(peer).collect());
         let options = Options {
             cluster: 7,

@@ -70,6 +70,17 @@ fn going_moves_the_session_when_the_server_says_and_calls_go_on_until_then() {
 }
 
 #[test]
+fn one_that_knows_no_other_member_stays_where_it_should_go_from_and_is_served() {
+    let mut rig = Rig::connected(1);
+    rig.opens();
+    let going = Going { why: "draining".to_owned(), reconnect_after_ms: 400 };
+    rig.input(Input::Answer { link: LinkId(1), frame: ServerFrame::push(Push::Going(going)) });
+    assert!(rig.at(400).opens().is_empty());
+    rig.ask(claim(12_000), 5_000);
+    assert_eq!(rig.sent_one().0, 1);
+}
+
+#[test]
 fn stopping_is_tried_again_through_another_endpoint() {
     let mut rig = Rig::connected(2);
     rig.opens();

@@ -28,6 +28,7 @@ use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::response::Response;
 
+pub(crate) use outbox::Going;
 pub(crate) use registry::Registry;
 
 use super::Doors;

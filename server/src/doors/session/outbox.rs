@@ -26,6 +26,15 @@ use crate::service::{Done, TURN_SLACK, Waiting, Watching, retry_after_ms};
 /// Capacity that an emptied queue may keep. A session that was busy once shall not stay large.
 const KEPT_CAPACITY: usize = 16;
 
+/// Why a session should go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Going {
+    /// It is closed once what is in flight is answered.
+    Must(Arc<str>),
+    /// It may stay: whoever knows no other member is served on.
+    Should(Arc<str>),
+}
+
 /// One session's calls and answers.
 pub(crate) struct Outbox(Mutex<Inner>);
 
@@ -42,7 +51,7 @@ struct Inner {
     /// Watches that have something to pull, each once.
     ready: VecDeque<u64>,
     tickets: u64,
-    going: Option<Arc<str>>,
+    going: Option<Going>,
     waker: Option<Waker>,
 }
 
@@ -319,10 +328,10 @@ impl Outbox {
     }
 
     /// Tells the session to go.
-    pub(crate) fn go(&self, why: &Arc<str>) {
+    pub(crate) fn go(&self, going: &Going) {
         let waker = {
             let mut inner = self.inner();
-            inner.going = Some(Arc::clone(why));
+            inner.going = Some(going.clone());
             inner.waker.take()
         };
         if let Some(waker) = waker {
@@ -330,8 +339,8 @@ impl Outbox {
         }
     }
 
-    /// Why to go, once.
-    pub(super) fn take_going(&self) -> Option<Arc<str>> {
+    /// Whether and why to go, once.
+    pub(super) fn take_going(&self) -> Option<Going> {
         self.inner().going.take()
     }
 }

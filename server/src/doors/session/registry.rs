@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::outbox::Outbox;
+use super::outbox::{Going, Outbox};
 
 /// Every session of this process.
 #[derive(Default)]
@@ -18,7 +18,7 @@ pub(crate) struct Registry {
 struct Sessions {
     next: u64,
     live: BTreeMap<u64, Arc<Outbox>>,
-    going: Option<Arc<str>>,
+    going: Option<Going>,
 }
 
 /// A session's place in the registry, which it leaves when this is dropped.
@@ -38,26 +38,25 @@ impl Registry {
         let number = sessions.next;
         sessions.next += 1;
         sessions.live.insert(number, Arc::clone(outbox));
-        if let Some(why) = &sessions.going {
-            outbox.go(why);
+        if let Some(going) = &sessions.going {
+            outbox.go(going);
         }
         Place { registry: Arc::clone(self), number }
     }
 
-    /// Tells every session to go.
-    pub(crate) fn go(&self, why: &str) {
-        let why: Arc<str> = why.into();
+    /// Tells every session to go, and those that come from now on.
+    pub(crate) fn go(&self, going: Going) {
         let mut sessions = self.sessions();
-        sessions.going = Some(Arc::clone(&why));
         for outbox in sessions.live.values() {
-            outbox.go(&why);
+            outbox.go(&going);
         }
+        sessions.going = Some(going);
     }
 
-    /// Sessions that come from now on may stay, where `why` is what they were told to go for.
-    pub(crate) fn stay(&self, why: &str) {
+    /// Sessions that come from now on may stay, where this is what they were told to go for.
+    pub(crate) fn stay(&self, told: &Going) {
         let mut sessions = self.sessions();
-        sessions.going.take_if(|going| **going == *why);
+        sessions.going.take_if(|going| going == told);
     }
 
     /// How many sessions there are.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use api::{Code, Events, Going, Problem, Push, Reply, ServerFrame};
+use api::{Code, Events, Problem, Push, Reply, ServerFrame};
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use futures_util::{Sink, Stream};
 use lease::Ttl;
@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite;
 
 use super::Times;
 use super::call;
-use super::outbox::{Outbox, Unanswered};
+use super::outbox::{Going, Outbox, Unanswered};
 use super::registry::Place;
 use crate::doors::Doors;
 use crate::doors::listen::Permit;
@@ -114,8 +114,10 @@ impl Session {
 
     /// What time and the process ask for.
     fn look_around(&mut self, now: Instant) -> Result<(), Ended> {
-        if let Some(why) = self.outbox.take_going() {
-            self.go(&why, now);
+        match self.outbox.take_going() {
+            Some(Going::Must(why)) => self.go(&why, now),
+            Some(Going::Should(why)) if self.phase == Phase::Open => self.say_going(&why),
+            _ => {}
         }
         if self.due.is_some_and(|due| due <= now) {
             self.answer_overdue(now);
@@ -159,9 +161,7 @@ impl Session {
             return;
         }
         self.phase = Phase::Going { until: now + self.times.going_for };
-        let spread = |millis| retry_after_ms(Ttl::from_millis(millis), rand::random());
-        let going = Going { why: why.to_owned(), reconnect_after_ms: spread(1_000) };
-        self.say(&ServerFrame::push(Push::Going(going)));
+        self.say_going(why);
         for (id, waiting) in self.outbox.cancel_all() {
             // Whoever acquires finds its place again at another member, or the grant that was on its way.
             waiting.into_iter().for_each(|waiting| waiting.leave());
@@ -170,6 +170,11 @@ impl Session {
         for id in self.outbox.end_watches() {
             self.say_ended(id, why);
         }
+    }
+
+    fn say_going(&mut self, why: &str) {
+        let reconnect_after_ms = retry_after_ms(Ttl::from_millis(1_000), rand::random());
+        self.say(&ServerFrame::push(Push::Going(api::Going { why: why.to_owned(), reconnect_after_ms })));
     }
 
     fn say_ended(&mut self, id: u64, why: &str) {

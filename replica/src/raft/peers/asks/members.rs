@@ -35,6 +35,11 @@ pub(super) fn put_change(change: &MemberChange, to: &mut Vec<u8>) {
         }
         MemberChange::Move { id, address } => put_at(6, *id, address, to),
         MemberChange::Join { id, address } => put_at(8, *id, address, to),
+        MemberChange::Drain { id, on } => {
+            to.push(9);
+            put_u64(*id, to);
+            to.push(u8::from(*on));
+        }
         MemberChange::Lead(lead) => {
             to.push(7);
             put_option(lead.as_ref(), to, |id, to| put_u64(*id, to));
@@ -51,6 +56,7 @@ pub(super) fn change(from: &mut Reader<'_>) -> Result<MemberChange, DecodeError>
         5 => MemberChange::Replace { old: from.u64()?, new: from.u64()? },
         6 => MemberChange::Move { id: from.u64()?, address: address(from)? },
         7 => MemberChange::Lead(option(from, |from| from.u64())?),
+        9 => MemberChange::Drain { id: from.u64()?, on: from.flag()? },
         8 => MemberChange::Join { id: from.u64()?, address: address(from)? },
         _ => return Err(from.damaged()),
     })
@@ -86,17 +92,23 @@ fn put_member(member: &MemberView, to: &mut Vec<u8>) {
     put_u64(member.id, to);
     put_text(&member.address, to);
     to.push(u8::from(member.is_voter));
-    to.push(u8::from(member.leads));
+    // Programs from before know the lowest bit alone, and one that drains from none of them.
+    to.push(u8::from(member.leads) | u8::from(member.drains) << 1);
     put_option(member.lacks.as_ref(), to, |lacks, to| put_u64(*lacks, to));
     put_option(member.heard_ago.as_ref(), to, |ago, to| put_u64(ago.as_nanos(), to));
 }
 
 fn member(from: &mut Reader<'_>) -> Result<MemberView, DecodeError> {
+    let (id, address, is_voter, flags) = (from.u64()?, address(from)?, from.flag()?, from.u8()?);
+    if flags > 3 {
+        return Err(from.damaged());
+    }
     Ok(MemberView {
-        id: from.u64()?,
-        address: address(from)?,
-        is_voter: from.flag()?,
-        leads: from.flag()?,
+        id,
+        address,
+        is_voter,
+        leads: flags & 1 != 0,
+        drains: flags & 2 != 0,
         lacks: option(from, |from| from.u64())?,
         heard_ago: option(from, |from| from.u64().map(Ttl::from_nanos))?,
     })
@@ -137,6 +149,7 @@ mod tests {
             MemberChange::Replace { old: 1, new: 4 },
             MemberChange::Move { id: 2, address: address.clone() },
             MemberChange::Join { id: 9, address: address.clone() },
+            MemberChange::Drain { id: 2, on: true },
             MemberChange::Lead(None),
             MemberChange::Lead(Some(3)),
         ];
@@ -151,10 +164,12 @@ mod tests {
             address,
             is_voter: true,
             leads: false,
+            drains: false,
             lacks: Some(7),
             heard_ago: Some(Ttl::from_millis(8)),
         };
-        let other = MemberView { id: 2, lacks: None, heard_ago: None, leads: true, ..view.clone() };
+        let other =
+            MemberView { id: 2, lacks: None, heard_ago: None, leads: true, drains: true, ..view.clone() };
         let all = [
             Ok(vec![view, other]),
             Err(Unchanged::NoLeader),
