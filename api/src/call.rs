@@ -296,6 +296,9 @@ pub struct Get {
     pub namespace: String,
     /// The lease's name.
     pub name: String,
+    /// Answer from the state that the member has, without asking a leader: it may be old, and needs no quorum.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub stale: bool,
 }
 
 /// See many leases, a page at a time, ordered by namespace and name.
@@ -318,6 +321,9 @@ pub struct List {
     /// Go on behind the page whose `next` this is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
+    /// Answer from the state that the member has, without asking a leader: it may be old, and needs no quorum.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub stale: bool,
 }
 
 /// How many leases are held.
@@ -334,6 +340,9 @@ pub struct Count {
     /// Only those that this holder holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub holder: Option<String>,
+    /// Answer from the state that the member has, without asking a leader: it may be old, and needs no quorum.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub stale: bool,
 }
 
 fn is_false(flag: &bool) -> bool {

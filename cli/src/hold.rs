@@ -130,7 +130,11 @@ fn with_present_holder(mut failure: Failure, args: &Release) -> Failure {
     if failure.exit != Exit::Refused || knows_holder {
         return failure;
     }
-    let get = Call::Get(api::Get { namespace: args.reach.namespace.clone(), name: args.name.clone() });
+    let get = Call::Get(api::Get {
+        namespace: args.reach.namespace.clone(),
+        name: args.name.clone(),
+        stale: false,
+    });
     if let Ok(Reply::Lease(lease)) = args.reach.call(get) {
         let present = lease.held.map_or("nobody holds it now".to_owned(), |held| {
             format!("{} holds it now, under token {}", crate::exit::quoted(&held.holder), held.token)

@@ -161,7 +161,7 @@ struct Revoked<'a, T> {
 /// The token of whoever holds the lease now. It is named before it is revoked: what is revoked is a grant, and never whoever holds
 /// the lease by then.
 fn present(args: &Revoke) -> Result<u64, Failure> {
-    let get = api::Get { namespace: args.reach.namespace.clone(), name: args.name.clone() };
+    let get = api::Get { namespace: args.reach.namespace.clone(), name: args.name.clone(), stale: false };
     let Reply::Lease(lease) = args.reach.call(Call::Get(get))? else { return Err(misfit()) };
     match lease.held {
         Some(held) => {

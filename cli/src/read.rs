@@ -29,9 +29,19 @@ pub(crate) struct Get {
     #[arg(value_parser = parse::name())]
     name: String,
     #[command(flatten)]
+    how: HowRead,
+    #[command(flatten)]
     reach: Reach,
     #[command(flatten)]
     pub(crate) json: JsonFlag,
+}
+
+/// How they are read.
+#[derive(Debug, Args)]
+struct HowRead {
+    /// Answer from what the member that is asked knows: it may be old, and needs no quorum.
+    #[arg(long)]
+    stale: bool,
 }
 
 /// Which leases.
@@ -58,6 +68,8 @@ pub(crate) struct List {
     #[command(flatten)]
     which: Which,
     #[command(flatten)]
+    how: HowRead,
+    #[command(flatten)]
     reach: Reach,
     #[command(flatten)]
     pub(crate) json: JsonFlag,
@@ -69,13 +81,16 @@ pub(crate) struct Count {
     #[command(flatten)]
     which: Which,
     #[command(flatten)]
+    how: HowRead,
+    #[command(flatten)]
     reach: Reach,
     #[command(flatten)]
     pub(crate) json: JsonFlag,
 }
 
 pub(crate) fn get(args: &Get) -> Result<Exit, Failure> {
-    let call = GetCall { namespace: args.reach.namespace.clone(), name: args.name.clone() };
+    let call =
+        GetCall { namespace: args.reach.namespace.clone(), name: args.name.clone(), stale: args.how.stale };
     let Reply::Lease(lease) = args.reach.call(Call::Get(call))? else { return Err(misfit()) };
     print(args.json.format(), TITLES, &[row(&lease)], &lease)?;
     Ok(Exit::Done)
@@ -113,6 +128,7 @@ async fn page(session: &Session, args: &List, after: Option<String>) -> Result<P
         holder: args.which.holder.clone(),
         limit: Some(PAGE),
         after,
+        stale: args.how.stale,
     };
     Ok(session.list(call).await.into_result()?)
 }
@@ -123,6 +139,7 @@ pub(crate) fn count(args: &Count) -> Result<Exit, Failure> {
         namespace: args.which.namespace(&args.reach),
         prefix: args.which.prefix.clone(),
         holder: args.which.holder.clone(),
+        stale: args.how.stale,
     };
     let Reply::Counted(counted) = args.reach.call(Call::Count(call))? else { return Err(misfit()) };
     let Counted { held, .. } = &counted;

@@ -38,7 +38,8 @@ impl Session {
 
     /// Sees one lease.
     pub async fn get(&self, namespace: &str, name: &str) -> Outcome<api::Lease> {
-        let call = api::Call::Get(api::Get { namespace: namespace.to_owned(), name: name.to_owned() });
+        let call =
+            api::Call::Get(api::Get { namespace: namespace.to_owned(), name: name.to_owned(), stale: false });
         self.answer(call).await.and_then(lease).into()
     }
 

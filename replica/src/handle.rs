@@ -160,8 +160,11 @@ impl fmt::Display for Unavailable {
     }
 }
 
-/// A read to be made at the replica, from a state that has every command answered before the read was asked for.
+/// A read to be made at the replica.
 pub struct Read {
+    /// From this member's state as it is, which may be old. Otherwise from one that has every command answered before the read was
+    /// asked for, which needs a leader with a quorum.
+    pub stale: bool,
     /// How long the caller waits.
     pub deadline: Ttl,
     /// Where the table goes.

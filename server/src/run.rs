@@ -199,7 +199,8 @@ impl Server {
         tracing::info!(connections = self.gate.inside(), sessions = self.sessions(), "stopping");
         self.doors.service.stop();
         let _ = self.stop.send(true);
-        self.doors.sessions.go(Going::Must("this member is stopping".into()));
+        let going = Going::Must("this member is stopping".into());
+        self.doors.sessions.go(&going, going.clone());
         let all_gone = async {
             self.doors.sessions.empty().await;
             self.gate.empty().await;
@@ -229,15 +230,23 @@ async fn move_while_unfit(doors: Doors) {
         }
         let status = doors.service.status();
         let going = match status.trouble {
-            Some(replica::Unavailable::Behind) => Some(Going::Must(BEHIND.into())),
-            _ => status.drains.then(|| Going::Should(doors::health::drains(status.member).into())),
+            // Newcomers may stay: a member that is behind answers stale reads.
+            Some(replica::Unavailable::Behind) => {
+                Some((Going::Must(BEHIND.into()), Going::Should(BEHIND.into())))
+            }
+            _ => status.drains.then(|| {
+                let going = Going::Should(doors::health::drains(status.member).into());
+                (going.clone(), going)
+            }),
         };
-        if told == going {
+        if told.as_ref() == going.as_ref().map(|(_, newcomers)| newcomers) {
             continue;
         }
         told.iter().for_each(|told| doors.sessions.stay(told));
-        going.iter().for_each(|going| doors.sessions.go(going.clone()));
-        told = going;
+        told = going.map(|(going, newcomers)| {
+            doors.sessions.go(&going, newcomers.clone());
+            newcomers
+        });
     }
 }
 

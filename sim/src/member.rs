@@ -228,7 +228,7 @@ impl World {
                         Err(why) => Told::Unavailable(why),
                     });
                 });
-                handle.read(Read { deadline: lease::DEADLINE_DEFAULT, reply });
+                handle.read(Read { stale: false, deadline: lease::DEADLINE_DEFAULT, reply });
             }
         }
         self.members[m].asks.insert(id, asked);

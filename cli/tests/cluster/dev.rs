@@ -161,22 +161,23 @@ impl DevCluster {
 
     /// As a power cut would, but for what the kernel still writes.
     pub(crate) fn kill(&mut self, id: u64) {
-        let member = self.members.iter_mut().find(|member| member.id == id).unwrap();
-        kill(Pid::from_raw(member.pid), Signal::SIGKILL).unwrap();
-        member.dead = true;
+        self.end_member(id, Signal::SIGKILL);
     }
 
-    /// Stops a member in order, and returns once its process is gone.
+    /// Stops a member in order.
     pub(crate) fn stop(&mut self, id: u64) {
+        self.end_member(id, Signal::SIGTERM);
+    }
+
+    /// Returns once its process is gone, and its port and folder with it.
+    fn end_member(&mut self, id: u64, signal: Signal) {
         let member = self.members.iter_mut().find(|member| member.id == id).unwrap();
         member.dead = true;
         let pid = Pid::from_raw(member.pid);
-        kill(pid, Signal::SIGTERM).unwrap();
+        kill(pid, signal).unwrap();
         match self.by_hand.iter().position(|child| child.id().cast_signed() == pid.as_raw()) {
             Some(at) => drop(self.by_hand.remove(at).wait().unwrap()),
-            None => {
-                until("the cluster has seen it end", || kill(pid, None).is_err());
-            }
+            None => until("the cluster has seen it end", || kill(pid, None).is_err()),
         }
     }
 

@@ -152,6 +152,29 @@ fn what_it_cannot_run_is_refused_with_the_reason() {
     assert!(said.contains("know each other by their ports, from 1 on: leave --listen-from out"), "{said}");
 }
 
+#[test]
+fn a_stale_read_is_answered_by_the_last_member_that_is_left_and_no_other_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut cluster = DevCluster::start(folder.path(), &[]);
+    cluster.done(&["claim", "a", "--holder", "h1", "--ttl", "10m"]);
+    let leader = cluster.leader();
+    let last = cluster.member(leader).clients;
+    let [one, two] = [1, 2].map(|ahead| (leader + ahead - 1) % 3 + 1);
+    cluster.kill(one);
+    cluster.kill(two);
+    support::until("it has no news of a quorum", || cluster.readyz(leader)["error"]["code"] == "behind");
+    let newest =
+        tenure(&["get", "a"], &["--endpoints", &last.to_string(), "--patience", "500ms"]).output().unwrap();
+    assert_eq!(newest.status.code(), Some(3), "{newest:?}");
+    let member = cluster.member(leader);
+    assert!(cluster.done_at(member, &["get", "a", "--stale"]).contains("\th1\t"));
+    assert!(cluster.done_at(member, &["list", "--stale"]).contains("\th1\t"));
+    assert_eq!(cluster.done_at(member, &["count", "--stale"]), "1\n");
+    let get = "GET /v1/leases/default/a?stale=true HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+    let seen = support::http(last, get);
+    assert!(seen.text.contains("\"holder\":\"h1\""), "{seen:?}");
+}
+
 /// How many connections this process has to that port.
 fn connections_to(address: SocketAddr) -> usize {
     let port = format!(":{:04X}", address.port());

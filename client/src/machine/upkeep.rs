@@ -159,7 +159,7 @@ impl Machine {
     fn ask_why(&mut self, now: Instant, name: &KeyName, token: u64) {
         let id = self.next_own_op();
         let ends = self.keys.get(name).and_then(|key| key.ends_at());
-        let call = Call::Get(api::Get { namespace: name.namespace(), name: name.name() });
+        let call = Call::Get(api::Get { namespace: name.namespace(), name: name.name(), stale: false });
         self.begin(now, id, Ask::Call(call), ends, Purpose::Why(name.clone(), token));
     }
 
@@ -178,7 +178,7 @@ impl Machine {
         let id = self.next_own_op();
         let Some(key) = self.keys.get_mut(name) else { return };
         key.looking = Some(id);
-        let call = Call::Get(api::Get { namespace: name.namespace(), name: name.name() });
+        let call = Call::Get(api::Get { namespace: name.namespace(), name: name.name(), stale: false });
         let ends = Some(now.after(UPKEEP_DEADLINE));
         self.begin(now, id, Ask::Call(call), ends, Purpose::Look(name.clone()));
     }

@@ -233,7 +233,12 @@ impl<E: Engine> Driver<E> {
         if self.role == Role::Leads {
             self.claim_acquires(acquires, now);
         }
-        self.behind_barrier.extend(reads.into_iter().map(|(read, due)| Behind::Read(read, due)));
+        for (read, due) in reads {
+            match read.stale {
+                true => self.reads.push_back((read, due)),
+                false => self.behind_barrier.push(Behind::Read(read, due)),
+            }
+        }
         self.behind_barrier.extend(waits.into_iter().map(Behind::Wait));
         self.behind_barrier.extend(watches.into_iter().map(Behind::Watch));
         incoming.into_iter().for_each(|incoming| self.take_incoming(incoming, now));

@@ -117,6 +117,7 @@ pub async fn read<T: Send + 'static>(
 ) -> T {
     let (sender, receiver) = oneshot::channel();
     handle.read(Read {
+        stale: false,
         deadline: Ttl::from_millis(5_000),
         reply: Box::new(move |table| {
             let (table, reading) = table.expect("the replica serves");

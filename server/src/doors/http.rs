@@ -13,6 +13,7 @@ use axum::http::{Method, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::Response;
 use lease::WAIT_DEFAULT;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
 
@@ -73,12 +74,23 @@ pub(super) async fn release(State(service): State<Arc<Service>>, Body(release): 
     answer(&service, Call::Release(release)).await
 }
 
+/// How one lease is read.
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct HowRead {
+    /// Answer from the state that the member has, without asking a leader: it may be old, and needs no quorum.
+    #[serde(default)]
+    stale: bool,
+}
+
 /// See one lease. A lease that nobody holds is answered as free, known or not.
 #[utoipa::path(
     get, path = "/v1/leases/{namespace}/{name}", tag = "leases",
     params(
         ("namespace" = String, Path, description = "The lease's namespace, percent-encoded"),
         ("name" = String, Path, description = "The lease's name, percent-encoded; slashes may stand as they are"),
+        HowRead,
     ),
     responses(
         (status = 200, description = "The lease", body = Lease),
@@ -89,9 +101,14 @@ pub(super) async fn release(State(service): State<Arc<Service>>, Body(release): 
 pub(super) async fn get(
     State(service): State<Arc<Service>>,
     path: Result<Path<(String, String)>, PathRejection>,
+    uri: Uri,
 ) -> Response {
+    let HowRead { stale } = match read_query(&uri) {
+        Ok(how) => how,
+        Err(error) => return problem(error),
+    };
     match path {
-        Ok(Path((namespace, name))) => answer(&service, Call::Get(Get { namespace, name })).await,
+        Ok(Path((namespace, name))) => answer(&service, Call::Get(Get { namespace, name, stale })).await,
         Err(rejection) => problem(Problem::new(Code::BadRequest, clean(&rejection.body_text()))),
     }
 }
@@ -101,7 +118,7 @@ pub(super) async fn get_unnamed(
     State(service): State<Arc<Service>>,
     Path(namespace): Path<String>,
 ) -> Response {
-    answer(&service, Call::Get(Get { namespace, name: String::new() })).await
+    answer(&service, Call::Get(Get { namespace, ..Get::default() })).await
 }
 
 /// See many leases, a page at a time, ordered by namespace and name.
@@ -312,6 +329,7 @@ pub(super) async fn no_query(request: Request, next: Next) -> Response {
         uri.path(),
         "/v1/leases" | "/v1/count" | "/v1/wait" | "/v1/history" | "/v1/check" | "/v1/watch"
     );
+    let takes_one = takes_one || uri.path().starts_with("/v1/leases/");
     match uri.query().filter(|query| !takes_one && !query.is_empty()) {
         None => next.run(request).await,
         Some(query) => {

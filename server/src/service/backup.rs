@@ -29,8 +29,11 @@ impl Service {
 
     /// `sink` is told once everything that was answered before this call is in the state, or why that cannot be said.
     pub(crate) fn barrier(&self, sink: impl FnOnce(Result<(), Unavailable>) + Send + 'static) {
-        self.backend
-            .read(Read { deadline: DEADLINE_DEFAULT, reply: Box::new(move |table| sink(table.map(|_| ()))) });
+        self.backend.read(Read {
+            stale: false,
+            deadline: DEADLINE_DEFAULT,
+            reply: Box::new(move |table| sink(table.map(|_| ()))),
+        });
     }
 
     /// The state as it is, with everything that a [`Service::barrier`] before has promised.

@@ -85,6 +85,9 @@ pub(crate) struct Watching {
     ticket: Ticket,
 }
 
+/// Of a read: from a state that has all that was answered before.
+const NEWEST: bool = false;
+
 impl Service {
     /// The service of the member whose replica `backend` is.
     pub(crate) fn new(backend: Arc<dyn Backend>, cluster: u128, member: u64) -> Service {
@@ -170,7 +173,7 @@ impl Service {
 
     fn get(&self, get: &api::Get, sink: impl FnOnce(Done) + Send + 'static) {
         match parse::key(&get.namespace, &get.name) {
-            Ok(key) => self.read(sink, move |table, at| {
+            Ok(key) => self.read(get.stale, sink, move |table, at| {
                 let view = table.get(&key).map(Box::new);
                 Done::Lease { key, view, at }
             }),
@@ -185,7 +188,7 @@ impl Service {
             Ok((filter, after, page::limit(list.limit)?))
         };
         match asked() {
-            Ok((filter, after, limit)) => self.read(sink, move |table, at| {
+            Ok((filter, after, limit)) => self.read(list.stale, sink, move |table, at| {
                 // One more than the page: whether there is a next one.
                 Done::Page { views: table.list(&filter, after.as_ref(), limit + 1), limit, at }
             }),
@@ -195,7 +198,8 @@ impl Service {
 
     fn count(&self, count: &api::Count, sink: impl FnOnce(Done) + Send + 'static) {
         match filter(count.namespace.as_deref(), count.prefix.as_deref(), count.holder.as_deref()) {
-            Ok(filter) => self.read(sink, move |table, at| Done::Counted { held: table.count(&filter), at }),
+            Ok(filter) => self
+                .read(count.stale, sink, move |table, at| Done::Counted { held: table.count(&filter), at }),
             Err(problem) => sink(Done::refused(problem)),
         }
     }
@@ -207,7 +211,7 @@ impl Service {
             Ok((namespace, name, page::newest(history.limit)?))
         };
         match asked() {
-            Ok((namespace, name, limit)) => self.read(sink, move |table, at| Done::Ends {
+            Ok((namespace, name, limit)) => self.read(NEWEST, sink, move |table, at| Done::Ends {
                 ends: table.history(&namespace, name.as_ref(), limit),
                 at,
             }),
@@ -217,7 +221,7 @@ impl Service {
 
     fn check(&self, check: api::Check, sink: impl FnOnce(Done) + Send + 'static) {
         match parse::key(&check.namespace, &check.name) {
-            Ok(key) => self.read(sink, move |table, at| {
+            Ok(key) => self.read(NEWEST, sink, move |table, at| {
                 let token = Token::from_u64(check.token);
                 let found = checked(table, &key, token).map(Box::new);
                 let asked = Asked { namespace: check.namespace, name: check.name, verb: Verb::Check(token) };
@@ -229,10 +233,12 @@ impl Service {
 
     fn read(
         &self,
+        stale: bool,
         sink: impl FnOnce(Done) + Send + 'static,
         look: impl FnOnce(&lease::Table, replica::Reading) -> Done + Send + 'static,
     ) {
         self.backend.read(Read {
+            stale,
             deadline: DEADLINE_DEFAULT,
             reply: Box::new(move |table| match table {
                 Ok((table, at)) => sink(look(table, at)),

@@ -260,7 +260,7 @@ fn a_bulk_call_has_a_limit() {
     assert_eq!(problem.code, Code::TooLarge);
     assert!(problem.message.contains("10001 steps, and the limit is 10000"), "{problem}");
     assert!(
-        matches!(bench.call(Call::Get(Get { namespace: "default".into(), name: "a".into() })),
+        matches!(bench.call(Call::Get(Get { namespace: "default".into(), name: "a".into(), stale: false })),
         Reply::Lease(lease) if lease.held.is_none()),
         "none of it was done"
     );

@@ -266,7 +266,7 @@ pub(crate) async fn read(cluster: Cluster) {
                 judge::heard(at.revision.0);
             }
         });
-        handle.read(Read { deadline: lease::DEADLINE_DEFAULT, reply });
+        handle.read(Read { stale: false, deadline: lease::DEADLINE_DEFAULT, reply });
     }
 }
 
@@ -328,7 +328,7 @@ fn ask(handle: &replica::Handle, put: Put, key: usize, transferred: Option<u64>,
                 };
                 answer.give(door::reply(key, None, told));
             });
-            handle.read(Read { deadline: lease::DEADLINE_DEFAULT, reply });
+            handle.read(Read { stale: false, deadline: lease::DEADLINE_DEFAULT, reply });
         }
     }
 }

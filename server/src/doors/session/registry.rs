@@ -44,13 +44,16 @@ impl Registry {
         Place { registry: Arc::clone(self), number }
     }
 
-    /// Tells every session to go, and those that come from now on.
-    pub(crate) fn go(&self, going: Going) {
+    /// Tells every session to go; and those that come from now on so, who know no better member, or hope to find one here.
+    pub(crate) fn go(&self, going: &Going, newcomers: Going) {
         let mut sessions = self.sessions();
         for outbox in sessions.live.values() {
-            outbox.go(&going);
+            outbox.go(going);
         }
-        sessions.going = Some(going);
+        // Who must go from a member that stops may not stay for another reason.
+        if !matches!(sessions.going, Some(Going::Must(_))) {
+            sessions.going = Some(newcomers);
+        }
     }
 
     /// Sessions that come from now on may stay, where this is what they were told to go for.
