@@ -24,6 +24,9 @@ mod handle;
 mod joining;
 pub mod log;
 mod members;
+#[cfg(any(test, feature = "parsers"))]
+#[doc(hidden)]
+pub mod parsers;
 mod promise;
 mod queue;
 mod raft;

@@ -129,6 +129,11 @@ impl Reader {
         if version > VERSION {
             return Err(SnapshotError::Version { path: self.path.clone(), found: version });
         }
+        let group = u16::from_le_bytes(array(&start[10..]));
+        if version == 0 || group != 0 {
+            self.offset = 0;
+            return Err(self.damaged(format!("version {version} and group {group} are none that there were")));
+        }
         if length > HEADER_BYTES_MAX {
             return Err(self.damaged(format!("a header of {length} bytes; the limit is {HEADER_BYTES_MAX}")));
         }
@@ -157,27 +162,33 @@ impl Reader {
             member: u64::from_le_bytes(array(&fixed[16..])),
         };
         let membership = decode_membership(membership).map_err(|error| self.damaged(error.to_string()))?;
-        let meta = SnapshotMeta {
-            last_log_id: id_at(&fixed[24..]),
-            last_membership: Membership::new(id_at(&fixed[41..]), membership),
-        };
+        let id =
+            |at| id_at(&fixed[at..]).ok_or_else(|| self.damaged("an entry's id is neither there nor not"));
+        let meta =
+            SnapshotMeta { last_log_id: id(24)?, last_membership: Membership::new(id(41)?, membership) };
         Ok((owner, Head { meta, removed }))
     }
 }
 
-/// As many ids as their count says, in order.
+/// As many ids as their count says, and one at least, each above the one before it.
 fn ids(bytes: &[u8]) -> Option<BTreeSet<u64>> {
     let (count, bytes) = bytes.split_first_chunk()?;
     let (ids, rest) = bytes.as_chunks::<8>();
     let is_right = rest.is_empty() && ids.len() == u32::from_le_bytes(*count) as usize;
     let ids = ids.iter().map(|id| u64::from_le_bytes(*id));
-    (is_right && ids.clone().is_sorted()).then(|| ids.collect())
+    let is_right = is_right && ids.len() > 0 && ids.clone().is_sorted_by(|a, b| a < b);
+    is_right.then(|| ids.collect())
 }
 
-fn id_at(bytes: &[u8]) -> Option<LogId> {
+/// An id that may not be there; none where the bytes are neither.
+fn id_at(bytes: &[u8]) -> Option<Option<LogId>> {
     let term = u64::from_le_bytes(array(&bytes[1..]));
     let index = u64::from_le_bytes(array(&bytes[9..]));
-    (bytes[0] == 1).then(|| LogId::new(CommittedLeaderId::new(term), index))
+    match (bytes[0], term, index) {
+        (0, 0, 0) => Some(None),
+        (1, ..) => Some(Some(LogId::new(CommittedLeaderId::new(term), index))),
+        _ => None,
+    }
 }
 
 /// The first `N` bytes; the caller has checked that there are so many.
