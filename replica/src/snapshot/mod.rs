@@ -13,7 +13,8 @@
 //!
 //! Little-endian. Where an entry is not present, its term and index are 0. A file appears under its name `snapshot-<term>-<index>` only when it is whole: it is written aside, synced,
 //! renamed, and the folder is synced; then older ones are unlinked. What stands under such a name and cannot be read is
-//! damage, and the member refuses to start: the log behind it is gone.
+//! damage, and the member refuses to start: the log behind it is gone. So is a file that stands under another's name. Every version
+//! keeps the header's length and checksum where they are, so that a newer one is told from damage.
 
 mod backup;
 mod error;
@@ -115,6 +116,11 @@ impl Snapshots {
                 what: format!("its header is that of {named}"),
             }),
         }
+    }
+
+    /// Where the snapshot of this head is, or without one the folder.
+    pub(crate) fn path(&self, head: Option<&Head>) -> String {
+        self.disk.path(&head.map(|head| name_of(&head.meta)).unwrap_or_default())
     }
 
     /// A file aside for a snapshot that comes from another member.

@@ -52,13 +52,15 @@ pub(super) struct Reader {
     file: Box<dyn LogFile>,
     length: u64,
     offset: u64,
+    /// Where the header, chunk or trailer begins that is being read: what is wrong is somewhere from there on.
+    part: u64,
 }
 
 impl Reader {
     /// A reader of a file of this name, from its start.
     pub(super) fn new(path: String, file: Box<dyn LogFile>) -> Result<Reader, SnapshotError> {
         match file.len() {
-            Ok(length) => Ok(Reader { path, file, length, offset: 0 }),
+            Ok(length) => Ok(Reader { path, file, length, offset: 0, part: 0 }),
             Err(error) => Err(SnapshotError::Io { path, error }),
         }
     }
@@ -84,7 +86,7 @@ impl Reader {
     }
 
     fn damaged(&self, what: impl Into<String>) -> SnapshotError {
-        SnapshotError::Damaged { path: self.path.clone(), offset: self.offset, what: what.into() }
+        SnapshotError::Damaged { path: self.path.clone(), offset: self.part, what: what.into() }
     }
 
     fn take(&mut self, length: u32) -> Result<Vec<u8>, SnapshotError> {
@@ -126,22 +128,23 @@ impl Reader {
         }
         let version = u16::from_le_bytes(array(&start[8..]));
         let length = u32::from_le_bytes(array(&start[12..]));
-        if version > VERSION {
-            return Err(SnapshotError::Version { path: self.path.clone(), found: version });
-        }
-        let group = u16::from_le_bytes(array(&start[10..]));
-        if version == 0 || group != 0 {
-            self.offset = 0;
-            return Err(self.damaged(format!("version {version} and group {group} are none that there were")));
-        }
         if length > HEADER_BYTES_MAX {
             return Err(self.damaged(format!("a header of {length} bytes; the limit is {HEADER_BYTES_MAX}")));
         }
         let rest = self.take(length)?;
         let checksum = crc32c::crc32c_append(crc32c::crc32c(&start), &rest);
         if self.number()? != checksum {
-            self.offset = 0;
             return Err(self.damaged("the header's checksum does not match"));
+        }
+        // Every version has its header's length and checksum where they are, so that a newer one is told from damage.
+        if version > VERSION {
+            return Err(SnapshotError::Version { path: self.path.clone(), found: version });
+        }
+        let group = u16::from_le_bytes(array(&start[10..]));
+        if version == 0 || group != 0 {
+            return Err(
+                self.damaged(format!("it says version {version} and group {group}, and there are none such"))
+            );
         }
         self.head(version, &rest)
     }
@@ -210,6 +213,7 @@ struct Chunks<'a> {
 
 impl Chunks<'_> {
     fn next_section(&mut self) -> Result<Option<Vec<u8>>, SnapshotError> {
+        self.reader.part = self.reader.offset;
         match self.reader.take(1)?[0] {
             CHUNK => self.chunk().map(Some),
             TRAILER => self.trailer().map(|()| None),
@@ -229,7 +233,7 @@ impl Chunks<'_> {
         let checksum = self.reader.number()?;
         let section = self.reader.take(length)?;
         if crc32c::crc32c(&section) != checksum {
-            return Err(self.reader.damaged("the checksum of the chunk that ends here does not match"));
+            return Err(self.reader.damaged("the chunk does not match its checksum"));
         }
         self.count += 1;
         self.checksums = crc32c::crc32c_append(self.checksums, &checksum.to_le_bytes());
@@ -258,7 +262,7 @@ impl Iterator for Chunks<'_> {
         match self.next_section() {
             Ok(section) => section.map(Ok),
             Err(error) => {
-                let offset = self.reader.offset as usize;
+                let offset = self.reader.part as usize;
                 self.failed = Some(error);
                 Some(Err(DecodeError::damaged("a snapshot", offset)))
             }

@@ -15,6 +15,8 @@ mod identity;
 mod mount;
 mod new;
 #[cfg(test)]
+mod sweep;
+#[cfg(test)]
 mod tests;
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};

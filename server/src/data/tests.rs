@@ -7,7 +7,7 @@ use crate::config::Flags;
 use crate::parsers;
 use crate::parsers::edits::{edited_text, edits_of_text, within_bounds};
 
-fn config(data: &Path) -> Config {
+pub(super) fn config(data: &Path) -> Config {
     let flags = Flags { data: Some(data.to_owned()), allow_volatile_data: true, ..Flags::default() };
     Config::load(&flags).unwrap()
 }
