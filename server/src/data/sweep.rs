@@ -11,7 +11,7 @@ use super::*;
 
 /// A folder of a member that has run: with a log in which it has voted.
 fn voted(root: &Path) -> Identity {
-    let mut data = Data::open(&config(root)).unwrap();
+    let data = Data::open(&config(root)).unwrap();
     let (disk, identity, options) = log_of(&data);
     let (_, writer) = log::open(disk, identity, options).unwrap();
     let log = Log::start(writer, Box::new(|error| panic!("{error}"))).unwrap();
@@ -20,8 +20,8 @@ fn voted(root: &Path) -> Identity {
     log.append(vec![Record::Vote(vote)], Box::new(move |result| told.send(result).unwrap()));
     done.recv().unwrap().unwrap();
     log.stop();
-    data.begin().unwrap();
-    data.identity()
+    data.on_begun()().unwrap();
+    Identity { begun: true, ..data.identity() }
 }
 
 /// Where the log is, whose it is, and what a start asks of it.
