@@ -62,8 +62,7 @@ impl Data {
 
     /// The last segment that has been written to.
     pub(crate) fn tail(&self) -> String {
-        let written = self.files().into_iter().filter(|(name, bytes)| is_written(name, bytes));
-        written.last().unwrap().0
+        self.files().into_iter().rfind(|(name, bytes)| is_written(name, bytes)).unwrap().0
     }
 
     /// What its log holds.

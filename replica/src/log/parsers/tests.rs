@@ -112,12 +112,15 @@ fn what_is_sound_is_accepted() {
     }
 }
 
+/// What it is; then kind, flags, term, index and body.
+type Case<'a> = (&'a str, u8, u8, u64, u64, &'a [u8]);
+
 #[test]
 fn what_no_version_yet_has_written_is_refused_and_not_overlooked() {
     let zeros = [0; 64];
     let none_committed = [&[4], &zeros[1..]].concat();
     let told_without_its_flag = [&[0], &zeros[1..24], &[1], &zeros[25..]].concat();
-    let cases: [(&str, u8, u8, u64, u64, &[u8]); 9] = [
+    let cases: [Case<'_>; 9] = [
         ("an entry with a flag", 1, 1, 5, 5, b"x"),
         ("a vote with a body", 2, 0, 5, 5, b"x"),
         ("a vote with a flag of tomorrow", 2, 2, 5, 5, &[]),
