@@ -17,3 +17,7 @@ bench:
     cargo bench -p lease
     cargo bench -p replica
     cargo bench -p server
+
+# One target of fuzz/ for a minute; fuzz/README.md says what it takes.
+fuzz target:
+    cargo +nightly fuzz run --fuzz-dir fuzz {{target}} -- -max_total_time=60

@@ -297,6 +297,8 @@ pub(crate) fn endpoints() -> impl TypedValueParser<Value = Endpoints> {
 mod tests {
     use std::time::Duration;
 
+    use proptest::prelude::*;
+
     use super::duration;
 
     fn ttl(value: &str) -> Result<Duration, String> {
@@ -331,6 +333,18 @@ mod tests {
         ] {
             let error = ttl(text).expect_err(text);
             assert!(error.contains("15s, 1m30s or 1500ms, from 200ms to 24h0m0s"), "{text}: {error}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_accepted_lies_within_both_limits(
+            text in prop_oneof!["\\PC{0,12}", "[-+0-9.numsh]{0,12}", "[0-9]{1,6}(ms|s|m|h)"],
+        ) {
+            match ttl(&text) {
+                Ok(ttl) => assert!((200..=86_400_000).contains(&ttl.as_millis()), "{text}: {ttl:?}"),
+                Err(error) => assert!(error.contains("from 200ms to 24h0m0s") && error.len() < 1_000, "{text}: {error}"),
+            }
         }
     }
 }

@@ -25,12 +25,19 @@ const BUCKET_BITS: u32 = 22;
 /// Smaller buckets are cleaned only when all of their entries are stale.
 const CLEAN_MIN: usize = 32;
 const NOWHERE: u64 = u64::MAX;
+/// Marks of one chunk.
+const MARKS: usize = 512;
 
 #[derive(Debug, Default)]
 pub(crate) struct Deadlines {
     buckets: BTreeMap<u64, Bucket>,
-    marks: Vec<u64>,
+    marks: Marks,
 }
+
+/// Of each slot, the bucket that has its one good entry. They lie in chunks that are made as they are needed, so that a lone record in
+/// a slot far away, which a snapshot may have, takes no memory for all those before it.
+#[derive(Debug, Default)]
+struct Marks(Vec<Option<Box<[u64; MARKS]>>>);
 
 #[derive(Debug)]
 struct Bucket {
@@ -52,13 +59,13 @@ impl Deadlines {
     /// Makes sure that `slot` is met no later than `due`.
     pub(crate) fn place(&mut self, slot: Slot, due: Due) {
         let bucket = bucket_of(due.at);
-        let mark = self.mark(slot);
+        let mark = self.marks.of(slot);
         if mark < bucket {
             return;
         }
         if mark > bucket {
             self.leave(slot);
-            self.marks[slot as usize] = bucket;
+            self.marks.set(slot, bucket);
         }
         let home = self.buckets.entry(bucket).or_insert_with(Bucket::new);
         match &mut home.entries {
@@ -72,7 +79,7 @@ impl Deadlines {
 
     /// Forgets `slot`, whose record is gone or will be met earlier.
     pub(crate) fn leave(&mut self, slot: Slot) {
-        let mark = std::mem::replace(self.mark_mut(slot), NOWHERE);
+        let mark = self.marks.set(slot, NOWHERE);
         if let Some(bucket) = self.buckets.get_mut(&mark) {
             bucket.stale += 1;
             self.clean(mark);
@@ -91,7 +98,7 @@ impl Deadlines {
                 self.buckets.remove(&at);
                 continue;
             };
-            if self.marks[slot as usize] != at {
+            if self.marks.of(slot) != at {
                 set.pop_first();
                 bucket.stale = bucket.stale.saturating_sub(1);
                 continue;
@@ -100,7 +107,7 @@ impl Deadlines {
                 Some(due) if due == key => return Some((due, slot)),
                 due => {
                     set.pop_first();
-                    self.marks[slot as usize] = NOWHERE;
+                    self.marks.set(slot, NOWHERE);
                     due.into_iter().for_each(|due| self.place(slot, due));
                 }
             }
@@ -117,7 +124,7 @@ impl Deadlines {
         let mut due: Vec<(Due, Slot)> = Vec::new();
         for (&bucket, Bucket { entries, .. }) in self.buckets.range(..=bucket_of(at)) {
             let mut look = |slot: Slot| {
-                let good = self.mark(slot) == bucket;
+                let good = self.marks.of(slot) == bucket;
                 due.extend(
                     good.then(|| due_of(slot)).flatten().filter(|due| due.at < at).map(|due| (due, slot)),
                 );
@@ -139,7 +146,7 @@ impl Deadlines {
         let slots = self.good_slots(at);
         self.buckets.insert(at, Bucket { entries: Entries::Opened(BTreeSet::new()), stale: 0 });
         for slot in slots {
-            self.marks[slot as usize] = NOWHERE;
+            self.marks.set(slot, NOWHERE);
             due_of(slot).into_iter().for_each(|due| self.place(slot, due));
         }
     }
@@ -165,26 +172,15 @@ impl Deadlines {
             Some(Entries::Opened(set)) => set.into_iter().map(|(_, slot)| slot).collect(),
             None => Vec::new(),
         };
-        slots.retain(|slot| self.mark(*slot) == at);
+        slots.retain(|slot| self.marks.of(*slot) == at);
         slots.sort_unstable();
         slots.dedup();
         slots
     }
 
-    fn mark(&self, slot: Slot) -> u64 {
-        self.marks.get(slot as usize).copied().unwrap_or(NOWHERE)
-    }
-
-    fn mark_mut(&mut self, slot: Slot) -> &mut u64 {
-        if self.marks.len() <= slot as usize {
-            self.marks.resize(slot as usize + 1, NOWHERE);
-        }
-        &mut self.marks[slot as usize]
-    }
-
     /// Whether `slot` will be met no later than `due`.
     pub(crate) fn meets(&self, slot: Slot, due: Due) -> bool {
-        let mark = self.mark(slot);
+        let mark = self.marks.of(slot);
         let Some(bucket) = self.buckets.get(&mark) else { return false };
         mark <= bucket_of(due.at)
             && match &bucket.entries {
@@ -196,6 +192,23 @@ impl Deadlines {
     /// How many entries there are, stale ones too.
     pub(crate) fn len(&self) -> usize {
         self.buckets.values().map(|bucket| bucket.entries.len()).sum()
+    }
+}
+
+impl Marks {
+    fn of(&self, slot: Slot) -> u64 {
+        let chunk = self.0.get(slot as usize / MARKS).and_then(Option::as_deref);
+        chunk.map_or(NOWHERE, |chunk| chunk[slot as usize % MARKS])
+    }
+
+    /// Marks `slot`, and gives its mark before.
+    fn set(&mut self, slot: Slot, bucket: u64) -> u64 {
+        let at = slot as usize / MARKS;
+        if self.0.len() <= at {
+            self.0.resize_with(at + 1, || None);
+        }
+        let chunk = self.0[at].get_or_insert_with(|| Box::new([NOWHERE; MARKS]));
+        std::mem::replace(&mut chunk[slot as usize % MARKS], bucket)
     }
 }
 

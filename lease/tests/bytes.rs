@@ -3,8 +3,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed test is what an unwrap is for here")]
 
+use allocation_counter::measure;
 use lease::*;
 use proptest::prelude::{BoxedStrategy, Just, Strategy, any, prop_oneof};
+use proptest::sample::Index;
 use proptest::test_runner::Config;
 use proptest::{option, proptest};
 
@@ -113,6 +115,40 @@ fn encoded(batch: &Batch) -> Vec<u8> {
     bytes
 }
 
+/// What reading takes of memory at most, for each byte that is read: numbers and texts are larger there, and a vector that grows is
+/// there twice.
+const MEMORY_PER_BYTE: u64 = 96;
+/// And at the outset: for errors, and for the first pages of a table.
+const MEMORY: u64 = 64 * 1024;
+/// A record may lie in any slot, for a table keeps those of its peak: so much do the ways to the last of them take.
+const MEMORY_OF_SLOTS: u64 = 48 * 1024 * 1024;
+
+/// Reads `length` bytes, and fails where that took more memory than they account for.
+fn within_bounds<T>(length: usize, more: u64, read: impl FnOnce() -> T) -> T {
+    let mut result = None;
+    let taken = measure(|| result = Some(read())).bytes_max;
+    let most = MEMORY_PER_BYTE * length as u64 + MEMORY + more;
+    assert!(taken <= most, "{length} bytes took {taken} bytes of memory");
+    result.unwrap()
+}
+
+/// A snapshot's sections with some bytes changed, put in or taken out, and the length that each says made right.
+fn edited(mut sections: Vec<Vec<u8>>, edits: &[(Index, Index, u8, u8)]) -> Vec<Vec<u8>> {
+    for (section, at, byte, how) in edits {
+        let section = &mut sections[section.index(6)];
+        let at = 6 + at.index(section.len() - 6);
+        match how {
+            0 => section.insert(at, *byte),
+            1 if section.len() > 7 => drop(section.remove(at)),
+            2 => section[at..].iter_mut().take(4).for_each(|byte| *byte = 0xff),
+            _ => section[at] = *byte,
+        }
+        let length = (section.len() - 6) as u32;
+        section[2..6].copy_from_slice(&length.to_le_bytes());
+    }
+    sections
+}
+
 proptest! {
     #![proptest_config(Config { cases: 300, failure_persistence: None, ..Config::default() })]
 
@@ -136,15 +172,55 @@ proptest! {
         let mut bytes = encoded(&batch);
         let at = at % bytes.len();
         bytes[at] ^= with;
-        if let Ok(read) = Batch::decode(&bytes) {
+        if let Ok(read) = within_bounds(bytes.len(), 0, || Batch::decode(&bytes)) {
             assert_eq!(encoded(&read), bytes);
         }
     }
 
     #[test]
-    fn no_bytes_make_decode_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-        let _ = Batch::decode(&bytes);
-        let _ = Table::thaw([Ok(bytes)].into_iter());
+    fn bytes_of_any_kind_are_what_they_say_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        if let Ok(read) = within_bounds(bytes.len(), 0, || Batch::decode(&bytes)) {
+            assert_eq!(encoded(&read), bytes);
+        }
+        assert!(within_bounds(bytes.len(), 0, || Table::thaw([Ok(bytes.clone())].into_iter())).is_err());
+    }
+
+    #[test]
+    fn a_snapshot_that_was_changed_in_places_is_refused_or_is_what_it_says(
+        edits in proptest::collection::vec((any::<Index>(), any::<Index>(), prop_oneof![any::<u8>(), 0..12u8], 0..9u8), 1..4),
+    ) {
+        let bad = edited(sections(&rich()), &edits);
+        let length = bad.iter().map(Vec::len).sum();
+        if let Ok(table) = within_bounds(length, MEMORY_OF_SLOTS, || thaw(&bad)) {
+            assert_eq!(table.check(), Ok(()));
+            assert!(sections(&table) == bad, "read as something else");
+        }
+    }
+}
+
+#[test]
+fn a_record_in_the_last_slot_takes_little_memory_for_those_before_it() {
+    for (slot, fits) in [(SLOTS_MAX - 1, true), (SLOTS_MAX, false), (u32::MAX, false)] {
+        let mut table = Table::new(3);
+        apply(&mut table, 0, vec![claimed("a1", 10)]);
+        let mut one = sections(&table);
+        // Behind the tag, the version, the length and the count.
+        assert_eq!((one[3][0], &one[3][10..14]), (4, &[0; 4][..]));
+        one[3][10..14].copy_from_slice(&slot.to_le_bytes());
+        let length = one.iter().map(Vec::len).sum();
+        let read = within_bounds(length, MEMORY_OF_SLOTS, || thaw(&one));
+        assert_eq!(read.is_ok(), fits, "slot {slot}");
+    }
+}
+
+#[test]
+fn a_count_of_what_cannot_be_there_takes_no_memory() {
+    for at in [1, 2, 3, 4, 5] {
+        let mut bad = sections(&rich());
+        let count = if at == 1 { 6 + 12 } else { 6 };
+        bad[at][count..count + 4].fill(0xff);
+        let length = bad.iter().map(Vec::len).sum();
+        assert!(within_bounds(length, 0, || thaw(&bad)).is_err(), "section {at}");
     }
 }
 

@@ -89,6 +89,15 @@ fn a_request_comes_back_as_it_was() {
 }
 
 #[test]
+fn a_text_longer_than_is_ever_written_is_refused() {
+    let mut bytes = encoded(&Outcome::Refused(Refusal::Settings("w".repeat(4_096))));
+    assert!(Outcome::decode(&bytes).is_ok());
+    bytes[2..4].copy_from_slice(&4_097_u16.to_le_bytes());
+    bytes.push(b'w');
+    assert!(Outcome::decode(&bytes).is_err());
+}
+
+#[test]
 fn a_text_that_is_too_long_for_the_wire_is_cut_at_a_character() {
     let long = Outcome::Refused(Refusal::Settings("ä".repeat(3_000)));
     let Ok(Outcome::Refused(Refusal::Settings(text))) = Outcome::decode(&encoded(&long)) else {

@@ -24,6 +24,9 @@ mod handle;
 mod joining;
 pub mod log;
 mod members;
+#[cfg(any(test, feature = "parsers"))]
+#[doc(hidden)]
+pub mod parsers;
 mod promise;
 mod queue;
 mod raft;
@@ -164,6 +167,8 @@ pub enum StartError {
     Entry(lease::DecodeError),
     /// Entries between the snapshot and the log are missing.
     Gap {
+        /// The newest snapshot, or the folder that has none.
+        path: String,
         /// The last entry that the snapshot has.
         snapshot: Option<u64>,
         /// The last entry that the log has given back.
@@ -185,9 +190,9 @@ impl fmt::Display for StartError {
                     None => f.write_str("; where a newer program wrote it, upgrade this one to that"),
                 }
             }
-            StartError::Gap { snapshot, purged } => write!(
+            StartError::Gap { path, snapshot, purged } => write!(
                 f,
-                "the log begins behind entry {purged}, and {}: the entries between are lost: {START_ANEW}",
+                "{path}: {}, and the log begins behind entry {purged}: the entries between are lost; nothing was changed: {START_ANEW}",
                 match snapshot {
                     Some(index) => format!("the snapshot ends at entry {index}"),
                     None => "there is no snapshot".to_owned(),
@@ -232,8 +237,8 @@ pub async fn start<W: World>(options: Options, parts: Parts<W>) -> Result<Member
     let newest = snapshots.newest()?;
     let identity = Identity { cluster: options.cluster, node: options.member, group: 0 };
     let (recovered, writer) = log::open(parts.log_disk, identity, log_options(&options, newest.is_some()))?;
-    let covered = newest.as_ref().and_then(|(head, _)| head.meta.last_log_id).map(|id| id.index);
-    check_gap(covered, recovered.purged.map(|id| id.index))?;
+    let head = newest.as_ref().map(|(head, _)| head);
+    check_gap(&snapshots, head, recovered.purged.map(|id| id.index))?;
     let cut = recovered.cut.clone();
     let log = W::start_log(writer, parts.on_fatal)?;
     let written = Arc::new(AtomicU64::new(0));
@@ -279,10 +284,11 @@ fn log_options(options: &Options, has_snapshot: bool) -> log::Options {
     log_options
 }
 
-fn check_gap(snapshot: Option<u64>, purged: Option<u64>) -> Result<(), StartError> {
+fn check_gap(snapshots: &Snapshots, newest: Option<&Head>, purged: Option<u64>) -> Result<(), StartError> {
+    let snapshot = newest.and_then(|head| head.meta.last_log_id).map(|id| id.index);
     match purged {
         Some(purged) if snapshot.is_none_or(|index| index < purged) => {
-            Err(StartError::Gap { snapshot, purged })
+            Err(StartError::Gap { path: snapshots.path(newest), snapshot, purged })
         }
         _ => Ok(()),
     }

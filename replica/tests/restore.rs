@@ -192,6 +192,10 @@ async fn what_is_no_backup_or_newer_is_named() {
 
     let mut newer = bytes.clone();
     newer[8] = 3;
+    assert!(said(&newer).contains("is damaged at byte 0: the header's checksum"), "{}", said(&newer));
+    let end = 16 + u32::from_le_bytes(bytes[12..16].try_into().unwrap()) as usize;
+    let checksum = crc32c::crc32c(&newer[..end]);
+    newer[end..end + 4].copy_from_slice(&checksum.to_le_bytes());
     let text = said(&newer);
     assert!(
         text.contains("format version 3, and this program reads up to 2; upgrade this program"),

@@ -34,6 +34,9 @@ mod error;
 mod init;
 mod join;
 mod log;
+#[cfg(any(test, feature = "parsers"))]
+#[doc(hidden)]
+pub mod parsers;
 mod peers;
 mod replica_thread;
 mod restore;

@@ -1,5 +1,7 @@
 //! Against what Go prints and reads.
 
+use proptest::prelude::*;
+
 use super::{GoDuration, InvalidDuration};
 
 #[test]
@@ -102,4 +104,52 @@ fn rounds_halves_away_from_zero() {
     assert_eq!(GoDuration::from_nanos(-47_500_000).to_millis().to_string(), "-48ms");
     assert_eq!(GoDuration::from_nanos(400_000).to_millis().to_string(), "0s");
     assert_eq!(GoDuration::from_nanos(89_500_000_000).to_secs().to_string(), "1m30s");
+}
+
+/// What whole numbers with their units add up to, in nanoseconds; none where a unit is none, or it is too much.
+fn naive(parts: &[(u64, &str)]) -> Option<i64> {
+    let units = [("ns", 1), ("us", 1_000), ("µs", 1_000), ("ms", 1_000_000), ("s", 1_000_000_000)];
+    let more = [("m", 60_000_000_000), ("h", 3_600_000_000_000)];
+    let nanos = |(number, unit): &(u64, &str)| {
+        let (_, nanos) = units.iter().chain(&more).find(|(name, _)| name == unit)?;
+        Some(u128::from(*number) * nanos)
+    };
+    let sum = parts.iter().map(nanos).sum::<Option<u128>>()?;
+    i64::try_from(sum).ok().filter(|_| !parts.is_empty())
+}
+
+proptest! {
+    #[test]
+    fn what_is_printed_is_read_as_the_same(
+        nanos in prop_oneof![any::<i64>(), -10_000_000_000_000..10_000_000_000_000_i64, -1_000..1_000_i64],
+    ) {
+        let duration = GoDuration::from_nanos(nanos);
+        assert_eq!(GoDuration::parse(&duration.to_string()), Ok(duration));
+    }
+
+    #[test]
+    fn whole_numbers_with_units_are_their_sum(
+        parts in proptest::collection::vec((prop_oneof![0..100_000_u64, any::<u64>()], "ns|us|µs|ms|s|m|h|d|S"), 0..4),
+    ) {
+        let text: String = parts.iter().map(|(number, unit)| format!("{number}{unit}")).collect();
+        let parts: Vec<(u64, &str)> = parts.iter().map(|(number, unit)| (*number, unit.as_str())).collect();
+        assert_eq!(GoDuration::parse(&text).ok().map(GoDuration::as_nanos), naive(&parts), "{text}");
+    }
+
+    #[test]
+    fn a_text_of_any_kind_is_a_duration_or_refused(text in prop_oneof!["\\PC{0,20}", "[-+0-9.µnumsh eE_]{0,24}"]) {
+        // Accepted is what begins with a sign, a digit or a dot, ends with a unit, and is the same when it is printed.
+        if let Ok(duration) = GoDuration::parse(&text) {
+            assert!(text.starts_with(|c: char| c.is_ascii_digit() || "-+.".contains(c)), "{text}");
+            assert!(text.trim_start_matches(['-', '+']) == "0" || text.ends_with(['s', 'm', 'h']), "{text}");
+            assert_eq!(GoDuration::parse(&duration.to_string()), Ok(duration), "{text}");
+        }
+    }
+
+    #[test]
+    fn digits_without_end_are_read_or_refused(count in 1_usize..3_000, fraction in any::<bool>()) {
+        let digits = "9".repeat(count);
+        let text = if fraction { format!("1.{digits}h") } else { format!("{digits}ns") };
+        assert_eq!(GoDuration::parse(&text).is_ok(), fraction || count < 19, "{text}");
+    }
 }

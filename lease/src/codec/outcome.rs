@@ -177,7 +177,10 @@ impl Reader<'_> {
                 Refusal::Full { what, limit: self.u64()? }
             }
             11 => Refusal::Version { current: self.u64()? },
-            12 => Refusal::Settings(self.text(|text| Some(text.to_owned()))?),
+            12 => {
+                let fits = |text: &str| (text.len() <= SETTINGS_TEXT_MAX).then(|| text.to_owned());
+                Refusal::Settings(self.text(fits)?)
+            }
             _ => return self.damaged_before(1),
         })
     }

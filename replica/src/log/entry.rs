@@ -64,11 +64,12 @@ pub(super) enum Parsed {
 }
 
 /// The fixed part of a record.
-struct Head {
-    kind: u8,
-    flags: u8,
-    term: u64,
-    index: u64,
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Head {
+    pub(super) kind: u8,
+    pub(super) flags: u8,
+    pub(super) term: u64,
+    pub(super) index: u64,
 }
 
 /// Appends a record. `Err` is the number of bytes of a body that is above [`BODY_BYTES_MAX`]; what was appended then is
@@ -76,13 +77,9 @@ struct Head {
 pub(super) fn encode(record: &Record, group: u16, into: &mut Vec<u8>) -> Result<(), usize> {
     let (head, payload) = match record {
         Record::Entry { id, payload } => (head(ENTRY, 0, id.term, id.index), Some(payload)),
-        Record::Vote(vote) => {
-            (head(VOTE, u8::from(vote.committed) * VOTE_COMMITTED, vote.term, vote.node), None)
-        }
+        Record::Vote(vote) => (head_of_vote(vote), None),
         Record::Committed(id) => (head(COMMITTED, 0, id.term, id.index), None),
-        Record::Truncate { after } => {
-            (head(TRUNCATE, u8::from(after.is_some()) * KEEPS_SOME, 0, after.unwrap_or(0)), None)
-        }
+        Record::Truncate { after } => (head_of_truncate(*after), None),
         Record::Purge { upto } => (head(PURGE, 0, upto.term, upto.index), None),
     };
     put(&head, group, into, |into| {
@@ -109,7 +106,13 @@ fn head(kind: u8, flags: u8, term: u64, index: u64) -> Head {
     Head { kind, flags, term, index }
 }
 
-fn put(head: &Head, group: u16, into: &mut Vec<u8>, body: impl FnOnce(&mut Vec<u8>)) -> Result<(), usize> {
+/// Appends a record of this head with the body that `body` appends.
+pub(super) fn put(
+    head: &Head,
+    group: u16,
+    into: &mut Vec<u8>,
+    body: impl FnOnce(&mut Vec<u8>),
+) -> Result<(), usize> {
     let start = into.len();
     into.extend_from_slice(&[0; RECORD_HEADER_BYTES]);
     body(into);
@@ -160,8 +163,10 @@ pub(super) fn parse(bytes: &[u8], at: usize, end: usize, group: u16) -> Parsed {
 }
 
 fn understand(header: &[u8], bytes: &[u8], body: Range<usize>) -> Option<Found> {
-    let (flags, id) = (header[5], LogId { term: u64_at(header, 8), index: u64_at(header, 16) });
-    Some(match header[4] {
+    let head = head(header[4], header[5], u64_at(header, 8), u64_at(header, 16));
+    let (flags, id) = (head.flags, LogId { term: head.term, index: head.index });
+    let has_body = !body.is_empty();
+    let found = match head.kind {
         ENTRY => Found::Entry { id, payload: body },
         VOTE => Found::Vote(Vote { term: id.term, node: id.index, committed: flags & VOTE_COMMITTED != 0 }),
         COMMITTED => Found::Committed(id),
@@ -170,7 +175,31 @@ fn understand(header: &[u8], bytes: &[u8], body: Range<usize>) -> Option<Found> 
         CHECKPOINT => Found::Checkpoint(Checkpoint::decode(&bytes[body])?),
         CLOSED => Found::Closed { next: id.index },
         _ => return None,
-    })
+    };
+    // What nothing here accounts for, a newer program may have meant something by.
+    let may_have_body = matches!(found, Found::Entry { .. } | Found::Checkpoint(_));
+    (head == head_of(&found) && (may_have_body || !has_body)).then_some(found)
+}
+
+/// The fixed part that a record is written with.
+fn head_of(found: &Found) -> Head {
+    match found {
+        Found::Entry { id, .. } => head(ENTRY, 0, id.term, id.index),
+        Found::Vote(vote) => head_of_vote(vote),
+        Found::Committed(id) => head(COMMITTED, 0, id.term, id.index),
+        Found::Truncate { after } => head_of_truncate(*after),
+        Found::Purge { upto } => head(PURGE, 0, upto.term, upto.index),
+        Found::Checkpoint(_) => head(CHECKPOINT, 0, 0, 0),
+        Found::Closed { next } => head(CLOSED, 0, 0, *next),
+    }
+}
+
+fn head_of_vote(vote: &Vote) -> Head {
+    head(VOTE, u8::from(vote.committed) * VOTE_COMMITTED, vote.term, vote.node)
+}
+
+fn head_of_truncate(after: Option<u64>) -> Head {
+    head(TRUNCATE, u8::from(after.is_some()) * KEEPS_SOME, 0, after.unwrap_or(0))
 }
 
 impl fmt::Display for Found {

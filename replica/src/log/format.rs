@@ -44,6 +44,8 @@
 //! * The first batch of a segment is one checkpoint: what the log knew there, so that segments before it may go. It
 //!   also holds the segment's first index, which is not known yet when the header is written.
 //! * The last batch of a segment that is done is one `closed`: the next segment must exist. What follows it is dead.
+//! * What a record's kind gives no meaning to is zero, and its body empty; a flag or a field that this version does not know is
+//!   refused, and not overlooked.
 //! * A batch without records is a seal. It says only that what precedes it was synced.
 
 use super::record::{LogId, Vote};
@@ -132,8 +134,10 @@ impl SegmentHeader {
         }
         let identity =
             Identity { cluster: u128_at(bytes, 16), node: u64_at(bytes, 32), group: u16_at(bytes, 12) };
-        let number = u64_at(bytes, 40);
-        Some(SegmentHeader { version: u32_at(bytes, 8), identity, number, bytes: u64_at(bytes, 48) })
+        let (version, number) = (u32_at(bytes, 8), u64_at(bytes, 40));
+        let header = SegmentHeader { version, identity, number, bytes: u64_at(bytes, 48) };
+        // A newer version may have other things where this one has zeros; there is none before the first.
+        (version > FORMAT_VERSION || (version > 0 && header.encode() == *bytes)).then_some(header)
     }
 }
 
@@ -247,12 +251,14 @@ impl Checkpoint {
         let has = |bit: u8| bytes[0] & bit != 0;
         let id = |at: usize| LogId { term: u64_at(bytes, at), index: u64_at(bytes, at + 8) };
         let vote = Vote { term: u64_at(bytes, 8), node: u64_at(bytes, 16), committed: has(2) };
-        Some(Checkpoint {
+        let checkpoint = Checkpoint {
             vote: has(1).then_some(vote),
             committed: has(4).then(|| id(24)),
             purged: has(8).then(|| id(40)),
             next: u64_at(bytes, 56),
-        })
+        };
+        // What nothing here accounts for, a newer program may have meant something by.
+        (checkpoint.encode() == *bytes).then_some(checkpoint)
     }
 }
 

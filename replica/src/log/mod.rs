@@ -35,6 +35,8 @@ mod memory;
 mod mend;
 mod open;
 mod options;
+#[cfg(any(test, feature = "parsers"))]
+pub(crate) mod parsers;
 mod record;
 mod replay;
 mod scan;

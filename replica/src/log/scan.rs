@@ -102,7 +102,7 @@ impl Segment<'_> {
             }
             let after = offset + header.bytes();
             *chain = Some(Chain {
-                number: header.number + 1,
+                number: header.number.saturating_add(1),
                 before: crc_word(&self.bytes[offset as usize..]),
                 synced: Place { segment: self.number, offset: after },
             });

@@ -58,10 +58,10 @@ impl Checkpoint {
     }
 
     pub(super) fn admit_entry(&mut self, id: LogId) -> Result<(), Misfit> {
-        if id.index != self.next {
+        let Some(next) = id.index.checked_add(1).filter(|_| id.index == self.next) else {
             return Err(Misfit::Gap { index: id.index, next: self.next });
-        }
-        self.next += 1;
+        };
+        self.next = next;
         Ok(())
     }
 
@@ -89,7 +89,7 @@ impl Checkpoint {
         // Purging twice is no mistake, but the mark only moves forward.
         if self.purged.is_none_or(|purged| purged.index < upto.index) {
             self.purged = Some(upto);
-            self.next = self.next.max(upto.index + 1);
+            self.next = self.next.max(upto.index.saturating_add(1));
         }
     }
 

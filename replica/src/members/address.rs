@@ -10,7 +10,9 @@ const LABEL_BYTES_MAX: usize = 63;
 /// Whether this is `HOST:PORT`, with IPv6 addresses in brackets. Whether the host exists is seen when it is called.
 pub fn is_address(text: &str) -> bool {
     let Some((host, port)) = text.rsplit_once(':') else { return false };
-    let is_port = port.parse::<u16>().is_ok_and(|port| port > 0);
+    // Rust would read a sign too.
+    let is_port =
+        port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port > 0);
     let is_host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
         Some(v6) => v6.parse::<Ipv6Addr>().is_ok(),
         None => is_name(host),

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! payload      kind u8: 0 blank │ 1 batch, then lease::Batch's bytes │ 2 membership, then as below
-//! membership   configs u16, each: members u16, each: id u64
-//!              nodes u16, each: id u64, length u16 (its highest bit: draining), address in UTF-8
+//! membership   configs u16, each: members u16, each: id u64, ascending
+//!              nodes u16, each: id u64, ascending, length u16 (its highest bit: draining), address in UTF-8
 //! ```
 //!
 //! Little-endian. The version of what stands here is the log's and the snapshot's format version.
@@ -92,11 +92,14 @@ pub(crate) fn decode_membership(bytes: &[u8]) -> Result<Membership<u64, Peer>, D
     let mut configs = Vec::new();
     for _ in 0..reader.u16()? {
         let members = reader.u16()?;
-        configs.push((0..members).map(|_| reader.u64()).collect::<Result<BTreeSet<u64>, _>>()?);
+        configs.push(reader.ids(members.into())?);
     }
     let mut nodes = BTreeMap::new();
     for _ in 0..reader.u16()? {
         let id = reader.u64()?;
+        if nodes.last_key_value().is_some_and(|(last, _)| *last >= id) {
+            return Err(reader.damaged());
+        }
         let length = usize::from(reader.u16()?);
         let address = std::str::from_utf8(reader.take(length & !DRAINS)?).map_err(|_| reader.damaged())?;
         nodes.insert(id, Peer { drains: length & DRAINS != 0, ..Peer::at(address) });
@@ -161,6 +164,19 @@ impl<'a> Reader<'a> {
         self.array().map(u64::from_le_bytes)
     }
 
+    /// So many ids, each above the one before it: as a set is written.
+    pub(super) fn ids(&mut self, count: usize) -> Result<BTreeSet<u64>, DecodeError> {
+        let mut ids = BTreeSet::new();
+        for _ in 0..count {
+            let id = self.u64()?;
+            if ids.last().is_some_and(|last| *last >= id) {
+                return Err(self.damaged());
+            }
+            ids.insert(id);
+        }
+        Ok(ids)
+    }
+
     fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
         self.take(N)?.try_into().map_err(|_| self.damaged())
     }
@@ -172,7 +188,11 @@ impl<'a> Reader<'a> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::parsers;
+    use crate::parsers::edits::{edited, edits, within_bounds};
 
     fn membership() -> Membership<u64, Peer> {
         let nodes = [(1, "a:7401"), (2, "b:7401"), (3, ""), (9, "observer:7401")]
@@ -205,5 +225,33 @@ mod tests {
         assert!(decode_payload(&longer).is_err());
         assert!(decode_payload(&[BLANK, 0]).is_err());
         assert!(decode_payload(&[77]).is_err());
+    }
+
+    #[test]
+    fn members_out_of_order_or_there_twice_are_refused() {
+        let whole = encoded(EntryPayload::Membership(membership()));
+        assert!(parsers::payload(&whole));
+        // The kind, two configs, the first of two members: 1 and 2.
+        for (first, second) in [(2, 1), (1, 1)] {
+            let mut other = whole.clone();
+            (other[5], other[13]) = (first, second);
+            assert!(decode_payload(&other).is_err(), "{first}, {second}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_payload_that_was_changed_is_what_it_says_then_or_refused(edits in edits(), with in any::<bool>()) {
+            let command = lease::Command::Release { token: lease::Token::from_u64(9) };
+            let requests = vec![lease::Request { not_after: None, command }; 3];
+            let batch = Batch { term: 6, stamp: lease::Time::ZERO, sweep: 1, requests };
+            let payload = if with { EntryPayload::Membership(membership()) } else { EntryPayload::Normal(Data(Arc::new(batch))) };
+            within_bounds(&edited(encoded(payload), &edits), parsers::payload);
+        }
+
+        #[test]
+        fn bytes_of_any_kind_are_the_payload_that_they_say_or_refused(bytes in proptest::collection::vec(0_u8..4, 0..80)) {
+            within_bounds(&bytes, parsers::payload);
+        }
     }
 }

@@ -22,7 +22,7 @@ pub enum SnapshotError {
     Damaged {
         /// Which file.
         path: String,
-        /// Where, in bytes.
+        /// Where, in bytes: the start of the header, chunk or trailer that is wrong.
         offset: u64,
         /// What is wrong.
         what: String,

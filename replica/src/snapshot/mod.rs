@@ -1,7 +1,7 @@
 //! Snapshots: the whole state in one file, so that the log behind it may go.
 //!
 //! ```text
-//! header    magic "TENUSNAP" │ version u16 │ group u16 │ header length u32
+//! header    magic "TENUSNAP" │ version u16, from 1 │ group u16 = 0 │ header length u32
 //!           cluster u128 │ member u64: who wrote it
 //!           last entry: present u8, term u64, index u64
 //!           membership's entry: present u8, term u64, index u64 │ its length u32 │ its bytes (raft/codec.rs)
@@ -11,15 +11,20 @@
 //! trailer   'E' u8 │ chunks u32 │ crc32c u32 of the chunks' checksums, in order
 //! ```
 //!
-//! Little-endian. A file appears under its name `snapshot-<term>-<index>` only when it is whole: it is written aside, synced,
+//! Little-endian. Where an entry is not present, its term and index are 0. A file appears under its name `snapshot-<term>-<index>` only when it is whole: it is written aside, synced,
 //! renamed, and the folder is synced; then older ones are unlinked. What stands under such a name and cannot be read is
-//! damage, and the member refuses to start: the log behind it is gone.
+//! damage, and the member refuses to start: the log behind it is gone. So is a file that stands under another's name. Every version
+//! keeps the header's length and checksum where they are, so that a newer one is told from damage.
 
 mod backup;
 mod error;
 mod frozen;
+#[cfg(any(test, feature = "parsers"))]
+pub(crate) mod parsers;
 mod read;
 mod survivor;
+#[cfg(test)]
+mod tests;
 mod write;
 
 use std::collections::BTreeSet;
@@ -41,6 +46,8 @@ const MAGIC: &[u8; 8] = b"TENUSNAP";
 const VERSION: u16 = 2;
 /// What is written where no member was ever removed, so that older programs read it too.
 const VERSION_NOBODY_REMOVED: u16 = 1;
+/// Where the last entry is told, in bytes from the start.
+const LAST_ENTRY_AT: u64 = 40;
 const CHUNK: u8 = b'C';
 const TRAILER: u8 = b'E';
 /// What comes from another member, until it is whole.
@@ -100,7 +107,20 @@ impl Snapshots {
         let Some(name) = names.into_iter().filter(|name| is_snapshot(name)).max() else { return Ok(None) };
         let file = SnapshotFile { disk: Arc::clone(&self.disk), name };
         let meta = file.meta(self.owner)?;
-        Ok(Some((meta, file)))
+        match name_of(&meta) {
+            named if named == file.name => Ok(Some((meta, file))),
+            // An older copy under the newer one's name: what it lacks may be gone from the log.
+            named => Err(SnapshotError::Damaged {
+                path: self.disk.path(&file.name),
+                offset: LAST_ENTRY_AT,
+                what: format!("its header is that of {named}"),
+            }),
+        }
+    }
+
+    /// Where the snapshot of this head is, or without one the folder.
+    pub(crate) fn path(&self, head: Option<&Head>) -> String {
+        self.disk.path(&head.map(|head| name_of(&head.meta)).unwrap_or_default())
     }
 
     /// A file aside for a snapshot that comes from another member.

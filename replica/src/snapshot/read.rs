@@ -52,13 +52,15 @@ pub(super) struct Reader {
     file: Box<dyn LogFile>,
     length: u64,
     offset: u64,
+    /// Where the header, chunk or trailer begins that is being read: what is wrong is somewhere from there on.
+    part: u64,
 }
 
 impl Reader {
     /// A reader of a file of this name, from its start.
     pub(super) fn new(path: String, file: Box<dyn LogFile>) -> Result<Reader, SnapshotError> {
         match file.len() {
-            Ok(length) => Ok(Reader { path, file, length, offset: 0 }),
+            Ok(length) => Ok(Reader { path, file, length, offset: 0, part: 0 }),
             Err(error) => Err(SnapshotError::Io { path, error }),
         }
     }
@@ -84,7 +86,7 @@ impl Reader {
     }
 
     fn damaged(&self, what: impl Into<String>) -> SnapshotError {
-        SnapshotError::Damaged { path: self.path.clone(), offset: self.offset, what: what.into() }
+        SnapshotError::Damaged { path: self.path.clone(), offset: self.part, what: what.into() }
     }
 
     fn take(&mut self, length: u32) -> Result<Vec<u8>, SnapshotError> {
@@ -126,17 +128,23 @@ impl Reader {
         }
         let version = u16::from_le_bytes(array(&start[8..]));
         let length = u32::from_le_bytes(array(&start[12..]));
-        if version > VERSION {
-            return Err(SnapshotError::Version { path: self.path.clone(), found: version });
-        }
         if length > HEADER_BYTES_MAX {
             return Err(self.damaged(format!("a header of {length} bytes; the limit is {HEADER_BYTES_MAX}")));
         }
         let rest = self.take(length)?;
         let checksum = crc32c::crc32c_append(crc32c::crc32c(&start), &rest);
         if self.number()? != checksum {
-            self.offset = 0;
             return Err(self.damaged("the header's checksum does not match"));
+        }
+        // Every version has its header's length and checksum where they are, so that a newer one is told from damage.
+        if version > VERSION {
+            return Err(SnapshotError::Version { path: self.path.clone(), found: version });
+        }
+        let group = u16::from_le_bytes(array(&start[10..]));
+        if version == 0 || group != 0 {
+            return Err(
+                self.damaged(format!("it says version {version} and group {group}, and there are none such"))
+            );
         }
         self.head(version, &rest)
     }
@@ -157,27 +165,33 @@ impl Reader {
             member: u64::from_le_bytes(array(&fixed[16..])),
         };
         let membership = decode_membership(membership).map_err(|error| self.damaged(error.to_string()))?;
-        let meta = SnapshotMeta {
-            last_log_id: id_at(&fixed[24..]),
-            last_membership: Membership::new(id_at(&fixed[41..]), membership),
-        };
+        let id =
+            |at| id_at(&fixed[at..]).ok_or_else(|| self.damaged("an entry's id is neither there nor not"));
+        let meta =
+            SnapshotMeta { last_log_id: id(24)?, last_membership: Membership::new(id(41)?, membership) };
         Ok((owner, Head { meta, removed }))
     }
 }
 
-/// As many ids as their count says, in order.
+/// As many ids as their count says, and one at least, each above the one before it.
 fn ids(bytes: &[u8]) -> Option<BTreeSet<u64>> {
     let (count, bytes) = bytes.split_first_chunk()?;
     let (ids, rest) = bytes.as_chunks::<8>();
     let is_right = rest.is_empty() && ids.len() == u32::from_le_bytes(*count) as usize;
     let ids = ids.iter().map(|id| u64::from_le_bytes(*id));
-    (is_right && ids.clone().is_sorted()).then(|| ids.collect())
+    let is_right = is_right && ids.len() > 0 && ids.clone().is_sorted_by(|a, b| a < b);
+    is_right.then(|| ids.collect())
 }
 
-fn id_at(bytes: &[u8]) -> Option<LogId> {
+/// An id that may not be there; none where the bytes are neither.
+fn id_at(bytes: &[u8]) -> Option<Option<LogId>> {
     let term = u64::from_le_bytes(array(&bytes[1..]));
     let index = u64::from_le_bytes(array(&bytes[9..]));
-    (bytes[0] == 1).then(|| LogId::new(CommittedLeaderId::new(term), index))
+    match (bytes[0], term, index) {
+        (0, 0, 0) => Some(None),
+        (1, ..) => Some(Some(LogId::new(CommittedLeaderId::new(term), index))),
+        _ => None,
+    }
 }
 
 /// The first `N` bytes; the caller has checked that there are so many.
@@ -199,6 +213,7 @@ struct Chunks<'a> {
 
 impl Chunks<'_> {
     fn next_section(&mut self) -> Result<Option<Vec<u8>>, SnapshotError> {
+        self.reader.part = self.reader.offset;
         match self.reader.take(1)?[0] {
             CHUNK => self.chunk().map(Some),
             TRAILER => self.trailer().map(|()| None),
@@ -218,7 +233,7 @@ impl Chunks<'_> {
         let checksum = self.reader.number()?;
         let section = self.reader.take(length)?;
         if crc32c::crc32c(&section) != checksum {
-            return Err(self.reader.damaged("the checksum of the chunk that ends here does not match"));
+            return Err(self.reader.damaged("the chunk does not match its checksum"));
         }
         self.count += 1;
         self.checksums = crc32c::crc32c_append(self.checksums, &checksum.to_le_bytes());
@@ -247,7 +262,7 @@ impl Iterator for Chunks<'_> {
         match self.next_section() {
             Ok(section) => section.map(Ok),
             Err(error) => {
-                let offset = self.reader.offset as usize;
+                let offset = self.reader.part as usize;
                 self.failed = Some(error);
                 Some(Err(DecodeError::damaged("a snapshot", offset)))
             }

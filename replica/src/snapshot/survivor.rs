@@ -31,10 +31,10 @@ impl Backup {
         let identity = Identity { cluster: home.cluster, node: home.member, group: 0 };
         let options = log::Options { expect: log::Expect::Log, ..log::Options::default() };
         let found = log::read(Arc::clone(&home.log_disk), identity, options)?;
+        check_gap(&snapshots, newest.as_ref().map(|(head, _)| head), found.purged.map(|id| id.index))?;
         let (Head { meta, .. }, mut table) =
             newest.unwrap_or_else(|| (Head::default(), lease::Table::new(0)));
         let covered = meta.last_log_id.map(|id| id.index);
-        check_gap(covered, found.purged.map(|id| id.index))?;
         let SnapshotMeta { mut last_log_id, mut last_membership, .. } = meta;
         for entry in found.entries.iter().filter(|entry| Some(entry.id.index) > covered) {
             let id = LogId::new(CommittedLeaderId::new(entry.id.term), entry.id.index);

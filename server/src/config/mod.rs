@@ -10,6 +10,8 @@
 
 mod error;
 mod keys;
+#[cfg(test)]
+mod properties;
 mod raw;
 #[cfg(test)]
 mod tests;
@@ -144,6 +146,18 @@ impl Config {
         raws.add_env(env)?;
         raws.add_flags(flags);
         let config = Config::parse(&raws, flags)?;
+        config.check(&raws)?;
+        Ok(config)
+    }
+
+    /// What a file of this text, and nothing else, would make of a configuration.
+    #[cfg(any(test, feature = "parsers"))]
+    pub(crate) fn of_text(text: &str) -> Result<Config, ConfigError> {
+        let (mut raws, flags) =
+            (Raws::default(), Flags { data: Some(PathBuf::from("d")), ..Flags::default() });
+        raws.add_text(std::path::Path::new("tenure.toml"), text)?;
+        raws.add_flags(&flags);
+        let config = Config::parse(&raws, &flags)?;
         config.check(&raws)?;
         Ok(config)
     }

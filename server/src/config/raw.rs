@@ -26,8 +26,13 @@ impl Raws {
         if text.trim().is_empty() {
             return Err(unreadable("it is empty: leave it out, or set something in it".to_owned()));
         }
-        let file = File { path, text: &text };
-        let table = DeTable::parse(&text).map_err(|error| {
+        self.add_text(path, &text)
+    }
+
+    /// Adds what the text of a file sets.
+    pub(super) fn add_text(&mut self, path: &Path, text: &str) -> Result<(), ConfigError> {
+        let file = File { path, text };
+        let table = DeTable::parse(text).map_err(|error| {
             let (line, column) = file.place(error.span().map_or(text.len(), |span| span.start));
             ConfigError::Syntax { path: path.to_owned(), line, column, cause: error.message().to_owned() }
         })?;

@@ -45,7 +45,8 @@ impl Raw {
     fn number(&self) -> Option<u64> {
         match self {
             Raw::Integer(number) => u64::try_from(*number).ok(),
-            Raw::Word(word) => word.parse().ok(),
+            // Rust would read a sign too.
+            Raw::Word(word) if word.bytes().all(|byte| byte.is_ascii_digit()) => word.parse().ok(),
             _ => None,
         }
     }

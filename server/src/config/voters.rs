@@ -16,7 +16,8 @@ pub(super) fn voters(raw: &Raw) -> Result<BTreeMap<u64, String>, String> {
     for word in words.split(',') {
         let wrong = || format!("{FORM}, and not {}", crate::service::Echo(word));
         let (id, address) = word.trim().split_once('=').ok_or_else(wrong)?;
-        let id: u64 = id.parse().ok().filter(|id| *id > 0).ok_or_else(wrong)?;
+        let is_number = id.bytes().all(|byte| byte.is_ascii_digit());
+        let id: u64 = id.parse().ok().filter(|id| is_number && *id > 0).ok_or_else(wrong)?;
         if !is_address(address) {
             return Err(wrong());
         }

@@ -111,14 +111,7 @@ pub(super) fn check_nobody_elses(root: &Path) -> Result<(), DataError> {
 /// Writes it aside and puts it in its place, so that a crash leaves the old or the new, and never half of one.
 pub(super) fn write(root: &Path, identity: &Identity) -> Result<(), DataError> {
     let (path, aside) = (root.join(FILE), root.join("identity.toml.tmp"));
-    let text = Text {
-        format: if identity.joined { FORMAT } else { FORMAT_NOT_JOINED },
-        cluster: format!("{:032x}", identity.cluster),
-        member: identity.member,
-        begun: identity.begun,
-        joined: identity.joined,
-    };
-    let text = toml::to_string(&text)
+    let text = text_of(identity)
         .map_err(|error| DataError::Unreadable { path: path.clone(), cause: error.to_string() })?;
     let put = || {
         let mut file = create(&aside)?;
@@ -131,11 +124,21 @@ pub(super) fn write(root: &Path, identity: &Identity) -> Result<(), DataError> {
     sync_folder(root)
 }
 
+pub(crate) fn text_of(identity: &Identity) -> Result<String, toml::ser::Error> {
+    toml::to_string(&Text {
+        format: if identity.joined { FORMAT } else { FORMAT_NOT_JOINED },
+        cluster: format!("{:032x}", identity.cluster),
+        member: identity.member,
+        begun: identity.begun,
+        joined: identity.joined,
+    })
+}
+
 fn create(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
 }
 
-fn parse(path: &Path, text: &str) -> Result<Identity, DataError> {
+pub(crate) fn parse(path: &Path, text: &str) -> Result<Identity, DataError> {
     let unreadable =
         |cause: &str| DataError::Unreadable { path: path.to_owned(), cause: cause.trim().to_owned() };
     // The format alone first: a newer one may have other fields.
@@ -144,11 +147,20 @@ fn parse(path: &Path, text: &str) -> Result<Identity, DataError> {
         return Err(DataError::NewerFormat { path: path.to_owned(), found: format, supported: FORMAT });
     }
     let text: Text = toml::from_str(text).map_err(|error| unreadable(error.message()))?;
-    let cluster = u128::from_str_radix(&text.cluster, 16).ok().filter(|_| text.cluster.len() == 32);
+    // Rust would read a sign too.
+    let digits = text.cluster.bytes().filter(u8::is_ascii_hexdigit).count();
+    let cluster =
+        u128::from_str_radix(&text.cluster, 16).ok().filter(|_| (digits, text.cluster.len()) == (32, 32));
     let cluster = cluster.ok_or_else(|| unreadable("cluster is not 32 hexadecimal digits"))?;
-    match format >= FORMAT_NOT_JOINED && text.member > 0 {
+    if format < FORMAT_NOT_JOINED || text.member == 0 {
+        return Err(unreadable("format or member is not a number from 1"));
+    }
+    // Cut behind `begun`, it would be that of a member which may begin a cluster of its own.
+    match text.joined == (format == FORMAT) {
         true => Ok(Identity { cluster, member: text.member, begun: text.begun, joined: text.joined }),
-        false => Err(unreadable("format or member is not a number from 1")),
+        false => Err(unreadable(
+            "its format is of a member that has joined a cluster, and joined says otherwise, or the other way round",
+        )),
     }
 }
 

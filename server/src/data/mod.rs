@@ -15,6 +15,8 @@ mod identity;
 mod mount;
 mod new;
 #[cfg(test)]
+mod sweep;
+#[cfg(test)]
 mod tests;
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
@@ -29,6 +31,8 @@ use replica::OnBegun;
 
 pub use error::DataError;
 pub(crate) use identity::{Identity, has_joined};
+#[cfg(any(test, feature = "parsers"))]
+pub(crate) use identity::{parse as parse_identity, text_of as text_of_identity};
 pub(crate) use new::NewData;
 
 use crate::config::Config;

@@ -1,9 +1,13 @@
 //! What may be wrong with a data folder, a test each.
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::config::Flags;
+use crate::parsers;
+use crate::parsers::edits::{edited_text, edits_of_text, within_bounds};
 
-fn config(data: &Path) -> Config {
+pub(super) fn config(data: &Path) -> Config {
     let flags = Flags { data: Some(data.to_owned()), allow_volatile_data: true, ..Flags::default() };
     Config::load(&flags).unwrap()
 }
@@ -147,4 +151,30 @@ fn an_identity_that_is_damaged_or_lost_is_not_made_anew() {
     let error = Data::open(&config(&root)).unwrap_err().to_string();
     assert!(error.contains("identity.toml is missing, and there is a log"), "{error}");
     assert!(!path.exists());
+}
+
+const JOINED: &str =
+    "format = 2\ncluster = \"000102030405060708090a0b0c0d0e0f\"\nmember = 12\nbegun = false\njoined = true\n";
+
+#[test]
+fn an_identity_of_a_member_that_joined_says_so_to_its_end() {
+    assert!(parsers::identity(JOINED));
+    // Where it is cut, it would be that of a member that begins a cluster of its own.
+    for length in 0..JOINED.len() - 1 {
+        assert!(!parsers::identity(&JOINED[..length]), "{:?}", &JOINED[..length]);
+    }
+    assert!(!parsers::identity(&JOINED.replace("format = 2", "format = 1")));
+    assert!(!parsers::identity(&JOINED.replace("\"00", "\"+0")), "Rust would read a sign too");
+}
+
+proptest! {
+    #[test]
+    fn an_identity_that_was_changed_is_one_or_refused(
+        edits in edits_of_text(&["format", "=", "1", "2", "\n", "\"", "true", "false", "joined = true\n", "-", "+", "0x1"]),
+        text in "\\PC{0,80}",
+    ) {
+        for text in [edited_text(JOINED, &edits), text] {
+            within_bounds(text.len(), || parsers::identity(&text));
+        }
+    }
 }

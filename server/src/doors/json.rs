@@ -131,8 +131,11 @@ fn check_depth(text: &str) -> Result<(), Problem> {
 #[cfg(test)]
 mod tests {
     use api::{Claim, ClientFrame, Extend};
+    use proptest::prelude::*;
 
     use super::*;
+    use crate::parsers;
+    use crate::parsers::edits::{edited, edited_text, edits, edits_of_text, within_bounds};
 
     fn frame(text: &str) -> Problem {
         read_text::<ClientFrame>(text).unwrap_err()
@@ -251,5 +254,89 @@ mod tests {
         assert_eq!(call_id(r#"{"call":{"claim":{"nme":1}},"id":7}"#), Some(7));
         assert_eq!(call_id(r#"{"id":"7"}"#), None);
         assert_eq!(call_id(r#"{"id":7"#), None);
+    }
+
+    /// One frame of each kind of value that there is.
+    const FRAMES: [&str; 6] = [
+        r#"{"id":1,"call":{"claim":{"name":"a","holder":"h","instance":"7","seq":"2","ttl_ms":5000,"value":"v"}}}"#,
+        r#"{"id":18446744073709551615,"call":{"bulk":[{"release":{"name":"a","token":"1"}},{"extend":{"name":"b","token":"2"}}]}}"#,
+        r#"{"id":2,"call":{"hello":{"version":1,"agent":"me \u00e4 \ud83d\ude00"}}}"#,
+        r#"{"id":3,"call":{"watch":{"prefix":"a/","after":"9"}}}"#,
+        r#"{"id":4,"call":{"members":{"change":{"add":{"id":"4","address":"a:7401"}}}}}"#,
+        r#"{"id":5,"call":{"list":{}}}"#,
+    ];
+    const WORDS: &[&str] = &[
+        "\"",
+        "{",
+        "}",
+        "[",
+        "]",
+        ":",
+        ",",
+        "\\",
+        "\\u0000",
+        "\\ud800",
+        "null",
+        "true",
+        "-1",
+        "1e9",
+        "1.0",
+        "00",
+        "99999999999999999999",
+        "\"id\":1,",
+        "\"name\":",
+        "\"token\":\"1\",",
+        "{}",
+        "[[[[[[[[[[[[[[[[[[",
+        "{\"a\":{\"a\":{\"a\":{\"a\":",
+        "\u{202e}",
+        "\n",
+    ];
+
+    proptest! {
+        #[test]
+        fn a_frame_that_was_changed_is_read_as_one_thing_or_refused(
+            frame in proptest::sample::select(&FRAMES[..]), edits in edits_of_text(WORDS), raw in edits(),
+        ) {
+            let text = edited_text(frame, &edits);
+            within_bounds(text.len(), || parsers::client_frame(text.as_bytes()));
+            let bytes = edited(frame.as_bytes(), &raw);
+            within_bounds(bytes.len(), || parsers::client_frame(&bytes));
+        }
+
+        #[test]
+        fn a_text_of_any_kind_is_read_or_refused(text in "\\PC{0,200}", json in r#"[\[\]{}",:0-9a-z\\ -]{0,200}"#) {
+            for text in [text, json] {
+                within_bounds(text.len(), || parsers::client_frame(text.as_bytes()));
+            }
+        }
+    }
+
+    #[test]
+    fn every_frame_is_accepted_as_it_stands() {
+        for frame in FRAMES {
+            assert!(
+                parsers::client_frame(frame.as_bytes()),
+                "{}",
+                read_text::<ClientFrame>(frame).unwrap_err()
+            );
+        }
+    }
+
+    #[test]
+    fn a_whole_frame_of_the_smallest_things_takes_a_bounded_part_of_memory() {
+        let of = |start: &str, thing: &str, end: &str| {
+            let count = (lease::FRAME_BYTES_MAX - start.len() - end.len()) / (thing.len() + 1);
+            format!("{start}{}{end}", vec![thing; count].join(","))
+        };
+        let frames = [
+            of(r#"{"id":1,"call":{"bulk":["#, r#"{"release":{"name":"","token":"0"}}"#, "]}}"),
+            of(r#"{"id":1,"call":{"bulk":["#, "{}", "]}}"),
+            of(r#"{"id":1,"call":["#, "0", "]}"),
+            of("{", r#""a":0"#, "}"),
+        ];
+        for frame in frames {
+            within_bounds(frame.len(), || parsers::client_frame(frame.as_bytes()));
+        }
     }
 }

@@ -5,7 +5,7 @@ mod body;
 pub(crate) mod handshake;
 pub(crate) mod health;
 mod http;
-mod json;
+pub(crate) mod json;
 pub(crate) mod listen;
 mod members;
 mod openapi;

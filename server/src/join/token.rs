@@ -1,7 +1,7 @@
 //! The token by which a new member finds its cluster: who it will be there, who the others are, and until when it is good.
 //!
 //! ```text
-//! tenure-join- and hexadecimal digits of
+//! tenure-join- and hexadecimal digits, the letters small, of
 //!   version 1 u8 │ cluster u128 │ member u64 │ good until, seconds since 1970, u64
 //!   CAs u8, each: SHA-256, 32 bytes │ members u8, each: id u64, length u16, address │ crc32c u32 of all before
 //! ```
@@ -102,6 +102,14 @@ impl JoinToken {
         Ok(JoinToken { cluster, member, until, authorities, members })
     }
 
+    /// The text of a token of these bytes, whatever they are, with the checksum that it takes.
+    #[cfg(any(test, feature = "parsers"))]
+    pub(crate) fn sealed_text(bytes: &[u8]) -> String {
+        let checksum = crc32c::crc32c(bytes).to_le_bytes();
+        let digits = bytes.iter().chain(&checksum).map(|byte| format!("{byte:02x}"));
+        START.to_owned() + &digits.collect::<String>()
+    }
+
     fn bytes(&self) -> Vec<u8> {
         let mut bytes = vec![VERSION];
         bytes.extend(self.cluster.to_le_bytes());
@@ -138,7 +146,9 @@ impl JoinToken {
             members.push((id, address.to_owned()));
         }
         let token = JoinToken { cluster, member, until, authorities, members };
-        (rest.is_empty() && member > 0 && !token.members.is_empty()).then_some(token)
+        let counts = (token.authorities.len(), token.members.len());
+        let is_token = matches!(counts, (..=AUTHORITIES_MAX, 1..=VOTERS_MAX)) && member > 0;
+        (is_token && rest.is_empty()).then_some(token)
     }
 }
 
@@ -168,7 +178,8 @@ impl FromStr for JoinToken {
 
     fn from_str(text: &str) -> Result<JoinToken, InvalidToken> {
         let digits = text.trim().strip_prefix(START).ok_or(InvalidToken::Start)?;
-        let bytes = hex(digits).ok_or(InvalidToken::Damaged)?;
+        let is_small = !digits.bytes().any(|byte| byte.is_ascii_uppercase());
+        let bytes = hex(digits).filter(|_| is_small).ok_or(InvalidToken::Damaged)?;
         let (token, checksum) = bytes.split_last_chunk().ok_or(InvalidToken::Damaged)?;
         match token.split_first() {
             _ if crc32c::crc32c(token) != u32::from_le_bytes(*checksum) => Err(InvalidToken::Damaged),
@@ -181,7 +192,11 @@ impl FromStr for JoinToken {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::parsers;
+    use crate::parsers::edits::{edited, edited_text, edits, edits_of_text, within_bounds};
 
     fn token() -> JoinToken {
         let members = vec![(1, "a.example:7401".to_owned()), (2, "[::1]:7401".to_owned())];
@@ -219,5 +234,38 @@ mod tests {
         let said = made.unwrap_err().to_string();
         assert!(said.contains("set-address 1 HOST:PORT"), "{said}");
         assert!(JoinToken::new(7, 2, 1, &["xy".to_owned()], token().members).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn a_token_that_was_changed_is_none(edits in edits(), words in edits_of_text(&["tenure-join-", "00", "ff", "A", " "])) {
+            let text = token().to_string();
+            for changed in [edited_text(&text, &words), edited_text(&text, &edits)] {
+                let is_token = within_bounds(changed.len(), || parsers::join_token(&changed));
+                assert_eq!(is_token, changed.trim() == text, "{changed}");
+            }
+        }
+
+        #[test]
+        fn one_that_was_changed_before_it_was_sealed_says_what_one_may(edits in edits()) {
+            let mut bytes = token().bytes();
+            bytes.truncate(bytes.len() - 4);
+            let bytes = edited(&bytes, &edits);
+            within_bounds(bytes.len(), || parsers::sealed_join_token(&bytes));
+        }
+    }
+
+    #[test]
+    fn one_with_more_members_or_authorities_than_there_may_be_is_none() {
+        let sealed = |authorities: usize, members: usize, member: u64| {
+            let members = vec![(1, "a:7401".to_owned()); members];
+            let authorities = vec![Fingerprint([7; 32]); authorities];
+            let bytes = JoinToken { cluster: 7, member, until: 9, authorities, members }.bytes();
+            parsers::sealed_join_token(&bytes[..bytes.len() - 4])
+        };
+        assert!(sealed(0, 1, 4) && sealed(AUTHORITIES_MAX, VOTERS_MAX, 4));
+        assert!(!sealed(AUTHORITIES_MAX + 1, 1, 4) && !sealed(0, VOTERS_MAX + 1, 4));
+        assert!(!sealed(0, 0, 4) && !sealed(0, 1, 0));
+        assert!(!parsers::join_token(&token().to_string().to_uppercase().replace("TENURE-JOIN-", START)));
     }
 }

@@ -226,7 +226,7 @@ impl Call {
         to
     }
 
-    fn decode(bytes: &[u8; CALL_BYTES]) -> Option<Call> {
+    pub(super) fn decode(bytes: &[u8; CALL_BYTES]) -> Option<Call> {
         let (versions, cluster, rest) = read_start(CALLS, bytes)?;
         let (member, meant) = rest.split_first_chunk()?;
         let caller = Who { cluster, member: u64::from_le_bytes(*member) };
@@ -242,7 +242,7 @@ impl Answer {
         to
     }
 
-    fn decode(bytes: &[u8; ANSWER_BYTES]) -> Option<Answer> {
+    pub(super) fn decode(bytes: &[u8; ANSWER_BYTES]) -> Option<Answer> {
         let (versions, cluster, rest) = read_start(ANSWERS, bytes)?;
         let (member, verdict) = rest.split_first_chunk()?;
         let listener = Who { cluster, member: u64::from_le_bytes(*member) };

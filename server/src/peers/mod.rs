@@ -32,6 +32,8 @@ mod frame;
 mod hello;
 mod line;
 mod listen;
+#[cfg(any(test, feature = "parsers"))]
+pub(crate) mod parsers;
 mod said;
 mod secure;
 mod secured;

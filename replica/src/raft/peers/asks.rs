@@ -293,8 +293,10 @@ fn change(from: &mut Reader<'_>) -> Result<Change, DecodeError> {
         1 => {
             let ticket = option(from, ticket)?;
             let length = from.u32()? as usize;
-            match Request::decode(from.take(length)?)?.command {
-                Command::Claim(claim) => Change::Joins { id, claim, ticket },
+            match Request::decode(from.take(length)?)? {
+                Request { not_after: None, command: Command::Claim(claim) } => {
+                    Change::Joins { id, claim, ticket }
+                }
                 _ => return Err(from.damaged()),
             }
         }
@@ -383,6 +385,7 @@ fn answer(mut from: Reader<'_>) -> Result<Answer, DecodeError> {
             let (why, retry_after) = (from.u8()?, Ttl::from_nanos(from.u64()?));
             Answer::Unavailable(match why {
                 0 => Unavailable::Overloaded { retry_after },
+                _ if retry_after > Ttl::ZERO => return Err(from.damaged()),
                 1 => Unavailable::NoLeader,
                 2 => Unavailable::Behind,
                 3 => Unavailable::Stopping,
@@ -479,4 +482,4 @@ fn many<T>(
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -19,6 +19,8 @@ mod acknowledged;
 mod arriving;
 pub(crate) mod asks;
 mod incoming;
+#[cfg(any(test, feature = "parsers"))]
+pub(crate) mod parsers;
 mod remote;
 mod wire;
 

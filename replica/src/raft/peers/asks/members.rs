@@ -4,7 +4,7 @@
 //! change   1 list   2 add  id u64 │ text address   3 promote ids   4 remove ids   5 replace  old u64 │ new u64
 //!          6 move   id u64 │ text address          7 lead    to u64?
 //!          8 join   id u64 │ text address
-//! ids      count u32, each u64
+//! ids      count u32, each u64, ascending
 //! done     1 members    count u32, each: id u64 │ text address │ voter u8 │ leads u8 │ lacks u64? │ heard ago u64 ns?
 //!          2 no leader      3 unknown      4 refused    text: why
 //! ```
@@ -19,7 +19,7 @@ use crate::raft::codec::Reader;
 
 pub(super) type Done = Result<Vec<MemberView>, Unchanged>;
 
-/// How much of a refusal crosses the wire, in bytes.
+/// How much of a refusal or an address crosses the wire, in bytes.
 const WHY_BYTES_MAX: usize = 4_096;
 
 pub(super) fn put_change(change: &MemberChange, to: &mut Vec<u8>) {
@@ -121,7 +121,7 @@ fn put_at(kind: u8, id: u64, address: &str, to: &mut Vec<u8>) {
 }
 
 fn address(from: &mut Reader<'_>) -> Result<String, DecodeError> {
-    text(from, |text| Ok::<String, std::convert::Infallible>(text.to_owned()))
+    text(from, |text| if text.len() <= WHY_BYTES_MAX { Ok(text.to_owned()) } else { Err(()) })
 }
 
 fn put_ids(kind: u8, ids: &BTreeSet<u64>, to: &mut Vec<u8>) {
@@ -131,7 +131,8 @@ fn put_ids(kind: u8, ids: &BTreeSet<u64>, to: &mut Vec<u8>) {
 }
 
 fn ids(from: &mut Reader<'_>) -> Result<BTreeSet<u64>, DecodeError> {
-    Ok(many(from, |from| from.u64())?.into_iter().collect())
+    let count = from.u32()? as usize;
+    from.ids(count)
 }
 
 #[cfg(test)]

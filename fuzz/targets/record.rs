@@ -1,0 +1,7 @@
+//! A record of the log.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    replica::parsers::record(bytes);
+});
