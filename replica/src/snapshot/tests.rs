@@ -46,7 +46,7 @@ fn table() -> Table {
 
 fn head(index: u64) -> Head {
     let id = Some(LogId::new(CommittedLeaderId::new(3), index));
-    let nodes = [(1, Peer::at("a:7401")), (2, Peer::default())];
+    let nodes = [(1, Peer { drains: true, ..Peer::at("a:7401") }), (2, Peer::default())];
     let membership = openraft::Membership::new(vec![BTreeSet::from([1])], BTreeMap::from(nodes)).unwrap();
     let last_membership = crate::raft::Membership::new(id, membership);
     Head { meta: SnapshotMeta { last_log_id: id, last_membership }, removed: [4, 9].into() }

@@ -51,6 +51,7 @@ pub(in crate::raft::peers) fn asks() -> Vec<Ask> {
         Ask::Lost(7),
         Ask::Members(MemberChange::List, Ttl::from_millis(5)),
         Ask::Members(MemberChange::Remove([3, 9].into()), Ttl::from_millis(5)),
+        Ask::Members(MemberChange::Drain { id: 2, on: true }, Ttl::from_millis(5)),
     ]
 }
 
@@ -95,6 +96,15 @@ pub(in crate::raft::peers) fn said() -> Vec<Said> {
         Said::HowFar(Far::Ready),
         Said::HowFar(Far::Begun),
         Said::Members(Err(Unchanged::Unknown)),
+        Said::Members(Ok(vec![MemberView {
+            id: 1,
+            address: "a:7401".to_owned(),
+            is_voter: true,
+            leads: true,
+            drains: true,
+            lacks: Some(7),
+            heard_ago: Some(Ttl::from_millis(8)),
+        }])),
     ]
 }
 
