@@ -14,7 +14,7 @@ use crate::hold::millis;
 use crate::output::{JsonFlag, Of, print_done, say};
 use crate::parse;
 
-const ENTITY_REMEDY: &str = "give who pins it with --entity, or leave it away for this host";
+const ENTITY_REMEDY: &str = "give who pins it with --entity, or leave it out for this host";
 
 /// Hand a grant on to one who waits in line for the lease. Its holder may not act on it from the moment this is typed.
 #[derive(Debug, Args)]
@@ -59,7 +59,7 @@ pub(crate) struct Revoke {
     #[arg(long)]
     now: bool,
     /// Who is granted the lease when the grant ends.
-    #[arg(long, value_name = "HOLDER", value_parser = parse::somebody("give the next holder with --heir, or leave it away"))]
+    #[arg(long, value_name = "HOLDER", value_parser = parse::somebody("give the next holder with --heir, or leave it out"))]
     heir: Option<String>,
     #[command(flatten)]
     reach: Reach,

@@ -51,7 +51,7 @@ struct Which {
     #[arg(long, value_parser = parse::prefix())]
     prefix: Option<String>,
     /// Only those that this holder holds.
-    #[arg(long, value_parser = parse::somebody("give a holder with --holder, or leave it away for all"))]
+    #[arg(long, value_parser = parse::somebody("give a holder with --holder, or leave it out for all"))]
     holder: Option<String>,
     /// In all namespaces.
     #[arg(long)]

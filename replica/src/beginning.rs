@@ -89,6 +89,7 @@ pub(crate) async fn begin<W: World>(
             spawn::<W>(&shared, wait(raft.clone(), me, mark));
             return Ok(());
         }
+        // An older identity was put back. What it has voted stands in its log.
         _ if has_members => make::<W>(mark).await.map_err(at_once)?,
         First::Alone => {
             make::<W>(mark).await.map_err(at_once)?;

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! What decides is pure and takes the time as an argument: [`clock`] (anchor, grace, stamp, clamp), `batch` (order and
-//! size), `waits`. The rest carries, over four traits: [`Clock`], [`Network`], [`log::Disk`] with its files, and
+//! size), `waits`, `queue` and `desks` (the line), `members` (who may be in or out). The rest carries, over four traits: [`Clock`], [`Network`], [`log::Disk`] with its files, and
 //! openraft's `AsyncRuntime`. Nothing here reads a clock, opens a file or a socket, or starts a thread but through them. The
 //! one exception is [`log::Log`], which runs the log's writer on a thread of its own and has that thread's clock, for its retries
 //! of a full disk and for how long a record waits; the simulator runs the writer without it.
@@ -226,8 +226,8 @@ impl From<lease::DecodeError> for StartError {
     }
 }
 
-/// Starts a replica: takes its state from the newest snapshot and the log behind it, and forms a cluster of one where there
-/// is nothing yet. To be called within the runtime.
+/// Starts a replica: takes its state from the newest snapshot and the log behind it, and begins as [`Options::first`] says where
+/// there is nothing yet. To be called within the runtime.
 ///
 /// # Errors
 /// [`StartError`]; nothing on the disk was changed but what the log's own rules for a torn tail allow.

@@ -95,6 +95,13 @@ pub enum RestoreError {
         /// What the system said.
         error: io::Error,
     },
+    /// What is to be recovered from is no member's data folder.
+    NoMember {
+        /// The folder.
+        path: PathBuf,
+        /// What it lacks.
+        lacks: &'static str,
+    },
     /// The backup is no good, or what it becomes could not be written.
     Backup(BackupError),
     /// What the member has that is left cannot be read.
@@ -140,6 +147,7 @@ pub fn restore(restore: &Restore) -> Result<NewCluster, RestoreError> {
 /// [`RestoreError`]; neither folder has changed.
 pub fn recover(recover: &Recover) -> Result<(Survivor, NewCluster), RestoreError> {
     let epoch = epoch(SystemTime::now())?;
+    check_whole(&recover.survivor)?;
     let old = Data::of_stopped(&recover.survivor)?;
     let Identity { cluster, member, .. } = old.identity();
     let home = home(cluster, member, old.log(), old.snapshots())?;
@@ -149,6 +157,14 @@ pub fn recover(recover: &Recover) -> Result<(Survivor, NewCluster), RestoreError
     let data = NewData::make(&recover.data, recover.allow_volatile_data)?;
     let new = begin(left, data, member, epoch, Recovery::SoleSurvivor)?;
     Ok((survivor, new))
+}
+
+/// Refuses a folder that lacks what every member's has.
+fn check_whole(path: &Path) -> Result<(), RestoreError> {
+    match ["identity.toml", "log", "snapshots"].into_iter().find(|part| !path.join(part).exists()) {
+        Some(lacks) => Err(RestoreError::NoMember { path: path.to_owned(), lacks }),
+        None => Ok(()),
+    }
 }
 
 fn begin(
@@ -191,6 +207,7 @@ impl RestoreError {
                 }
                 _ => ExitKind::Unavailable,
             },
+            RestoreError::NoMember { .. } => ExitKind::Usage,
             RestoreError::Backup(BackupError::Write(_)) | RestoreError::Clock { .. } => ExitKind::Unavailable,
             RestoreError::Backup(_) => ExitKind::Refused,
             RestoreError::Survivor(_) => ExitKind::Unavailable,
@@ -205,6 +222,12 @@ impl fmt::Display for RestoreError {
             RestoreError::Open { path, error } => {
                 write!(f, "{}: {error}; name a backup that can be read", path.display())
             }
+            RestoreError::NoMember { path, lacks } => write!(
+                f,
+                "{} has no {lacks}, and so is no member's data folder: name that of a stopped member, with identity.toml, log and \
+                 snapshots in it",
+                path.display()
+            ),
             RestoreError::Backup(error) => error.fmt(f),
             RestoreError::Survivor(error) => error.fmt(f),
             RestoreError::Data(error) => error.fmt(f),

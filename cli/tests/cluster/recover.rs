@@ -72,9 +72,12 @@ fn what_is_no_members_folder_is_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let (empty, data) = (folder.path().join("empty"), folder.path().join("new"));
     let (code, _, said) = recover(&empty, &data, &["--sole-survivor"]);
-    assert!(code != Some(0) && said.contains(empty.to_str().unwrap()), "{code:?} {said}");
+    assert!(code == Some(2) && said.contains(empty.to_str().unwrap()), "{code:?} {said}");
     std::fs::create_dir(&empty).unwrap();
     let (code, _, said) = recover(&empty, &data, &["--sole-survivor"]);
-    assert!(code != Some(0) && said.contains("identity.toml"), "{code:?} {said}");
+    assert!(
+        code == Some(2) && said.contains("has no identity.toml, and so is no member's"),
+        "{code:?} {said}"
+    );
     assert!(!data.exists(), "nothing was made");
 }

@@ -81,7 +81,7 @@ pub(crate) fn encode_membership(membership: &Membership<u64, Peer>, into: &mut V
     }
 }
 
-// Members are single digits and an address is a host and a port: admission refuses what would not fit into 16 bits.
+// At most 64 members; a host has at most 253 bytes and a port 5, so that an address leaves the highest bit free. Admission sees to both.
 fn put_count(count: usize, into: &mut Vec<u8>) {
     debug_assert!(count <= usize::from(u16::MAX), "{count} does not fit into a membership record");
     into.extend_from_slice(&(count as u16).to_le_bytes());

@@ -131,7 +131,7 @@ impl<W: World> Raft<W> {
         Ok(Raft { raft, log, shared, links, changing: Arc::default() })
     }
 
-    /// Makes these the voters of a new cluster; this member has no log yet. Each of them may say so.
+    /// Makes these the voters of a new cluster; this member has no log yet. Every one of them may call this, with the same voters.
     pub(crate) async fn form(&self, members: BTreeMap<u64, Peer>) -> Result<(), StartError> {
         let formed = self.raft.initialize(members).await;
         formed.map_err(|error| StartError::Engine(error.to_string()))

@@ -57,7 +57,7 @@ impl fmt::Display for Data {
     }
 }
 
-/// Where a member is reached by the others.
+/// What the members know of each other: where one is reached, and whether it is to be left alone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Peer {
     /// Host and port of its peer listener; empty where it has no peers.

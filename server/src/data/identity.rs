@@ -1,4 +1,4 @@
-//! Whose data folder this is: made once, at random, and kept beside the log.
+//! Whose data folder this is, kept beside the log: made once, and written again when the member begins.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};

@@ -3,7 +3,7 @@
 //! ```text
 //! DIR/                 0700
 //!   lock               the pid of the process that has it, and a lock that ends with that process
-//!   identity.toml      which cluster, which member
+//!   identity.toml      which cluster, which member, and whether it may have voted
 //!   log/               replica::log's
 //!   snapshots/         the replica's
 //! ```

@@ -1,7 +1,8 @@
-//! A data folder in the making: for a member that begins with a state, and not with nothing.
+//! A data folder in the making: of a restore or a recovery, or of a member that asks to be taken in.
 //!
 //! ```text
 //!   make ──▶ lock, log/, snapshots/ ──▶ filled by the caller ──▶ keep: identity.toml
+//!     │                          └────▶ join: identity.toml ────▶ settle, once it is taken in
 //!     │                                        │
 //!     └────────────── taken away again ◀───────┘ dropped
 //! ```

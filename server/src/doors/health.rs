@@ -53,7 +53,7 @@ pub(super) async fn healthz() -> Response {
     get, path = "/readyz", tag = "member",
     responses(
         (status = 200, description = "It is", body = Ready),
-        (status = 503, description = "`no_leader`, `behind`, `draining`, `stopping`, `disk_full`, `overloaded`", body = ErrorBody),
+        (status = 503, description = "`no_leader`, `behind`, `draining`, `stopping`, `disk_full`, `disk_stalled`, `overloaded`", body = ErrorBody),
     )
 )]
 pub(super) async fn readyz(State(service): State<Arc<Service>>) -> Response {

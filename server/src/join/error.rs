@@ -63,7 +63,10 @@ pub enum JoinError {
         why: Vec<String>,
     },
     /// It may be a member, or may be yet.
-    Unknown,
+    Unknown {
+        /// What each of them said last, or that it said nothing.
+        why: Vec<String>,
+    },
 }
 
 impl JoinError {
@@ -76,7 +79,7 @@ impl JoinError {
             }
             JoinError::PlainThere => ExitKind::Usage,
             JoinError::Unreached { .. } => ExitKind::Unavailable,
-            JoinError::Unknown => return None,
+            JoinError::Unknown { .. } => return None,
             _ => ExitKind::Refused,
         })
     }
@@ -113,7 +116,7 @@ impl fmt::Display for JoinError {
                 )
             }
             JoinError::Begins => f.write_str(
-                "peer.voters is set, and a member begins a cluster with others or joins one: leave it away to join",
+                "peer.voters is set, and a member begins a cluster with others or joins one: leave it out to join",
             ),
             JoinError::NoCertificate { member } => write!(
                 f,
@@ -121,7 +124,7 @@ impl fmt::Display for JoinError {
                  with `tenure init --node {member} --join --from tenure`, and join with --config"
             ),
             JoinError::PlainThere => f.write_str(
-                "peer.tls is set, and the cluster's members talk without: leave it away here, or set it in all of them",
+                "peer.tls is set, and the cluster's members talk without TLS: leave it out here, or set it in all of them",
             ),
             JoinError::Authority { path, found } => write!(
                 f,
@@ -139,9 +142,12 @@ impl fmt::Display for JoinError {
             JoinError::Unreached { why } => {
                 write!(f, "{}; nothing was changed: see whether the cluster serves, and try again", why.join("; "))
             }
-            JoinError::Unknown => {
-                write!(f, "{}: repeat the same line, which does no harm", Unchanged::Unknown)
-            }
+            JoinError::Unknown { why } => write!(
+                f,
+                "{}: repeat the same line, which does no harm ({})",
+                Unchanged::Unknown,
+                why.join("; ")
+            ),
         }
     }
 }

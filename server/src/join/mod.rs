@@ -85,15 +85,10 @@ pub fn join(join: Join) -> Result<Joined, JoinError> {
         .map_err(|error| ServeError::System { what: "making a runtime", error })?;
     let carrier = Carrier::new(me, security);
     let asked = runtime.block_on(ask(&carrier, &token, &address, folder.asks(), patience));
-    match asked {
-        Ok(()) => {}
-        Err(JoinError::Unknown) => {
-            folder.settle();
-            return Err(JoinError::Unknown);
-        }
-        Err(error) => return Err(error),
+    if matches!(asked, Ok(()) | Err(JoinError::Unknown { .. })) {
+        folder.settle();
     }
-    folder.settle();
+    asked?;
     Ok(Joined { cluster: token.cluster, member: token.member, data: config.data })
 }
 
@@ -200,7 +195,11 @@ async fn ask(
                 Ok(Ok(Err(error @ Unchanged::NoLeader))) => why.push(format!("member {id}: {error}")),
                 Ok(Err(error)) if !error.may_have_arrived => why.push(error.why),
                 // It may be a member by now: whoever is asked next is asked again by the same folder.
-                Ok(Ok(Err(Unchanged::Unknown)) | Err(_)) | Err(_) => {
+                Ok(Err(error)) => {
+                    asks = Asks::Again;
+                    why.push(format!("member {id} at {at}: {}", error.why));
+                }
+                Ok(Ok(Err(Unchanged::Unknown))) | Err(_) => {
                     asks = Asks::Again;
                     why.push(format!("member {id} at {at} has not answered within {ANSWER_WITHIN:?}"));
                 }
@@ -209,7 +208,7 @@ async fn ask(
         tokio::time::sleep(PAUSE).await;
     }
     match asks {
-        Asks::Again => Err(JoinError::Unknown),
+        Asks::Again => Err(JoinError::Unknown { why }),
         Asks::First => Err(JoinError::Unreached { why }),
     }
 }

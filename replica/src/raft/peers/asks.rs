@@ -1,16 +1,17 @@
-//! What a member asks the leader for its own clients, and what it is told: in bytes.
+//! What members ask each other besides Raft, most of it for their clients, and what is said: in bytes.
 //!
 //! ```text
 //! ask      16 commands   count u32, each: deadline u64 ns │ heir u8 │ named │ length u32 │ lease::Request
 //!          17 index      nothing more: how far must my state have come for a read that is asked for now?
 //!          18 roll       member, life u64 │ desk u32 │ term, opened, heard, from u64 │ count u32, each a change
 //!          19 members    deadline u64 ns │ change: members.rs
-//!          20 begun      member u64: have you begun?
+//!          20 how far    nothing more: how far are you on your way to your first vote?
+//!          21 lost       index u64: you have acknowledged the log up to there, and lack some of it; answered as 20
 //! said     16 answers    count u32, each: length u32 │ answer
 //!          17 index      index u64? : none where it does not lead
 //!          18 roll       known u8 │ opened, taken, from u64 │ count u32, each a piece of news
 //!          19 members    done: members.rs
-//!          20 begun      u8
+//!          20 how far    u8: 0 waiting, 1 forming, 2 ready, 3 begun
 //!
 //! named    u8: 0 nothing │ 1 key │ 2 key, instance u64
 //! key      text namespace, text name; a text is its length as u16, then UTF-8
@@ -22,7 +23,7 @@
 //!
 //! answer   1 decided       reading │ lease::Outcome          2 not yours    reading │ whose u8 │ held?: holder text, token u64
 //!          3 queued        reading                           4 not waiting  reading        5 replaced  reading
-//!          6 unavailable   why u8 │ retry after u64 ns       7 unknown
+//!          6 unavailable   why u8 │ retry after u64 ns       7 unknown      8 not its turn  reading
 //! reading  revision u64 │ lease clock u64 ns
 //! ```
 //!

@@ -147,9 +147,11 @@ impl Verdict {
         self.findings.iter().filter_map(|(rule, finding)| Some((*rule, finding.broken.as_ref()?)))
     }
 
-    /// Whether every rule was kept.
+    /// Whether every rule was kept, and there was anything to look at. That one of them looked at nothing is for a reader to see: not
+    /// every run has waiters, or faults.
     pub fn is_clean(&self) -> bool {
-        self.broken().next().is_none()
+        let looked = self.findings.iter().any(|(_, finding)| finding.looked_at > 0);
+        looked && self.broken().next().is_none()
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use super::{Verdict, Violation};
+use super::{Finding, Verdict, Violation};
 use crate::history::{Nanos, Record, What};
 
 /// So many records are shown before and after each of the two.
@@ -21,7 +21,12 @@ pub struct Report<'a> {
 impl fmt::Display for Report<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (rule, finding) in &self.verdict.findings {
-            let word = if finding.broken.is_some() { "BROKEN" } else { "kept" };
+            let word = match finding {
+                Finding { broken: Some(_), .. } => "BROKEN",
+                // Nothing is shown by that.
+                Finding { looked_at: 0, .. } => "nothing",
+                _ => "kept",
+            };
             write!(f, "{:<12} {word:<7} {} looked at", rule.to_string(), finding.looked_at)?;
             if finding.excused > 0 {
                 write!(f, ", {} excused", finding.excused)?;

@@ -171,3 +171,13 @@ fn change_of(words: &[&str]) -> Change {
 fn number(word: &str) -> u64 {
     word.parse().unwrap_or_else(|_| panic!("{word:?} is no number"))
 }
+
+#[test]
+fn a_history_without_anything_in_it_is_not_clean_and_says_that_nothing_was_looked_at() {
+    for story in ["", "500 fault 1 kill on"] {
+        let (records, verdict) = judge(story);
+        let report = Report { verdict: &verdict, records: &records }.to_string();
+        assert!(!verdict.is_clean(), "{report}");
+        assert!(report.contains("nothing") && !report.contains("kept"), "{report}");
+    }
+}

@@ -3,9 +3,9 @@
 //! ```text
 //! change   1 list   2 add  id u64 │ text address   3 promote ids   4 remove ids   5 replace  old u64 │ new u64
 //!          6 move   id u64 │ text address          7 lead    to u64?
-//!          8 join   id u64 │ text address
+//!          8 join   id u64 │ text address          9 drain   id u64 │ on u8
 //! ids      count u32, each u64, ascending
-//! done     1 members    count u32, each: id u64 │ text address │ voter u8 │ leads u8 │ lacks u64? │ heard ago u64 ns?
+//! done     1 members    count u32, each: id u64 │ text address │ voter u8 │ flags u8: 1 leads, 2 draining │ lacks u64? │ heard ago u64 ns?
 //!          2 no leader      3 unknown      4 refused    text: why
 //! ```
 
