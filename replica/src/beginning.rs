@@ -82,20 +82,19 @@ pub(crate) async fn begin<W: World>(
     let has_members = raft.has_members().await?;
     let shared = raft.shared();
     let at_once = |why: String| StartError::Engine(why);
-    match first {
-        _ if has_members && begun => {}
-        First::Added => {
+    match (has_members, begun, first) {
+        (true, true, _) => {}
+        // Whoever has members and no mark was fed by a leader, whatever its configuration says now: a mark comes before a first entry.
+        (true, false, _) | (false, _, First::Added) => {
             shared.set_far(Far::Waiting);
             spawn::<W>(&shared, wait(raft.clone(), me, mark));
             return Ok(());
         }
-        // An older identity was put back. What it has voted stands in its log.
-        _ if has_members => make::<W>(mark).await.map_err(at_once)?,
-        First::Alone => {
+        (false, _, First::Alone) => {
             make::<W>(mark).await.map_err(at_once)?;
             raft.form(BTreeMap::from([(me, Peer::default())])).await?;
         }
-        First::With(voters) => {
+        (false, _, First::With(voters)) => {
             shared.set_far(if begun { Far::Ready } else { Far::Forming });
             spawn::<W>(&shared, form(raft.clone(), me, voters, mark));
             return Ok(());
@@ -138,40 +137,62 @@ async fn form<W: World>(
         voters.iter().filter(|(id, _)| **id != me).map(|(id, at)| (*id, at.clone())).collect();
     if shared.far() == Far::Forming {
         until(&raft, &others, |other, far| match far {
-            Far::Begun | Far::Waiting => Err(lost(me, other, "has begun")),
-            Far::Forming | Far::Ready => Ok(true),
+            Far::Begun => Err(lost(me, other, "has begun")),
+            // It was started as one to be added, and is one of the first: whoever looks at who is missing will see it.
+            Far::Waiting => Ok(Next::Ask),
+            Far::Forming | Far::Ready => Ok(Next::Others),
         })
         .await?;
         make::<W>(mark).await?;
         shared.set_far(Far::Ready);
     }
-    until(&raft, &others, |_, far| Ok(matches!(far, Far::Ready | Far::Begun))).await?;
+    until(&raft, &others, |_, far| match far {
+        // Nobody begins before all the others bear the mark.
+        Far::Begun => Ok(Next::Nobody),
+        Far::Ready => Ok(Next::Others),
+        Far::Forming | Far::Waiting => Ok(Next::Ask),
+    })
+    .await?;
     raft.form(voters).await.map_err(|error| error.to_string())?;
     raft.vote_from_now_on();
     shared.poke();
     Ok(())
 }
 
-/// Asks the others in turn, until each of them is so far.
+/// Who is to be asked yet, after one has said how far it is.
+enum Next {
+    /// The others, and that one again.
+    Ask,
+    /// The others.
+    Others,
+    /// Nobody.
+    Nobody,
+}
+
+/// Asks the others in turn, until nobody is to be asked any more.
 async fn until<W: World>(
     raft: &Raft<W>,
     others: &BTreeMap<u64, Peer>,
-    is_far: impl Fn(u64, Far) -> Result<bool, String>,
+    next: impl Fn(u64, Far) -> Result<Next, String>,
 ) -> Result<(), String> {
     let mut missing: BTreeSet<u64> = others.keys().copied().collect();
     for round in 0_u32.. {
         for id in missing.clone() {
-            if let Some(far) = how_far(raft, id, &others[&id].address).await
-                && is_far(id, far)?
-            {
-                missing.remove(&id);
+            let Some(far) = how_far(raft, id, &others[&id].address).await else { continue };
+            match next(id, far)? {
+                Next::Ask => {}
+                Next::Others => drop(missing.remove(&id)),
+                Next::Nobody => return Ok(()),
             }
         }
         if missing.is_empty() {
             break;
         }
         if round % SAY_EVERY == SAY_EVERY - 1 {
-            tracing::warn!(?missing, "a new cluster begins once all its voters are there: start these too");
+            tracing::warn!(
+                ?missing,
+                "a new cluster begins once all its voters are there: start these too, with the same peer.voters"
+            );
         }
         W::Runtime::sleep(ASK_EVERY).await;
     }
@@ -191,7 +212,7 @@ pub(crate) async fn how_far<W: World>(raft: &Raft<W>, member: u64, address: &str
 async fn wait<W: World>(raft: Raft<W>, me: u64, mark: OnBegun) -> Result<(), String> {
     loop {
         match raft.place() {
-            Place::Voter => return Err(lost(me, me, "has a vote in this cluster")),
+            Place::Voter => return Err(lost_vote(me)),
             Place::InStep => break,
             Place::Behind => W::Runtime::sleep(ASK_EVERY).await,
         }
@@ -209,6 +230,28 @@ fn lost(me: u64, other: u64, what: &str) -> String {
     )
 }
 
+/// Why a member cannot go on that forms a cluster, where another of it has begun.
+pub(crate) fn lost_while_forming(me: u64, caller: u64) -> String {
+    lost(me, caller, "calls it as a member of a cluster that has begun")
+}
+
+/// Why a member cannot go on that was to be added, where it is a voter already.
+pub(crate) fn lost_vote(me: u64) -> String {
+    format!(
+        "member {me} has a vote in this cluster, and its data folder knows of none that it gave: what it had is lost, {}",
+        come_anew(me)
+    )
+}
+
+/// Why a member cannot go on that has nobody but itself, where another calls it.
+pub(crate) fn another_cluster(me: u64, caller: u64) -> String {
+    format!(
+        "member {caller} of this cluster calls member {me}, whose data folder knows of no member but itself: it was empty when this one was \
+         started last, and the cluster is another now. What member {me} had is lost, {}",
+        come_anew(me)
+    )
+}
+
 /// Why a member cannot go on that lacks what it had acknowledged.
 pub(crate) fn lost_entries(me: u64, had: u64) -> String {
     format!(
@@ -220,7 +263,8 @@ pub(crate) fn lost_entries(me: u64, had: u64) -> String {
 
 fn come_anew(me: u64) -> String {
     format!(
-        "and its votes with it, so that it may not take part again under this id. Give it its folder back; or add a member with a \
-         new id in its place: `tenure members add`, then `tenure members replace {me}`"
+        "and its votes with it, so that it may not take part again under this id. Give it its folder back; or have a member with a \
+         new id take its place: `tenure members invite`, then `tenure members replace {me}` where it is a voter, and `tenure members remove {me}` \
+         where it is an observer"
     )
 }

@@ -58,8 +58,9 @@ pub trait Engine: Send + Sync + 'static {
         change: MemberChange,
     ) -> Pin<Box<dyn Future<Output = Result<Vec<MemberView>, Unchanged>> + Send>>;
 
-    /// Hands the lead on, where this member has it and another one is fit; whether it did is seen by who leads.
-    fn hand_on(&self) -> impl Future<Output = ()> + Send;
+    /// Has another member take the lead, where this one has it and another is fit, and says whether one is; who leads then is seen by
+    /// who leads.
+    fn hand_on(&self) -> impl Future<Output = bool> + Send;
 }
 
 /// Who leads.

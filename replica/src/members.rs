@@ -29,6 +29,8 @@ pub use address::is_address;
 pub const VOTERS_MAX: usize = 7;
 /// Members of one cluster, at most.
 pub const MEMBERS_MAX: usize = 64;
+/// Why a change has to wait.
+pub(crate) const UNDER_WAY: &str = "another change of the members is under way: wait until it is over";
 /// Entries of the log that an observer may lack to be made a voter.
 const NEAR: u64 = 4_096;
 
@@ -156,7 +158,7 @@ pub(crate) fn plan(standing: &Standing, change: &MemberChange) -> Result<Step, U
     let Standing { members, removed, changing } = standing;
     let refused = |why: String| Err(Unchanged::Refused(why));
     if *changing && !matches!(change, MemberChange::List | MemberChange::Lead(_)) {
-        return refused("another change of the members is under way: wait until it is over".to_owned());
+        return refused(UNDER_WAY.to_owned());
     }
     match change {
         MemberChange::List => Ok(Step::Look),
@@ -199,15 +201,19 @@ pub(crate) fn plan(standing: &Standing, change: &MemberChange) -> Result<Step, U
             let others = members.values().filter(|it| it.id != *id && it.is_voter && !it.drains).count();
             match () {
                 () if member.drains == *on => Ok(Step::Look),
-                () if *on && others == 0 => refused(format!(
-                    "no voter but member {id} is left that is not draining: end that of another first, with `tenure members drain ID --end`"
-                )),
+                () if *on && others == 0 => refused(
+                    "no other voter is there that is not draining, and one must be able to lead: add voters, or end the draining of one with \
+                     `tenure members drain ID --end`"
+                .to_owned()),
                 () => Ok(Step::Drain(*id, *on)),
             }
         }
         MemberChange::Promote(ids) => {
             for id in ids {
-                check_near(known(members, *id)?)?;
+                let member = known(members, *id)?;
+                if !member.is_voter {
+                    check_near(member)?;
+                }
             }
             check_voters(members, ids, &BTreeSet::new())?;
             Ok(Step::Change { promote: ids.clone(), remove: BTreeSet::new() })
@@ -222,6 +228,9 @@ pub(crate) fn plan(standing: &Standing, change: &MemberChange) -> Result<Step, U
             check_voters(members, &BTreeSet::new(), &remove)?;
             Ok(Step::Change { promote: BTreeSet::new(), remove })
         }
+        MemberChange::Replace { old, new } if old == new => refused(format!(
+            "member {old} would take its own place: name the voter that goes, and the observer that comes"
+        )),
         MemberChange::Replace { old, new } => {
             if !known(members, *old)?.is_voter {
                 return refused(format!("member {old} is no voter: remove it, and add the other"));
@@ -229,7 +238,7 @@ pub(crate) fn plan(standing: &Standing, change: &MemberChange) -> Result<Step, U
             let new = known(members, *new)?;
             if new.is_voter {
                 return refused(format!(
-                    "member {} is a voter already: remove member {old}, with another",
+                    "member {} is a voter already: name an observer, or remove two voters at a time",
                     new.id
                 ));
             }

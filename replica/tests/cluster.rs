@@ -5,6 +5,7 @@ mod common;
 
 use common::cluster::Cluster;
 use common::{ask, claim, extend, read, token};
+use lease::Ttl;
 use replica::{Answer, MemberChange, MemberView, Unchanged};
 
 #[tokio::test]
@@ -78,23 +79,29 @@ async fn a_voter_that_has_lost_its_folder_stops_and_a_new_member_takes_its_place
     cluster.stop(lost).await;
     cluster.wipe(lost);
     cluster.begin(lost).await;
-    let why = cluster.members.get_mut(&lost).unwrap().ended().await.expect("it says why");
-    assert!(why.contains("empty data folder") && why.contains("members replace"), "{why}");
-    cluster.stop(lost).await;
-    // Nor under the pretext that it is yet to be added.
+    let why = cluster.ends_with(lost).await;
+    assert!(why.contains("empty data folder"), "{why}");
+    // Nor under the pretext that it is yet to be added: it hears of it as soon as it is sent something.
     cluster.wipe(lost);
     cluster.add(lost).await;
-    let why = cluster.members.get_mut(&lost).unwrap().ended().await.expect("it says why");
-    assert!(why.contains("has acknowledged the log up to entry") && why.contains("members replace"), "{why}");
-    cluster.stop(lost).await;
+    let why = cluster.ends_with(lost).await;
+    assert!(why.contains("has acknowledged the log up to entry"), "{why}");
     // Nor under a leader to whom it has acknowledged nothing.
     let other = cluster.others(leader)[0];
     lead(&handle, other).await;
     cluster.wipe(lost);
     cluster.add(lost).await;
-    let why = cluster.members.get_mut(&lost).unwrap().ended().await.expect("it says why");
-    assert!(why.contains("has a vote in this cluster") && why.contains("members replace"), "{why}");
-    cluster.stop(lost).await;
+    let why = cluster.ends_with(lost).await;
+    assert!(why.contains("has a vote in this cluster"), "{why}");
+    // Nor as one of the first voters, with what it was sent until it ended.
+    cluster.begin(lost).await;
+    let why = cluster.ends_with(lost).await;
+    assert!(why.contains("has a vote") || why.contains("calls it as a member"), "{why}");
+    // Nor as a cluster of its own.
+    cluster.wipe(lost);
+    cluster.begin_alone(lost).await;
+    let why = cluster.ends_with(lost).await;
+    assert!(why.contains("knows of no member but itself"), "{why}");
     lead(&cluster.handle(other), leader).await;
 
     // Another one, with an id of its own; asked through a member that does not lead.
@@ -158,6 +165,46 @@ async fn an_observer_that_cannot_be_asked_whether_it_has_begun_is_made_no_voter(
     );
     cluster.switch.mend();
     change(&handle, MemberChange::Promote([2, 3].into())).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_voter_that_bears_the_mark_begins_as_soon_as_one_other_has_begun() {
+    let late = 3;
+    let mut cluster = Cluster::start_with(3, Some(late)).await;
+    let leader = cluster.leader_of(&[1, 2]).await;
+    cluster.stop(late).await;
+    cluster.take_back_to_the_mark(late);
+    cluster.switch.mend();
+    // The other one is gone: without the late one there is no quorum.
+    let other = cluster.others(leader)[0];
+    cluster.stop(other).await;
+    cluster.begin(late).await;
+    let new = cluster.leader_of(&[leader, late]).await;
+    token(&ask(&cluster.handle(new), claim("a", "h", 1, 60_000)).await);
+}
+
+#[tokio::test]
+async fn a_change_that_is_given_up_leaves_room_for_the_next() {
+    let cluster = Cluster::start(3).await;
+    let leader = cluster.leader().await;
+    let handle = cluster.handle(leader);
+    let others = cluster.others(leader);
+    for id in &others {
+        cluster.switch.cut(*id);
+    }
+    let drain = |id, on| MemberChange::Drain { id, on };
+    let given_up = change_within(&handle, drain(leader, true), Ttl::from_millis(100)).await;
+    assert_eq!(given_up, Err(Unchanged::Unknown));
+    cluster.switch.mend();
+    let new = cluster.leader().await;
+    cluster.until_alike().await;
+    while let Err(why) = change(&cluster.handle(new), drain(others[0], true)).await {
+        assert!(
+            matches!(&why, Unchanged::NoLeader | Unchanged::Unknown) || why.to_string().contains("under way"),
+            "{why}"
+        );
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
 }
 
 /// Hands the lead on, as soon as a leader that may be new has heard of whom it goes to.
@@ -255,9 +302,17 @@ async fn a_leader_whose_clocks_disagree_hands_on() {
 }
 
 async fn change(handle: &replica::Handle, change: MemberChange) -> Result<Vec<MemberView>, Unchanged> {
+    change_within(handle, change, Ttl::from_millis(10_000)).await
+}
+
+async fn change_within(
+    handle: &replica::Handle,
+    change: MemberChange,
+    within: Ttl,
+) -> Result<Vec<MemberView>, Unchanged> {
     let (sender, receiver) = tokio::sync::oneshot::channel();
     let reply = move |changed| _ = sender.send(changed);
-    handle.change_members(change, lease::Ttl::from_millis(10_000), Box::new(reply));
+    handle.change_members(change, within, Box::new(reply));
     receiver.await.expect("every change is answered")
 }
 

@@ -102,6 +102,11 @@ pub enum RestoreError {
         /// What it lacks.
         lacks: &'static str,
     },
+    /// The member was never in step with its cluster.
+    NeverInStep {
+        /// The folder.
+        path: PathBuf,
+    },
     /// The backup is no good, or what it becomes could not be written.
     Backup(BackupError),
     /// What the member has that is left cannot be read.
@@ -149,7 +154,10 @@ pub fn recover(recover: &Recover) -> Result<(Survivor, NewCluster), RestoreError
     let epoch = epoch(SystemTime::now())?;
     check_whole(&recover.survivor)?;
     let old = Data::of_stopped(&recover.survivor)?;
-    let Identity { cluster, member, .. } = old.identity();
+    let Identity { cluster, member, begun, .. } = old.identity();
+    if !begun {
+        return Err(RestoreError::NeverInStep { path: recover.survivor.clone() });
+    }
     let home = home(cluster, member, old.log(), old.snapshots())?;
     let left = Backup::of_survivor(&home).map_err(RestoreError::Survivor)?;
     let last = (left.term(), left.index());
@@ -208,6 +216,7 @@ impl RestoreError {
                 _ => ExitKind::Unavailable,
             },
             RestoreError::NoMember { .. } => ExitKind::Usage,
+            RestoreError::NeverInStep { .. } => ExitKind::Refused,
             RestoreError::Backup(BackupError::Write(_)) | RestoreError::Clock { .. } => ExitKind::Unavailable,
             RestoreError::Backup(_) => ExitKind::Refused,
             RestoreError::Survivor(_) => ExitKind::Unavailable,
@@ -226,6 +235,12 @@ impl fmt::Display for RestoreError {
                 f,
                 "{} has no {lacks}, and so is no member's data folder: name that of a stopped member, with identity.toml, log and \
                  snapshots in it",
+                path.display()
+            ),
+            RestoreError::NeverInStep { path } => write!(
+                f,
+                "the member of {} was never in step with its cluster, and may lack most of what that had: recover from a member that \
+                 was, or restore a backup",
                 path.display()
             ),
             RestoreError::Backup(error) => error.fmt(f),

@@ -35,6 +35,8 @@ const STOP_SLACK: Duration = Duration::from_millis(1_500);
 const BEHIND: &str = "this member has had no news of a leader for 3 s";
 /// How often a member looks whether its sessions should move.
 const MOVE_LOOK: Duration = Duration::from_millis(250);
+/// After so many looks those who stayed are told again.
+const LOOKS_UNTIL_SAID_AGAIN: u32 = 20;
 /// How often the certificates' files are looked at.
 const REREAD_EVERY: Duration = Duration::from_secs(60);
 const REREADS_A_DAY: u64 = 24 * 60 * 60 / REREAD_EVERY.as_secs();
@@ -222,7 +224,7 @@ impl Server {
 
 /// Tells every session to move to another member, for as long as this one has had no news of a quorum for too long, or drains.
 async fn move_while_unfit(doors: Doors) {
-    let mut told: Option<Going> = None;
+    let (mut told, mut looks): (Option<Going>, u32) = (None, 0);
     loop {
         tokio::time::sleep(MOVE_LOOK).await;
         if doors.service.is_stopping() {
@@ -239,12 +241,15 @@ async fn move_while_unfit(doors: Doors) {
                 (going.clone(), going)
             }),
         };
-        if told.as_ref() == going.as_ref().map(|(_, newcomers)| newcomers) {
+        looks += 1;
+        let is_new = told.as_ref() != going.as_ref().map(|(_, newcomers)| newcomers);
+        // Who found no other member when it was told may find one now.
+        if !is_new && !looks.is_multiple_of(LOOKS_UNTIL_SAID_AGAIN) {
             continue;
         }
         told.iter().for_each(|told| doors.sessions.stay(told));
         told = going.map(|(going, newcomers)| {
-            doors.sessions.go(&going, newcomers.clone());
+            doors.sessions.go(if is_new { &going } else { &newcomers }, newcomers.clone());
             newcomers
         });
     }

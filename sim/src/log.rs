@@ -190,5 +190,7 @@ impl Engine for Perfect {
         false
     }
 
-    async fn hand_on(&self) {}
+    async fn hand_on(&self) -> bool {
+        false
+    }
 }

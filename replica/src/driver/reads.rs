@@ -21,6 +21,12 @@ impl<E: Engine> Driver<E> {
                 continue;
             }
             let state = self.shared.state();
+            // A member that has nothing yet knows nothing, not even old things.
+            if read.stale && state.applied.is_none() {
+                drop(state);
+                (read.reply)(Err(Unavailable::Behind));
+                continue;
+            }
             (read.reply)(Ok((&state.table, state.reading())));
             drop(state);
             if until <= now {

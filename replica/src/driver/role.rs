@@ -13,6 +13,8 @@ use crate::handle::{Answer, Unavailable, Waited};
 const BEHIND_AFTER: Ttl = Ttl::from_millis(3_000);
 /// How often a leader that is unfit tries to hand on.
 const HAND_ON_EVERY: Ttl = Ttl::from_millis(1_000);
+/// The same, of one that drains: while the lead is on its way nothing is committed.
+const DRAIN_EVERY: Ttl = Ttl::from_millis(15_000);
 
 /// What this member is to the cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -175,20 +177,18 @@ impl<E: Engine> Driver<E> {
     pub(super) async fn hand_on_if_unfit(&mut self, now: Mono) {
         let stalled = self.engine.oldest_unsynced().is_some_and(|unsynced| unsynced > STALLED);
         let strays = self.shared.clock.strays();
-        let unfit = stalled
-            || strays
-            || self.engine.drains()
-            || self.engine.no_room().is_some()
-            || self.stop_by.is_some();
-        if unfit && self.leadership.leads && self.hand_on_not_before <= now {
+        let must = stalled || strays || self.engine.no_room().is_some() || self.stop_by.is_some();
+        if (must || self.engine.drains()) && self.leadership.leads && self.hand_on_not_before <= now {
             if strays {
                 tracing::warn!(
                     "this machine's clocks, CLOCK_MONOTONIC and CLOCK_MONOTONIC_RAW, have run at rates that differ by more than 1 %: \
                      another member shall lead; mend what slews the clock here"
                 );
             }
-            self.hand_on_not_before = now.after(HAND_ON_EVERY);
-            self.engine.hand_on().await;
+            let is_tried = self.engine.hand_on().await;
+            // One that only drains leads well: where nobody takes the lead it keeps it, and tries again later.
+            let every = if must || !is_tried { HAND_ON_EVERY } else { DRAIN_EVERY };
+            self.hand_on_not_before = now.after(every);
         }
     }
 }

@@ -62,7 +62,7 @@ fn a_member_is_left_alone_as_long_as_another_voter_is_not() {
         let planned = plan(&standing, change);
         assert!(matches!(&planned, Err(Unchanged::Refused(said)) if said.contains(why)), "{planned:?}");
     };
-    refused(&drain(3, true), "no voter but member 3 is left that is not draining");
+    refused(&drain(3, true), "no other voter is there that is not draining");
     refused(&MemberChange::Lead(Some(2)), "member 2 is draining: end that first");
     assert_eq!(plan(&standing, &drain(2, false)), Ok(Step::Drain(2, false)));
 }

@@ -1,12 +1,12 @@
 //! The members, as openraft has them, and their changes.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use lease::Ttl;
 use openraft::async_runtime::{AsyncRuntime, Instant as _};
-use openraft::errors::{ClientWriteError, RaftError};
+use openraft::errors::{ChangeMembershipError, ClientWriteError, RaftError};
 use openraft::{ChangeMembers, ServerState};
 use openraft_rt::watch::WatchReceiver;
 
@@ -15,7 +15,7 @@ use super::types::{Peer, Types};
 use crate::World;
 use crate::beginning::{Far, how_far};
 use crate::engine::Engine as _;
-use crate::members::{MemberChange, MemberView, Standing, Step, Unchanged, plan};
+use crate::members::{MemberChange, MemberView, Standing, Step, UNDER_WAY, Unchanged, plan};
 
 /// How long a leader that is asked to hand on is waited for.
 const HAND_ON_WITHIN: Duration = Duration::from_secs(3);
@@ -59,18 +59,27 @@ impl<W: World> Raft<W> {
 
     /// Changes the members, as the leader, and answers how they stand then.
     pub(super) async fn change_members(self, change: MemberChange) -> Result<Vec<MemberView>, Unchanged> {
+        let removed = self.removed(&change).await?;
+        let mut step = self.plan(&change, &removed)?;
+        if let Step::Change { promote, .. } = &step
+            && !promote.is_empty()
+        {
+            self.check_begun(promote).await?;
+            // Much may have changed while they were asked.
+            step = self.plan(&change, &removed)?;
+        }
+        self.take(step).await?;
+        Ok(self.members().0.into_values().collect())
+    }
+
+    /// What to do, as things stand now.
+    fn plan(&self, change: &MemberChange, removed: &BTreeSet<u64>) -> Result<Step, Unchanged> {
         let (members, joint) = self.members();
         if !members.values().any(|member| member.leads && Some(member.id) == self.leader_here()) {
             return Err(Unchanged::NoLeader);
         }
-        let removed = self.removed(&change).await?;
         let changing = joint || self.changing.load(Ordering::Acquire);
-        let step = plan(&Standing { members, removed, changing }, &change)?;
-        if let Step::Change { promote, .. } = &step {
-            self.check_begun(promote).await?;
-        }
-        self.take(step).await?;
-        Ok(self.members().0.into_values().collect())
+        plan(&Standing { members, removed: removed.clone(), changing }, change)
     }
 
     /// Who was removed, as of all that was committed before: a new leader may not have applied the last removal yet.
@@ -86,16 +95,16 @@ impl<W: World> Raft<W> {
     /// Whoever is made a voter must be one that cannot have voted yet, or else has all that it had: see [`crate::beginning`].
     async fn check_begun(&self, promote: &BTreeSet<u64>) -> Result<(), Unchanged> {
         let (members, _) = self.members();
-        for member in promote.iter().filter_map(|id| members.get(id)) {
-            let asked = how_often(BEGINS_WITHIN);
+        for member in promote.iter().filter_map(|id| members.get(id)).filter(|member| !member.is_voter) {
             let mut far = None;
-            for _ in 0..asked {
-                far = how_far(self, member.id, &member.address).await;
-                if far == Some(Far::Begun) {
-                    break;
+            let asks = async {
+                while far != Some(Far::Begun) {
+                    far = how_far(self, member.id, &member.address).await;
+                    W::Runtime::sleep(LOOK_EVERY).await;
                 }
-                W::Runtime::sleep(LOOK_EVERY).await;
-            }
+            };
+            // What it said last counts, where it has not said enough by then.
+            let _ = <W::Runtime as AsyncRuntime>::timeout(BEGINS_WITHIN, asks).await;
             match far {
                 Some(Far::Begun) => {}
                 Some(_) => {
@@ -146,15 +155,15 @@ impl<W: World> Raft<W> {
     }
 
     async fn set(&self, id: u64, set: impl FnOnce(&mut Peer)) -> Result<(), Unchanged> {
-        let mut peer = self.peer(id).unwrap_or_default();
+        let gone = || Unchanged::Refused(format!("member {id} is gone: see with list who is there"));
+        let mut peer = self.peer(id).ok_or_else(gone)?;
         set(&mut peer);
         self.change(ChangeMembers::SetNodes(BTreeMap::from([(id, peer)]))).await
     }
 
     async fn change(&self, changes: ChangeMembers<u64, Peer>) -> Result<(), Unchanged> {
-        self.changing.store(true, Ordering::Release);
+        let _changing = Changing::begin(&self.changing);
         let changed = self.raft.change_membership(changes, false).await;
-        self.changing.store(false, Ordering::Release);
         changed.map(drop).map_err(|error| unchanged::<W>(&error))
     }
 
@@ -189,11 +198,27 @@ impl<W: World> Raft<W> {
             return;
         }
         tracing::info!(?voters, "going on with a change of the members that an earlier leader has begun");
+        let _changing = Changing(&self.changing);
         let changed = self.raft.change_membership(ChangeMembers::ReplaceAllVoters(voters), false).await;
-        self.changing.store(false, Ordering::Release);
         if let Err(error) = changed {
             tracing::warn!(%error, "the change of the members is not ended yet");
         }
+    }
+}
+
+/// A change is under way for as long as this lives: whoever waits for it may give it up at any time.
+struct Changing<'a>(&'a AtomicBool);
+
+impl<'a> Changing<'a> {
+    fn begin(flag: &'a AtomicBool) -> Changing<'a> {
+        flag.store(true, Ordering::Release);
+        Changing(flag)
+    }
+}
+
+impl Drop for Changing<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
     }
 }
 
@@ -207,6 +232,9 @@ fn unchanged<W: World>(error: &Failed<W>) -> Unchanged {
     match error {
         RaftError::APIError(ClientWriteError::ForwardToLeader(_)) => Unchanged::NoLeader,
         RaftError::APIError(ClientWriteError::LogEntryDiscarded(_)) => Unchanged::Unknown,
+        RaftError::APIError(ClientWriteError::ChangeMembershipError(ChangeMembershipError::InProgress(
+            _,
+        ))) => Unchanged::Refused(UNDER_WAY.to_owned()),
         RaftError::APIError(error) => Unchanged::Refused(error.to_string()),
         RaftError::Fatal(_) => Unchanged::Unknown,
     }

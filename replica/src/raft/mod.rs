@@ -237,12 +237,13 @@ impl<W: World> Engine for Raft<W> {
         metrics.membership_config.membership().get_node(&metrics.id).is_some_and(|peer| peer.drains)
     }
 
-    async fn hand_on(&self) {
-        let Some(to) = self.fit_to_lead() else { return };
+    async fn hand_on(&self) -> bool {
+        let Some(to) = self.fit_to_lead() else { return false };
         tracing::info!(to, "handing the lead on");
         if let Err(error) = self.raft.trigger().transfer_leader(to).await {
             tracing::warn!(%error, "the lead could not be handed on");
         }
+        true
     }
 }
 

@@ -202,6 +202,19 @@ impl Cluster {
         self.begin_as(id, First::Added).await;
     }
 
+    /// Starts a member as a cluster of its own.
+    pub async fn begin_alone(&mut self, id: u64) {
+        self.begin_as(id, First::Alone).await;
+    }
+
+    /// Waits until a member ends by itself, and gives what it says then: it names what to do.
+    pub async fn ends_with(&mut self, id: u64) -> String {
+        let why = self.members.get_mut(&id).unwrap().ended().await.expect("it says why");
+        assert!(why.contains("members replace"), "{why}");
+        self.stop(id).await;
+        why
+    }
+
     /// A member's disks are new ones.
     pub fn wipe(&mut self, id: u64) {
         self.disks.remove(&id);

@@ -8,13 +8,16 @@ use std::task::{Context, Poll, Waker};
 
 use futures_util::Stream;
 use openraft::async_runtime::AsyncRuntime;
+use openraft::entry::RaftEntry as _;
 use openraft::raft::{AppendEntriesRequest, StreamAppendResult};
 use openraft::type_config::async_runtime::oneshot::{Oneshot, OneshotSender as _};
 
 use super::arriving::Arriving;
 use super::wire::{Lane, Piece, Reply, Request, WireError};
+use openraft_rt::watch::WatchReceiver as _;
+
 use crate::World;
-use crate::beginning::Far;
+use crate::beginning::{self, Far};
 use crate::driver::STALLED;
 use crate::log::Log;
 use crate::raft::Group;
@@ -58,8 +61,30 @@ impl<W: World> Peers<W> {
         }
     }
 
-    fn is_forming(&self) -> bool {
-        matches!(self.shared.far(), Far::Forming | Far::Ready)
+    fn me(&self) -> u64 {
+        let metrics = self.group.metrics();
+        let metrics = metrics.borrow_watched();
+        metrics.id
+    }
+
+    /// Why this member cannot be the one that `caller` means by what it says of Raft.
+    fn lost_to(&self, caller: u64) -> Option<String> {
+        match self.shared.far() {
+            // Nobody begins before this one bears the mark.
+            Far::Forming => Some(beginning::lost_while_forming(self.me(), caller)),
+            Far::Begun if self.is_alone() => Some(beginning::another_cluster(self.me(), caller)),
+            _ => None,
+        }
+    }
+
+    /// Whether this member's log knows of nobody else, and never did.
+    fn is_alone(&self) -> bool {
+        let metrics = self.group.metrics();
+        let metrics = metrics.borrow_watched();
+        let mut members = metrics.membership_config.membership().nodes().map(|(id, _)| *id);
+        members.next() == Some(metrics.id)
+            && members.next().is_none()
+            && self.shared.state().removed.is_empty()
     }
 
     /// A connection from another member.
@@ -86,9 +111,20 @@ impl<W: World> Connection<W> {
     /// [`WireError`]: the connection is of no use.
     pub fn take(&mut self, frame: &[u8]) -> Result<Answering, WireError> {
         let peers = self.peers.clone();
-        Ok(match Request::decode(frame)? {
-            Request::Append(..) | Request::Piece(_) if peers.is_forming() => {
+        let request = Request::decode(frame)?;
+        if let Some(why) = caller(&request).and_then(|caller| peers.lost_to(caller)) {
+            peers.shared.end_because(why.clone());
+            return Ok(answering(async { not_now::<W::Runtime>(why) }));
+        }
+        Ok(match request {
+            Request::Append(..) | Request::Piece(_) if peers.shared.far() == Far::Ready => {
                 answering(async { not_now::<W::Runtime>("it waits for the first voters of a new cluster") })
+            }
+            Request::Append(_, append)
+                if peers.shared.far() == Far::Waiting && makes_voter(&append, peers.me()) =>
+            {
+                peers.shared.end_because(beginning::lost_vote(peers.me()));
+                answering(async { not_now::<W::Runtime>("it is a voter, and has lost what it had") })
             }
             Request::Append(lane, append) => {
                 peers.shared.hear_leader(append.vote.leader_id.term);
@@ -126,6 +162,22 @@ impl<W: World> Connection<W> {
             }
         })
     }
+}
+
+/// Which member speaks of Raft; none of what is asked besides.
+fn caller<R: AsyncRuntime>(request: &Request<R>) -> Option<u64> {
+    match request {
+        Request::Append(_, append) => Some(append.vote.leader_id.voted_for),
+        Request::Vote(vote) | Request::PreVote(vote) => Some(vote.vote.leader_id.voted_for),
+        Request::Piece(piece) => Some(piece.vote.leader_id.voted_for),
+        Request::Lead(_) | Request::Ask(_) => None,
+    }
+}
+
+/// Whether an append makes that member a voter.
+fn makes_voter<R: AsyncRuntime>(append: &Rpc<R>, member: u64) -> bool {
+    let memberships = append.entries.iter().filter_map(|entry| entry.get_membership());
+    memberships.into_iter().any(|membership| membership.voter_ids().any(|id| id == member))
 }
 
 fn answering<R: AsyncRuntime>(reply: impl Future<Output = Reply<R>> + Send + 'static) -> Answering {
