@@ -13,26 +13,28 @@ use replica::log::{self, Disk, Folder, Identity, Log, LogId, MemoryDisk, Record,
 use replica::{Backup, Home, Options};
 
 use crate::common::*;
-use crate::folder::{Data, File, Truth, is_written, place, place_in_log};
+use crate::folder::{Data, File, Truth, is_written, life, place, place_in_log};
 
 const SEGMENT: u64 = 4096;
 
 /// A member whose cluster began with a backup, so that its log begins behind its snapshot, and that has run twice since: a snapshot,
 /// three segments that are written to, and a spare.
-async fn small(root: &Path) -> (Data, Truth) {
+fn small(root: &Path) -> (Data, Truth) {
     let options = Options { segment_bytes: Some(SEGMENT), begun: true, ..options() };
     let data = Data { root: root.to_owned(), options };
-    begin(&data, restored().await);
+    begin(&data, life(restored()));
     let mut held = Vec::new();
     for run in 0..2 {
-        let member = start(&data.root, data.options.clone()).await.unwrap();
-        let handle = member.handle();
-        while held.is_empty() || data.segments() < 2 + run {
-            let name = format!("lease-{}", held.len());
-            let granted = token(&ask(&handle, claim(&name, "h", 1, 3_600_000)).await);
-            held.push((name, granted));
-        }
-        member.stop().await;
+        life(async {
+            let member = start(&data.root, data.options.clone()).await.unwrap();
+            let handle = member.handle();
+            while held.is_empty() || data.segments() < 2 + run {
+                let name = format!("lease-{}", held.len());
+                let granted = token(&ask(&handle, claim(&name, "h", 1, 3_600_000)).await);
+                held.push((name, granted));
+            }
+            member.stop().await;
+        });
     }
     let truth = Truth::of(&data, held);
     (data, truth)
@@ -155,10 +157,10 @@ fn sweep(data: &Data, truth: &Truth, file: &File) -> BTreeMap<Class, usize> {
     classes
 }
 
-#[tokio::test]
-async fn every_byte_flipped_or_cut_off_is_refused_by_name_or_harmless() {
+#[test]
+fn every_byte_flipped_or_cut_off_is_refused_by_name_or_harmless() {
     let parent = tempfile::tempdir().unwrap();
-    let (data, truth) = small(&parent.path().join("data")).await;
+    let (data, truth) = small(&parent.path().join("data"));
     let files = data.files();
     let counts: Vec<BTreeMap<Class, usize>> = thread::scope(|scope| {
         let runs: Vec<_> = files
@@ -189,10 +191,10 @@ async fn every_byte_flipped_or_cut_off_is_refused_by_name_or_harmless() {
     assert_eq!((segments, snapshots), (3, 1));
 }
 
-#[tokio::test]
-async fn a_member_starts_where_it_is_harmless_and_leaves_all_as_it_is_where_it_refuses() {
+#[test]
+fn a_member_starts_where_it_is_harmless_and_leaves_all_as_it_is_where_it_refuses() {
     let parent = tempfile::tempdir().unwrap();
-    let (data, truth) = small(&parent.path().join("data")).await;
+    let (data, truth) = small(&parent.path().join("data"));
     let mut starts = BTreeMap::from([(Class::Refused, 0), (Class::Harmless, 0)]);
     for (number, file) in data.files().iter().enumerate() {
         for (step, how) in DAMAGES.iter().enumerate() {
@@ -200,7 +202,7 @@ async fn a_member_starts_where_it_is_harmless_and_leaves_all_as_it_is_where_it_r
                 let copy = data.copy(&parent.path().join(format!("{number}-{step}-{at}")));
                 damage(&copy, file, at, *how);
                 let class = judge(&copy, &truth, file, at, *how);
-                let started = truth.started(&copy).await;
+                let started = truth.started(&copy);
                 assert_eq!(
                     started.is_ok(),
                     class == Class::Harmless,
