@@ -1,7 +1,7 @@
 //! The members, as openraft has them, and their changes.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use lease::Ttl;
@@ -152,9 +152,10 @@ impl<W: World> Raft<W> {
     }
 
     async fn change(&self, changes: ChangeMembers<u64, Peer>) -> Result<(), Unchanged> {
+        // Whoever asked may not wait for it to the end: then this future goes, and the change with it as far as it is ours.
         self.changing.store(true, Ordering::Release);
+        let _under_way = UnderWay(&self.changing);
         let changed = self.raft.change_membership(changes, false).await;
-        self.changing.store(false, Ordering::Release);
         changed.map(drop).map_err(|error| unchanged::<W>(&error))
     }
 
@@ -189,11 +190,20 @@ impl<W: World> Raft<W> {
             return;
         }
         tracing::info!(?voters, "going on with a change of the members that an earlier leader has begun");
+        let _under_way = UnderWay(&self.changing);
         let changed = self.raft.change_membership(ChangeMembers::ReplaceAllVoters(voters), false).await;
-        self.changing.store(false, Ordering::Release);
         if let Err(error) = changed {
             tracing::warn!(%error, "the change of the members is not ended yet");
         }
+    }
+}
+
+/// A change is under way until this is dropped.
+struct UnderWay<'a>(&'a AtomicBool);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
     }
 }
 
