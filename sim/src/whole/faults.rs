@@ -164,7 +164,11 @@ fn fill(cluster: &Cluster, member: u64, length: u64) {
 
 /// A bit of what a member has at rest changes, while it is down; of one member at a time, and only where others have a majority.
 fn decay(cluster: &Cluster, member: u64) {
-    if cluster.voters().len() < 3 || !cluster.ruined().is_empty() || !executor::is_alive(cluster.life(member))
+    // One that is ruined while its cluster forms leaves none that could replace it.
+    if cluster.leader().is_none()
+        || cluster.voters().len() < 3
+        || !cluster.ruined().is_empty()
+        || !executor::is_alive(cluster.life(member))
     {
         return;
     }
