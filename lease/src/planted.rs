@@ -56,6 +56,8 @@ bugs! {
     DeadlineFromReceipt = "deadline from receive time",
     /// A wait reads the table when it comes, and is registered later.
     WaitAfterRead = "wait registered after the read",
+    /// A session tells its caller what came of a call, and again.
+    ToldTwice = "caller told twice",
     ;
     /// An entry counts as synced as soon as it is queued.
     AckBeforeSync = "acknowledged before the sync",
@@ -69,6 +71,26 @@ bugs! {
     TokensNotRestored = "snapshot without tokens",
     /// What a snapshot restores begins its lease clock anew.
     ClockNotRestored = "restored lease clock runs back",
+    /// A snapshot that comes in is counted as applied, and the old table stays.
+    InstallKeepsState = "state kept at a snapshot's install",
+    /// Nobody looks after those who wait when a snapshot comes in.
+    WaitsNotRechecked = "waits not looked at after a snapshot's install",
+    /// Whoever was removed may be taken in again under the same id.
+    RemovedIdTaken = "a removed member's id given again",
+    /// The log gives more entries back than the snapshot has.
+    PurgeBeyondSnapshot = "log purged beyond the snapshot",
+    /// The checksum of a record's body is not looked at.
+    LogChecksumIgnored = "checksum of the log not looked at",
+    /// That of a snapshot's chunk is not.
+    SnapshotChecksumIgnored = "corrupt snapshot accepted",
+    /// Damage with synced batches behind it is taken for a torn tail.
+    DamageTakenForTorn = "torn tail accepted in the middle",
+    /// The folder is not synced after a snapshot got its name.
+    SnapshotNameNotSynced = "no sync of the folder after a snapshot's rename",
+    /// A member that does not lead carries out the commands of an entry from the last to the first.
+    OtherOrder = "commands of an entry applied out of order",
+    /// A stamp is what the leader's machine reads, whatever was applied before.
+    StampOfMachine = "new leader's stamp without an anchor",
 }
 
 /// Plants `bug` in this process, in place of what was planted before.

@@ -156,6 +156,13 @@ pub(crate) struct Standing {
 
 pub(crate) fn plan(standing: &Standing, change: &MemberChange) -> Result<Step, Unchanged> {
     let Standing { members, removed, changing } = standing;
+    #[cfg(planted)]
+    let nobody = BTreeSet::new();
+    #[cfg(planted)]
+    let removed = match lease::planted::is(lease::planted::Bug::RemovedIdTaken) {
+        true => &nobody,
+        false => removed,
+    };
     let refused = |why: String| Err(Unchanged::Refused(why));
     if *changing && !matches!(change, MemberChange::List | MemberChange::Lead(_)) {
         return refused(UNDER_WAY.to_owned());

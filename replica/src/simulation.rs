@@ -11,6 +11,7 @@ use crate::driver::{Driver, Me, SnapshotTrigger};
 use crate::engine::Engine;
 use crate::handle::Reading;
 use crate::raft::asks::{Ask, Change};
+pub use crate::raft::asks_for_vote;
 use crate::raft::{Answering, LogId, WireError, ask_of, frame_of_said, types};
 use crate::shared::Shared;
 use crate::{Clock, Handle, Mono, Window};

@@ -7,6 +7,7 @@ use api::{Call, ClientFrame, Reply};
 use client::machine::{Ask, Config, Done, Effect, Input, LinkId, Machine, OpId};
 use client::{Failure, Instant};
 
+use crate::caller;
 use crate::chance::MILLI;
 use crate::clock::Rate;
 use crate::door::NAMES;
@@ -273,58 +274,21 @@ impl World {
     }
 
     fn use_held(&mut self, c: usize, key: usize, held: Held) {
-        let (namespace, name) = (api::NAMESPACE_DEFAULT.to_owned(), NAMES[key].to_owned());
-        let (token, instance) = (held.token, self.clients[c].instance);
-        let within = self.chance.pick(&[100, 300, 1_000, 5_000]) * MILLI;
-        match self.chance.below(10) {
-            0..3 => {
-                let release =
-                    api::Release { namespace, name, token, instance: Some(instance), deadline_ms: None };
-                self.clients[c].held[key] = None;
-                self.call(c, key, Call::Release(release), within);
-            }
-            3..5 => {
-                let to = self.chance.index(self.clients.len());
-                let to = self.clients[to].holder.clone();
-                let force = self.chance.one_in(3);
-                let transfer = api::Transfer {
-                    namespace,
-                    name,
-                    token,
-                    instance,
-                    to,
-                    force,
-                    ttl_ms: None,
-                    deadline_ms: None,
-                };
-                self.clients[c].held[key] = None;
-                self.call(c, key, Call::Transfer(transfer), within);
-            }
-            _ => {}
+        let holders: Vec<&str> = self.clients.iter().map(|client| client.holder.as_str()).collect();
+        let (holder, instance) = (holders[c], self.clients[c].instance);
+        let lease = caller::Named { name: NAMES[key], holder, instance };
+        if let Some((call, within)) = lease.let_go(&mut self.chance, held.token, &holders) {
+            self.clients[c].held[key] = None;
+            self.call(c, key, call, within);
         }
     }
 
     fn want(&mut self, c: usize, key: usize) {
-        let (namespace, name) = (api::NAMESPACE_DEFAULT.to_owned(), NAMES[key].to_owned());
-        let holder = self.clients[c].holder.clone();
-        let ttl_ms = Some(self.ttl_ms());
-        let within_ms = self.chance.pick(&[100, 500, 1_500, 4_000]);
-        let call = match self.chance.below(10) {
-            0..4 => Call::Claim(api::Claim { namespace, name, holder, ttl_ms, ..api::Claim::default() }),
-            4..8 => {
-                let timeout_ms = Some(within_ms);
-                Call::Acquire(api::Acquire {
-                    namespace,
-                    name,
-                    holder,
-                    ttl_ms,
-                    timeout_ms,
-                    ..api::Acquire::default()
-                })
-            }
-            _ => Call::Wait(api::Wait { namespace, name, after: None, timeout_ms: Some(within_ms) }),
-        };
-        let op = self.call(c, key, call, within_ms * MILLI);
+        let ttl_ms = self.ttl_ms();
+        let (holder, instance) = (&self.clients[c].holder, self.clients[c].instance);
+        let lease = caller::Named { name: NAMES[key], holder, instance };
+        let (call, within) = lease.want(&mut self.chance, ttl_ms);
+        let op = self.call(c, key, call, within);
         self.clients[c].busy[key] = Some(op);
     }
 

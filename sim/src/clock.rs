@@ -25,6 +25,12 @@ impl Rate {
         Rate { start: chance.between(1, 100_000_000_000), ppm }
     }
 
+    /// A clock that errs by more than it may.
+    pub(crate) fn stray(chance: &mut Chance) -> Rate {
+        let ppm = chance.between(2 * RHO_PPM as u64, 20 * RHO_PPM as u64) as i64;
+        Rate { start: chance.between(1, 100_000_000_000), ppm: if chance.one_in(2) { ppm } else { -ppm } }
+    }
+
     /// What it reads at the true time `at`.
     pub(crate) fn reads(self, at: u64) -> u64 {
         let at = at as i64;

@@ -8,10 +8,11 @@
 
 use std::ops::Range;
 use std::process::ExitCode;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::tally::Totals;
 use crate::{Ran, Trace, Violation};
 
 const USAGE: &str =
@@ -94,7 +95,9 @@ fn range(text: &str) -> Result<Range<u64>, String> {
 
 fn one(program: Program, seed: u64, trace: Trace) -> ExitCode {
     let (ran, kept) = (program.run)(seed, trace);
-    print!("{}", ran.trace);
+    let mut totals = Totals::default();
+    totals.add(&ran.tally);
+    print!("{}{totals}", ran.trace);
     match kept {
         Ok(()) => {
             println!("seed {seed} clean, {} events", ran.events);
@@ -109,7 +112,8 @@ fn one(program: Program, seed: u64, trace: Trace) -> ExitCode {
 
 fn many(program: Program, seeds: &Range<u64>, cores: usize, limit: Option<Duration>) -> ExitCode {
     let began = Instant::now();
-    let (clean, violation) = search(program, seeds, cores, limit);
+    let (clean, violation, totals) = search(program, seeds, cores, limit);
+    print!("{totals}");
     if let Some(violation) = violation {
         println!("{violation}");
         return ExitCode::FAILURE;
@@ -119,22 +123,26 @@ fn many(program: Program, seeds: &Range<u64>, cores: usize, limit: Option<Durati
     ExitCode::SUCCESS
 }
 
-/// Runs seeds until all are done, the time is over or one is broken; with the lowest of the broken ones that were found.
+/// Runs seeds until all are done, the time is over or one is broken; with the lowest of the broken ones that were found, and what
+/// happened in all of them.
 fn search(
     program: Program,
     seeds: &Range<u64>,
     cores: usize,
     limit: Option<Duration>,
-) -> (u64, Option<Violation>) {
+) -> (u64, Option<Violation>, Totals) {
     let began = Instant::now();
     let (next, clean) = (AtomicU64::new(seeds.start), AtomicU64::new(0));
     let (stop, found) = (AtomicBool::new(false), Mutex::new(None::<Violation>));
+    let totals = Mutex::new(Totals::default());
     let work = || {
         loop {
             let from = next.fetch_add(program.chunk, Ordering::Relaxed);
             for seed in from..seeds.end.min(from.saturating_add(program.chunk)) {
-                if let (_, Err(violation)) = (program.run)(seed, Trace::Off) {
-                    let mut found = found.lock().unwrap_or_else(|error| error.into_inner());
+                let (ran, kept) = (program.run)(seed, Trace::Off);
+                totals.lock().unwrap_or_else(PoisonError::into_inner).add(&ran.tally);
+                if let Err(violation) = kept {
+                    let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
                     if found.as_ref().is_none_or(|other| violation.seed < other.seed) {
                         *found = Some(violation);
                     }
@@ -150,7 +158,8 @@ fn search(
         }
     };
     std::thread::scope(|scope| (0..cores).for_each(|_| drop(scope.spawn(work))));
-    (clean.into_inner(), found.into_inner().unwrap_or_else(|error| error.into_inner()))
+    let found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
+    (clean.into_inner(), found, totals.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
 /// Builds this program anew with bugs in it, and runs that.
@@ -195,12 +204,12 @@ fn planted(program: Program, limit: Duration) -> ExitCode {
         plant(*bug);
         let began = Instant::now();
         match search(program, &(0..u64::MAX), cores, Some(limit)) {
-            (clean, Some(violation)) => {
+            (clean, Some(violation), _) => {
                 caught += 1;
                 let (took, invariant) = (began.elapsed().as_millis(), violation.invariant);
                 println!("{} -> {invariant}, {} seeds, {took} ms ({violation})", bug.as_str(), clean + 1);
             }
-            (clean, None) => println!("{} -> NOT CAUGHT in {clean} seeds", bug.as_str()),
+            (clean, None, _) => println!("{} -> NOT CAUGHT in {clean} seeds", bug.as_str()),
         }
     }
     plant(Bug::None);

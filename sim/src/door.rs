@@ -29,6 +29,7 @@ pub(crate) enum Told {
 }
 
 /// Words that never change, made once.
+#[derive(Clone)]
 pub(crate) struct Words {
     pub(crate) keys: Vec<Key>,
     pub(crate) namespace: Namespace,

@@ -16,10 +16,12 @@
 //! within rho. The same seed gives the same events, to the byte of the trace.
 //!
 //! The rooms: `world` is what happens and when; `log` the engine, `cluster`, `member` and `door` the members, `client` and `operator` who uses
-//! it, `faults` what goes wrong; `invariants` has a file for each promise.
+//! it, `faults` what goes wrong; `invariants` has a file for each promise. `caller` and `operates` are what anybody asks here and in
+//! `whole`.
 
 #![allow(clippy::result_large_err, reason = "a violation ends the run: it costs nothing to move it once")]
 
+mod caller;
 mod chance;
 mod client;
 mod clock;
@@ -30,8 +32,11 @@ mod faults;
 mod invariants;
 mod log;
 mod member;
+mod operates;
 mod operator;
 mod peers;
+pub mod tally;
+mod trouble;
 pub mod whole;
 mod world;
 
@@ -63,6 +68,8 @@ pub struct Ran {
     pub events: u64,
     /// A line an event, where it was asked for.
     pub trace: String,
+    /// What happened, where it is counted.
+    pub tally: tally::Tally,
 }
 
 /// Whether to write down what happens.

@@ -1,10 +1,11 @@
-//! An operator: pins, unpins and revokes, by tokens that may be old by the time that the command arrives.
+//! The operator of the fast simulation: what it asks ([`operates`]) reaches a member after a while.
 
-use lease::{Command, Entity, Heir, Instance, Reason, RevokeWhen, Token, Ttl};
+use lease::{Command, Ttl};
 use replica::HeirMust;
 
 use crate::chance::MILLI;
-use crate::door::{self, NAMES, Put};
+use crate::door::{NAMES, Put};
+use crate::operates;
 use crate::world::{Event, World};
 
 impl World {
@@ -49,38 +50,22 @@ impl World {
             self.say(format!("operator to m{m}: {command:?}"));
         }
         let deadline = Ttl::from_millis(self.chance.pick(&[20, 200, 1_000, 5_000]));
-        let named = match &command {
-            Command::Revoke { .. } => {
-                Some(replica::Named { key: self.words.keys[key].clone(), instance: None })
-            }
-            _ => None,
-        };
+        let named = operates::named(&command, &self.words.keys[key]);
         self.ask(m, None, self.now, key, None, Put::Command(command, named, HeirMust::Claim, deadline));
     }
 
     fn pin_of(&self, key: usize) -> Command {
-        let (entity, why) = (door::parsed(Entity::parse("op")), door::parsed(Reason::parse("")));
-        Command::Pin { key: self.words.keys[key].clone(), entity, why }
+        operates::pin(&self.words.keys[key])
     }
 
     fn unpin_of(&self, key: usize) -> Command {
-        Command::Unpin { key: self.words.keys[key].clone(), entity: door::parsed(Entity::parse("op")) }
+        operates::unpin(&self.words.keys[key])
     }
 
     fn revoke_of(&mut self, key: usize) -> Option<Command> {
         debug_assert!(key < NAMES.len(), "a key has a name");
-        let token: Token = self.table.get(&self.words.keys[key])?.grant?.token;
-        let when = if self.chance.one_in(2) { RevokeWhen::Now } else { RevokeWhen::AtDeadline };
-        let heir = self.chance.one_in(4).then(|| {
-            let to = self.chance.index(self.clients.len());
-            let ttl = Ttl::from_millis(self.chance.between(300, 2_000));
-            Heir {
-                holder: door::holder(&self.clients[to].holder),
-                instance: Instance(0),
-                ttl,
-                confirm: Ttl::ZERO,
-            }
-        });
-        Some(Command::Revoke { token, why: door::parsed(Reason::parse("r")), when, heir })
+        let token = self.table.get(&self.words.keys[key])?.grant?.token;
+        let holders: Vec<&str> = self.clients.iter().map(|client| client.holder.as_str()).collect();
+        Some(operates::revoke(&mut self.chance, token, &holders))
     }
 }

@@ -18,10 +18,8 @@ use crate::invariants::{Invariants, Kept, same_bytes};
 use crate::log::{self, Promise};
 use crate::member::Member;
 use crate::peers;
+use crate::trouble::Trouble;
 use crate::{Ran, Trace, Violation};
-
-/// How long after the end of a trouble the cluster may still be busy with it: another term's grace, and more.
-const AFTERMATH: u64 = 1_300 * MILLI;
 
 pub(crate) enum Event {
     Step { m: usize, number: u64 },
@@ -113,8 +111,7 @@ pub(crate) struct World {
     pub(crate) ask_last: u64,
     pub(crate) clients: Vec<Client>,
     pub(crate) effects: Vec<Effect>,
-    trouble_sum: u64,
-    trouble_until: u64,
+    trouble: Trouble,
     pub(crate) invariants: Invariants,
     broken: Option<Violation>,
     ran: Ran,
@@ -156,8 +153,7 @@ impl World {
             ask_last: 0,
             clients: Vec::new(),
             effects: Vec::new(),
-            trouble_sum: 0,
-            trouble_until: 0,
+            trouble: Trouble::default(),
             invariants: Invariants::default(),
             broken: None,
             ran: Ran::default(),
@@ -295,21 +291,17 @@ impl World {
 
     /// The cluster is in trouble until then, and busy with it for a while after.
     pub(crate) fn trouble(&mut self, until: u64) {
-        let until = until + AFTERMATH;
-        if until > self.trouble_until {
-            self.trouble_sum += until - self.trouble_until.max(self.now);
-            self.trouble_until = until;
-        }
+        self.trouble.lasts(self.now, until);
     }
 
     pub(crate) fn troubled(&self) -> u64 {
-        self.trouble_sum - self.trouble_until.saturating_sub(self.now)
+        self.trouble.so_far(self.now)
     }
 
     fn look(&mut self) {
         self.after(50 * MILLI, Event::Look);
         let leader = self.log.get().leader;
-        let healthy = self.now > self.trouble_until;
+        let healthy = self.now > self.trouble.until();
         for key in 0..self.keys {
             let free = healthy && self.table.is_free(&self.words.keys[key]);
             let line = match &self.members[leader].leader {
@@ -319,7 +311,7 @@ impl World {
             let in_line = line.iter().any(|waiter| waiter.live);
             let waiting = free && self.is_waited_for(leader, key);
             for (invariant, kept) in
-                self.invariants.look(key, [in_line, waiting], self.now, self.trouble_until)
+                self.invariants.look(key, [in_line, waiting], self.now, self.trouble.until())
             {
                 self.judge(invariant, kept);
             }

@@ -340,7 +340,8 @@ impl<E: Engine> Driver<E> {
         }
         let state = self.shared.state();
         let turn_at = self.grace_ends().filter(|at| now < *at && state.queue.has_ready());
-        let absent_at = state.queue.next_absent();
+        // They are looked for with the overdue, and not before.
+        let absent_at = state.queue.next_absent().map(|at| at.max(self.next_scan));
         drop(state);
         let scan_at = anyone.then_some(self.next_scan);
         let [append_at, barrier_at] =

@@ -150,7 +150,10 @@ pub(super) fn parse(bytes: &[u8], at: usize, end: usize, group: u16) -> Parsed {
     if bytes[mark] != END_MARK {
         return Parsed::Wrong("the record's end mark is wrong");
     }
-    if u32_at(header, 24) != crc32c::crc32c(&bytes[body..mark]) {
+    let wrong = u32_at(header, 24) != crc32c::crc32c(&bytes[body..mark]);
+    #[cfg(planted)]
+    let wrong = wrong && !lease::planted::is(lease::planted::Bug::LogChecksumIgnored);
+    if wrong {
         return Parsed::Wrong("the record's body does not match its checksum");
     }
     if u16_at(header, 6) != group {

@@ -233,6 +233,11 @@ impl<R: AsyncRuntime> RaftLogStorage<Types<R>> for Store<R> {
             memory.entries.drain(..gone);
             memory.purged = memory.purged.max(Some(upto));
         }
+        #[cfg(planted)]
+        let upto = match lease::planted::is(lease::planted::Bug::PurgeBeyondSnapshot) {
+            true => self.memory().entries.get(2).map_or(upto, |entry| entry.log_id),
+            false => upto,
+        };
         self.write(Record::Purge { upto: record_id(upto) }).await
     }
 }

@@ -63,6 +63,8 @@ impl<W: World> RaftStateMachine<Types<W::Runtime>> for Machine<W> {
     {
         while let Some(item) = entries.next().await {
             let (entry, responder) = item?;
+            #[cfg(planted)]
+            let entry = in_other_order(entry, responder.is_some());
             let done = self.apply_entry(entry);
             if let Some(responder) = responder {
                 responder.send(done);
@@ -86,6 +88,11 @@ impl<W: World> RaftStateMachine<Types<W::Runtime>> for Machine<W> {
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: SnapshotFile) -> io::Result<()> {
         let (head, table) = snapshot.read(self.snapshots.owner).map_err(io::Error::other)?;
         let mut state = self.shared.state();
+        #[cfg(planted)]
+        let table = match lease::planted::is(lease::planted::Bug::InstallKeepsState) {
+            true => std::mem::take(&mut state.table),
+            false => table,
+        };
         state.table = table;
         state.removed = head.removed;
         state.applied = meta.last_log_id;
@@ -95,6 +102,7 @@ impl<W: World> RaftStateMachine<Types<W::Runtime>> for Machine<W> {
         let State { table, waits, .. } = &mut *state;
         let due = waits.recheck(reading.revision, |key| table.is_free(key));
         let watches = state.events.restart(reading.revision);
+        W::installed(self.snapshots.owner.member, state.applied.map(super::log::record_id), &state.table);
         drop(state);
         tell_free(due, reading);
         watches.iter().for_each(|wake| wake());
@@ -107,6 +115,20 @@ impl<W: World> RaftStateMachine<Types<W::Runtime>> for Machine<W> {
         let newest = self.snapshots.newest_file().map_err(io::Error::other)?;
         Ok(newest.map(|(meta, snapshot)| Snapshot::<W::Runtime> { meta, snapshot }))
     }
+}
+
+/// A planted bug: the commands of an entry, from the last to the first where it has none to answer.
+#[cfg(planted)]
+fn in_other_order(mut entry: Entry, answers: bool) -> Entry {
+    if let EntryPayload::Normal(Data(batch)) = &mut entry.payload
+        && !answers
+        && lease::planted::is(lease::planted::Bug::OtherOrder)
+    {
+        let mut turned = lease::Batch::clone(batch);
+        turned.requests.reverse();
+        *batch = Arc::new(turned);
+    }
+    entry
 }
 
 /// How long a snapshot waits before it asks a full disk again.

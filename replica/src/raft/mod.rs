@@ -21,6 +21,7 @@ pub(crate) mod types;
 
 pub use peers::{
     Alone, Answering, Asked, Connection, Link, Network, PEER_FRAME_BYTES_MAX, Peers, Unreached, WireError,
+    asks_for_vote,
 };
 pub(crate) use peers::{ask_of, asks, frame_of, frame_of_said, said_of};
 pub use types::{Data, Peer, Types};
@@ -95,7 +96,7 @@ impl<W: World> Future for Proposing<W> {
 /// Entries in one append: so many at their fullest fit into a frame.
 pub(crate) const ENTRIES_MAX: u64 = 512;
 
-fn config(cluster: u128) -> Result<Arc<Config>, StartError> {
+fn config<W: World>(cluster: u128) -> Result<Arc<Config>, StartError> {
     let config = Config {
         cluster_name: format!("{cluster:032x}"),
         heartbeat_interval: 50,
@@ -103,7 +104,7 @@ fn config(cluster: u128) -> Result<Arc<Config>, StartError> {
         election_timeout_max: 500,
         max_payload_entries: ENTRIES_MAX,
         snapshot_policy: SnapshotPolicy::Never,
-        max_in_snapshot_log_to_keep: 1_000,
+        max_in_snapshot_log_to_keep: W::entries_kept(),
         enable_leader_restore: Some(false),
         enable_pre_vote: Some(true),
         enable_elect: false,
@@ -112,6 +113,9 @@ fn config(cluster: u128) -> Result<Arc<Config>, StartError> {
     };
     config.validate().map(Arc::new).map_err(|error| StartError::Engine(error.to_string()))
 }
+
+/// How often it is looked whether a change of the members is left over, besides whenever who leads may have changed.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 impl<W: World> Raft<W> {
     pub(crate) async fn start(
@@ -125,7 +129,7 @@ impl<W: World> Raft<W> {
         let shared = Arc::clone(&machine.shared);
         let links = Arc::new(Links::new(network));
         let remotes = peers::Remotes::new(Arc::clone(&links));
-        let raft = openraft::Raft::new(member, config(cluster)?, remotes, store, machine)
+        let raft = openraft::Raft::new(member, config::<W>(cluster)?, remotes, store, machine)
             .await
             .map_err(|error| StartError::Engine(error.to_string()))?;
         Ok(Raft { raft, log, shared, links, changing: Arc::default() })
@@ -145,7 +149,9 @@ impl<W: World> Raft<W> {
     /// Pokes `shared` whenever who leads may have changed, and tells it when the engine has ended.
     pub(crate) async fn watch(self) {
         let mut metrics = self.raft.server_metrics();
-        while metrics.changed().await.is_ok() {
+        // A timeout is no news. But a change of the members that is to be ended may have been refused, as it is until the first
+        // entry of a leader's term is committed, and nothing tells when that is over.
+        while !matches!(W::Runtime::timeout(LOOK_EVERY, metrics.changed()).await, Ok(Err(_))) {
             self.shared.poke();
             let raft = self.clone();
             drop(W::Runtime::spawn(async move { raft.finish_change().await }));

@@ -232,7 +232,10 @@ impl Chunks<'_> {
         }
         let checksum = self.reader.number()?;
         let section = self.reader.take(length)?;
-        if crc32c::crc32c(&section) != checksum {
+        let wrong = crc32c::crc32c(&section) != checksum;
+        #[cfg(planted)]
+        let wrong = wrong && !lease::planted::is(lease::planted::Bug::SnapshotChecksumIgnored);
+        if wrong {
             return Err(self.reader.damaged("the chunk does not match its checksum"));
         }
         self.count += 1;

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use super::Kept;
 use crate::chance::MILLI;
 
-/// How long it may take: some batches and barriers.
-const BOUND: u64 = 250 * MILLI;
+/// How long it may take over a quick network: some batches and barriers.
+pub(crate) const BOUND: u64 = 250 * MILLI;
 
 #[derive(Default)]
 pub(crate) struct Served {
@@ -22,15 +22,24 @@ pub(crate) enum Who {
 }
 
 impl Served {
-    /// Whether somebody waits for a key that is free, at a leader that has not been in trouble since `calm_since`.
-    pub(crate) fn look(&mut self, key: usize, who: Who, waits: bool, now: u64, calm_since: u64) -> Kept {
+    /// Whether somebody waits for a key that is free, at a leader that has not been in trouble since `calm_since`. It may last for
+    /// `bound` nanoseconds.
+    pub(crate) fn look(
+        &mut self,
+        key: usize,
+        who: Who,
+        waits: bool,
+        now: u64,
+        calm_since: u64,
+        bound: u64,
+    ) -> Kept {
         let place = (key, who == Who::InLine);
         if !waits {
             self.waiting.remove(&place);
             return Ok(());
         }
         let since = (*self.waiting.entry(place).or_insert(now)).max(calm_since);
-        match since + BOUND < now {
+        match since + bound < now {
             true => Err(format!(
                 "lease {} has been free for {} ms, and {who:?} there is one who is not told",
                 crate::door::NAMES[key],

@@ -1,231 +1,232 @@
-//! The members: real ones, started, crashed, paused and started again on what their disks have kept.
+//! The members, as a cluster: who there is, who leads, and whether all of them serve.
+//!
+//! ```text
+//!   place ── disks ──▶ a life ──kill, power cut──▶ disks ──▶ the next life ...
+//!     │                  └── disks that decayed and are refused: ruined, until another takes its place
+//!     └── gone, once the cluster has removed it
+//! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use replica::log::{MemoryDisk, UnprovableTail};
-use replica::{Clock, First, Handle, Member, Mono, Options, Parts, Peer, Window};
+use replica::{First, Handle, Peer, Status};
 
-use super::executor::{self, Life, chance, now, sleep, spawn_in};
-use super::network::{Port, Wires};
-use super::{Whole, disk, judge};
+use super::asks::Standing;
+use super::disk::{Disks, Trap};
+use super::executor::{self, Life, chance};
+use super::judge;
+use super::network::Wires;
 use crate::chance::MILLI;
 use crate::clock::Rate;
 
-/// A member's clock: what the replica reads.
-struct Skewed(Rate);
-
-impl Clock for Skewed {
-    fn now(&self) -> Mono {
-        Mono(self.0.reads(now()))
-    }
-}
+/// How long a cluster that is let alone may take until it serves.
+pub(crate) const HEALS_WITHIN: u64 = 15_000 * MILLI;
 
 /// What a member has over its lives.
-struct Place {
-    log: MemoryDisk,
-    snapshots: MemoryDisk,
-    life: Life,
-    up: Option<Running>,
-    begun: bool,
-    /// What is left of the log's disk, where a sync failed.
-    image: Option<Arc<Mutex<Option<MemoryDisk>>>>,
+pub(crate) struct Place {
+    pub(crate) disks: Disks,
+    pub(crate) trap: Trap,
+    pub(crate) life: Life,
+    pub(crate) handle: Option<Handle>,
+    pub(crate) first: First,
+    pub(crate) begun: bool,
+    /// A bit of its disks has changed, and they have not been read since.
+    pub(crate) decayed: bool,
+    /// Its disks were refused: it will not come back.
+    pub(crate) ruined: bool,
+    /// It may have been removed.
+    pub(crate) leaves: bool,
+    /// Its clocks run at a rate outside rho.
+    pub(crate) strays: bool,
 }
 
-struct Running {
-    handle: Handle,
+/// How large everything is, from the seed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sizes {
+    pub(crate) voters: u64,
+    pub(crate) segment_bytes: u64,
+    pub(crate) snapshot_log_bytes: u64,
 }
 
 /// All of them. Clones are the same cluster.
 #[derive(Clone)]
 pub(crate) struct Cluster {
     pub(crate) wires: Wires,
+    /// Who waits in line, and who waits until a lease is free.
+    pub(crate) lines: Standing,
+    pub(crate) waits: Standing,
+    pub(crate) sizes: Sizes,
     places: Arc<Mutex<BTreeMap<u64, Place>>>,
+    ids_last: Arc<Mutex<u64>>,
     lives: Arc<Mutex<Life>>,
+    /// The members, when somebody last looked, and whether each has a vote.
+    members: Arc<Mutex<BTreeMap<u64, bool>>>,
 }
 
 impl Cluster {
-    pub(crate) fn new(size: u64) -> Cluster {
-        let place = |id| {
-            let (log, snapshots) = (MemoryDisk::new(), MemoryDisk::new());
-            (id, Place { log, snapshots, life: 0, up: None, begun: false, image: None })
-        };
-        Cluster {
+    /// As many first voters as the seed says; none has started.
+    pub(crate) fn new(sizes: Sizes) -> Cluster {
+        let cluster = Cluster {
             wires: Wires::default(),
-            places: Arc::new(Mutex::new((1..=size).map(place).collect())),
+            lines: Standing::default(),
+            waits: Standing::default(),
+            sizes,
+            places: Arc::default(),
+            ids_last: Arc::default(),
             lives: Arc::default(),
+            members: Arc::new(Mutex::new((1..=sizes.voters).map(|id| (id, true)).collect())),
+        };
+        let peer = |id| (id, Peer::at(address(id)));
+        let voters: BTreeMap<u64, Peer> = (1..=sizes.voters).map(peer).collect();
+        for _ in 0..sizes.voters {
+            cluster.add(First::With(voters.clone()));
         }
+        if chance(|it| it.one_in(12)) {
+            let stray = chance(|it| it.between(1, sizes.voters));
+            cluster.place(stray, |place| place.strays = true);
+            judge::member_strays();
+        }
+        cluster
+    }
+
+    /// A place for a member more, with empty disks and an id that none had.
+    pub(crate) fn add(&self, first: First) -> u64 {
+        let id = next(&self.ids_last);
+        let place = Place {
+            disks: Disks::default(),
+            trap: Trap::default(),
+            life: 0,
+            handle: None,
+            first,
+            begun: false,
+            decayed: false,
+            ruined: false,
+            leaves: false,
+            strays: false,
+        };
+        self.places().insert(id, place);
+        id
+    }
+
+    pub(crate) fn new_life(&self) -> Life {
+        next(&self.lives)
     }
 
     fn places(&self) -> MutexGuard<'_, BTreeMap<u64, Place>> {
         self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Looks at a member's place, or changes it; none where it is gone.
+    pub(crate) fn place<T>(&self, member: u64, act: impl FnOnce(&mut Place) -> T) -> Option<T> {
+        self.places().get_mut(&member).map(act)
+    }
+
+    /// The run is over: nothing of it stays in memory.
+    pub(crate) fn end(&self) {
+        self.places().values().for_each(|place| place.disks.calm());
+        let places = std::mem::take(&mut *self.places());
+        drop(places);
+    }
+
+    /// Its place is no more.
+    pub(crate) fn leave(&self, member: u64) {
+        let gone = self.places().remove(&member);
+        drop(gone);
+    }
+
     pub(crate) fn ids(&self) -> Vec<u64> {
         self.places().keys().copied().collect()
+    }
+
+    fn members(&self) -> MutexGuard<'_, BTreeMap<u64, bool>> {
+        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn voters(&self) -> BTreeSet<u64> {
+        self.members().iter().filter(|(_, votes)| **votes).map(|(id, _)| *id).collect()
+    }
+
+    /// Whether a member belongs to the cluster, and is not about to leave it.
+    pub(crate) fn stays(&self, member: u64) -> bool {
+        self.members().contains_key(&member) && self.place(member, |place| !place.leaves) == Some(true)
+    }
+
+    /// The cluster's members are these, each with whether it votes.
+    pub(crate) fn note_members(&self, members: BTreeMap<u64, bool>) {
+        *self.members() = members;
+    }
+
+    /// Whether a majority of the voters runs.
+    pub(crate) fn has_quorum(&self) -> bool {
+        let voters = self.voters();
+        let runs = |id: &&u64| self.door(**id).is_some_and(|(life, _)| executor::runs_since(life).is_some());
+        2 * voters.iter().filter(runs).count() > voters.len()
+    }
+
+    /// Those whose disks have decayed, and may be refused.
+    pub(crate) fn ruined(&self) -> BTreeSet<u64> {
+        self.places().iter().filter(|(_, place)| place.ruined || place.decayed).map(|(id, _)| *id).collect()
     }
 
     /// The life of a member, and a way to ask it.
     pub(crate) fn door(&self, member: u64) -> Option<(Life, Handle)> {
         let places = self.places();
         let place = places.get(&member)?;
-        place.up.as_ref().map(|up| (place.life, up.handle.clone()))
+        place.handle.as_ref().map(|handle| (place.life, handle.clone()))
     }
 
     pub(crate) fn life(&self, member: u64) -> Life {
         self.places().get(&member).map_or(0, |place| place.life)
     }
 
+    /// The one that leads in the newest term.
     pub(crate) fn leader(&self) -> Option<u64> {
-        self.ids().into_iter().find(|id| self.door(*id).is_some_and(|(_, handle)| handle.status().leads))
+        let status = self.status().into_iter().filter_map(|(id, status)| Some((id, status?)));
+        status.filter(|(_, it)| it.leads).max_by_key(|(_, it)| it.term).map(|(id, _)| id)
     }
 
-    pub(crate) fn start(&self, member: u64) {
-        let life = {
-            let mut last = self.lives.lock().unwrap_or_else(PoisonError::into_inner);
-            *last += 1;
-            *last
-        };
-        let (log, snapshots, begun, size) = {
-            let mut places = self.places();
-            let size = places.len() as u64;
-            let Some(place) = places.get_mut(&member) else { return };
-            place.life = life;
-            (place.log.clone(), place.snapshots.clone(), place.begun, size)
-        };
-        let peer = |id| (id, Peer::at(format!("m{id}:7401")));
-        let first = First::With((1..=size).map(peer).collect());
-        let options = Options {
-            cluster: 7,
-            member,
-            first,
-            begun,
-            // Where one alone would refuse, as nobody can tell, its operator says so: what the disk had synced is there all the same.
-            unprovable_tail: UnprovableTail::Cut,
-            segment_bytes: Some(64 * 1024),
-            window: Window { events: 0, bytes: 0, ..Window::default() },
-            snapshot_log_bytes: chance(|it| it.pick(&[2_000, 20_000])),
-        };
-        let cluster = self.clone();
-        let on_fatal = {
-            let cluster = self.clone();
-            Box::new(move |error: &std::io::Error| cluster.die(member, life, &error.to_string()))
-        };
-        let on_begun = {
-            let places = Arc::clone(&self.places);
-            Arc::new(move || {
-                let mut places = places.lock().unwrap_or_else(PoisonError::into_inner);
-                // What a life that is over has asked for does not reach its disk.
-                places
-                    .get_mut(&member)
-                    .filter(|place| place.life == life)
-                    .into_iter()
-                    .for_each(|place| place.begun = true);
-                Ok(())
-            })
-        };
-        let parts = Parts::<Whole> {
-            clock: Arc::new(Skewed(chance(Rate::any))),
-            log_disk: Arc::new(log),
-            snapshot_disk: Arc::new(snapshots),
-            network: Port { from: member, to: member, wires: self.wires.clone() },
-            on_begun,
-            on_fatal,
-        };
-        judge::say(|| format!("m{member} starts, life {life}"));
-        spawn_in(life, async move {
-            match replica::start(options, parts).await {
-                Ok(started) => cluster.is_up(member, life, started).await,
-                Err(error) => {
-                    judge::judge(
-                        "a member starts on what its disk has kept",
-                        Err(format!("m{member}: {error}")),
-                    );
-                }
-            }
-        });
+    /// Those that lead, or think so.
+    pub(crate) fn leading(&self) -> Vec<u64> {
+        let status = self.status().into_iter();
+        status.filter(|(_, it)| it.as_ref().is_some_and(|it| it.leads)).map(|(id, _)| id).collect()
     }
 
-    /// A member runs until it ends by itself, as a process would.
-    async fn is_up(&self, member: u64, life: Life, mut started: Member<Whole>) {
-        if let Some(cut) = started.cut() {
-            judge::say(|| format!("m{member} has cut its log: {cut}"));
+    fn status(&self) -> BTreeMap<u64, Option<Status>> {
+        let ids = self.ids().into_iter();
+        ids.map(|id| (id, self.door(id).map(|(_, handle)| handle.status()))).collect()
+    }
+
+    /// Why not all of them serve, and have applied as much as the leader.
+    pub(crate) fn lacks(&self) -> Option<String> {
+        let status = self.status();
+        let newest = status.values().flatten().map(|it| it.applied).max().unwrap_or(0);
+        if self.leader().is_none() {
+            return Some("no member leads".to_owned());
         }
-        self.wires.join(member, life, started.peers());
-        if let Some(place) = self.places().get_mut(&member) {
-            place.up = Some(Running { handle: started.handle() });
-        }
-        judge::say(|| format!("m{member} is up"));
-        let why = started.ended().await.unwrap_or_default();
-        let cluster = self.clone();
-        spawn_in(0, async move { cluster.die(member, life, &why) });
-    }
-
-    /// Its process ends: by a kill, which leaves what was written, or by a power cut, which leaves what was synced.
-    pub(crate) fn crash(&self, member: u64, power_cut: bool) {
-        let life = self.life(member);
-        executor::kill(life);
-        self.wires.leave(member);
-        let gone = {
-            let mut places = self.places();
-            let Some(place) = places.get_mut(&member) else { return };
-            let image = place
-                .image
-                .take()
-                .and_then(|image| image.lock().unwrap_or_else(PoisonError::into_inner).take());
-            place.log = match image {
-                Some(image) => image,
-                None if power_cut => disk::power_cut(&place.log),
-                None => place.log.fork(),
-            };
-            place.snapshots =
-                if power_cut { disk::power_cut(&place.snapshots) } else { place.snapshots.fork() };
-            place.up.take()
-        };
-        drop(gone);
-        judge::say(|| format!("m{member} is down"));
-    }
-
-    /// The next sync of its log fails, which ends it.
-    pub(crate) fn fail_sync(&self, member: u64) {
-        if let Some(place) = self.places().get_mut(&member).filter(|place| place.up.is_some()) {
-            place.image = Some(disk::fail_next_sync(&place.log));
-        }
-    }
-
-    fn die(&self, member: u64, life: Life, why: &str) {
-        judge::say(|| format!("m{member} dies: {why}"));
-        // Nobody in it is to hear of the failure: the process is gone.
-        executor::kill(life);
-        let cluster = self.clone();
-        spawn_in(0, async move {
-            if cluster.life(member) == life {
-                cluster.crash(member, true);
-                cluster.restart_later(member);
+        let lags = status
+            .iter()
+            .find(|(_, it)| it.as_ref().is_none_or(|it| !it.serving || it.applied + 20 < newest));
+        lags.map(|(id, it)| match it {
+            None => format!("m{id} is not up"),
+            Some(it) => {
+                format!("m{id} has applied {} of {newest}, and its trouble is {:?}", it.applied, it.trouble)
             }
-        });
+        })
     }
 
-    pub(crate) fn restart_later(&self, member: u64) {
-        let (cluster, life) = (self.clone(), self.life(member));
-        spawn_in(0, async move {
-            sleep(chance(|it| it.millis(5, 4_000))).await;
-            if cluster.life(member) == life && cluster.door(member).is_none() {
-                cluster.start(member);
-            }
-        });
-    }
-
-    /// Whether all of them are up, and have applied as much as the leader.
-    pub(crate) fn is_whole(&self) -> bool {
-        let status: Vec<_> = self.ids().iter().map(|id| self.door(*id).map(|(_, it)| it.status())).collect();
-        let newest = status.iter().flatten().map(|it| it.applied).max();
-        self.leader().is_some()
-            && status
-                .iter()
-                .all(|it| it.as_ref().is_some_and(|it| it.serving && it.applied + 20 > newest.unwrap_or(0)))
+    pub(crate) fn clock_rate(&self, member: u64) -> (Rate, bool) {
+        let strays = self.place(member, |place| place.strays).unwrap_or(false);
+        (chance(if strays { Rate::stray } else { Rate::any }), strays)
     }
 }
 
-/// How long a cluster that is let alone may take until it serves.
-pub(crate) const HEALS_WITHIN: u64 = 10_000 * MILLI;
+/// Where a member is reached.
+pub(crate) fn address(id: u64) -> String {
+    format!("m{id}:7401")
+}
+
+fn next(last: &Mutex<u64>) -> u64 {
+    let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+    *last += 1;
+    *last
+}

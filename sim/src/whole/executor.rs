@@ -57,7 +57,25 @@ struct Executor {
     tasks: BTreeMap<u64, Task>,
     timers: BTreeMap<(u64, u64), Waker>,
     paused: BTreeMap<Life, BTreeSet<u64>>,
+    /// When each was last resumed.
+    resumed: BTreeMap<Life, u64>,
+    dead: BTreeSet<Life>,
+    /// The run is: nobody lives any more.
+    over: bool,
     polls: u64,
+    /// Polls at this instant.
+    polls_now: u64,
+}
+
+/// Polls of tasks and sleeps at one instant, at most: more is a task that spins, and time would never pass.
+const POLLS_AT_ONCE_MAX: u64 = 1_000_000;
+
+impl Executor {
+    fn note_poll(&mut self) {
+        self.polls_now += 1;
+        let (life, at) = (self.life, self.now);
+        assert!(self.polls_now < POLLS_AT_ONCE_MAX, "a task of life {life} spins at {at} ns");
+    }
 }
 
 thread_local! {
@@ -117,13 +135,26 @@ pub(crate) fn live<T>(life: Life, act: impl FnOnce() -> T) -> T {
 
 /// Ends a life, and every task in it but the one that is running.
 pub(crate) fn kill(life: Life) {
+    assert!(life != 0, "what belongs to nobody does not end");
     let dead = with(|it| {
+        it.dead.insert(life);
         it.paused.remove(&life);
         let of: Vec<u64> = it.tasks.iter().filter(|(_, task)| task.life == life).map(|(id, _)| *id).collect();
         of.iter().filter_map(|id| it.tasks.remove(id)).collect::<Vec<_>>()
     });
     // What a task leaves behind may wake others.
     drop(dead);
+}
+
+/// Whether a life has not ended.
+pub(crate) fn is_alive(life: Life) -> bool {
+    EXECUTOR.with_borrow(|it| it.as_ref().is_some_and(|it| !it.over && !it.dead.contains(&life)))
+}
+
+/// Since when a life has run without a pause; none where it is paused or over.
+pub(crate) fn runs_since(life: Life) -> Option<u64> {
+    let runs = is_alive(life) && with(|it| !it.paused.contains_key(&life));
+    runs.then(|| with(|it| it.resumed.get(&life).copied().unwrap_or(0)))
 }
 
 /// Nothing of `life` runs until [`resume`].
@@ -136,7 +167,8 @@ pub(crate) fn pause(life: Life) {
 /// What was paused runs on.
 pub(crate) fn resume(life: Life) {
     with(|it| {
-        let parked = it.paused.remove(&life).unwrap_or_default();
+        let Some(parked) = it.paused.remove(&life) else { return };
+        it.resumed.insert(life, it.now);
         it.ready.0.lock().unwrap_or_else(PoisonError::into_inner).extend(parked);
     });
 }
@@ -164,6 +196,7 @@ impl Future for Sleep {
         let at = self.at;
         let timer = self.timer;
         let key = with(|it| {
+            it.note_poll();
             if it.now >= at {
                 return None;
             }
@@ -182,8 +215,9 @@ impl Future for Sleep {
 impl Drop for Sleep {
     fn drop(&mut self) {
         let timer = self.timer;
-        EXECUTOR.with_borrow_mut(|executor| {
-            if let (Some(executor), Some(key)) = (executor, timer) {
+        // One that outlives its run has no timer any more.
+        let _ = EXECUTOR.try_with(|executor| {
+            if let (Some(executor), Some(key)) = (&mut *executor.borrow_mut(), timer) {
                 executor.timers.remove(&key);
             }
         });
@@ -206,7 +240,11 @@ pub(crate) fn run(
         tasks: BTreeMap::new(),
         timers: BTreeMap::new(),
         paused: BTreeMap::new(),
+        resumed: BTreeMap::new(),
+        dead: BTreeSet::new(),
+        over: false,
         polls: 0,
+        polls_now: 0,
     };
     EXECUTOR.set(Some(executor));
     spawn(first);
@@ -215,7 +253,10 @@ pub(crate) fn run(
 
 /// Drops what the run has left.
 pub(crate) fn clear() {
-    let left = with(|it| std::mem::take(&mut it.tasks));
+    let left = with(|it| {
+        it.over = true;
+        std::mem::take(&mut it.tasks)
+    });
     drop(left);
     // The borrow is over before what is left is dropped.
     let executor = EXECUTOR.take();
@@ -257,8 +298,10 @@ fn next(it: &mut Executor) -> Option<(u64, Body, Waker)> {
         }
         let Some(body) = task.body.take() else { continue };
         it.polls += 1;
+        let waker = task.waker.clone();
         it.life = task.life;
-        return Some((id, body, task.waker.clone()));
+        it.note_poll();
+        return Some((id, body, waker));
     }
 }
 
@@ -267,6 +310,7 @@ fn jump(end: u64) -> bool {
     let waker = with(|it| {
         let ((at, _), waker) = it.timers.pop_first()?;
         it.now = at.max(it.now);
+        it.polls_now = 0;
         (it.now <= end).then_some(waker)
     });
     match waker {

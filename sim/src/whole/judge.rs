@@ -1,20 +1,21 @@
 //! What was applied, believed and promised in a run, and the first promise that was broken.
 
 use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use lease::{Applied, Batch, Table, Time, Token};
+use lease::{Applied, Batch, Command, Outcome, Table, Token, What, Why};
 use replica::log::LogId;
 
-use super::executor::now;
+use super::executor::{self, Life, now};
 use crate::clock::Shown;
-use crate::invariants::{Believed, Committed, Invariants, Kept};
+use crate::invariants::{
+    Answers, AsModel, Believed, ClockForward, Committed, Invariants, Kept, OneLeader, ReplicasAgree,
+    SERVED_WITHIN, Served, Who,
+};
+use crate::tally::Happened;
+use crate::trouble::Trouble;
 use crate::{Ran, Trace, Violation};
-
-struct Entry {
-    id: LogId,
-    applied: Applied,
-}
 
 #[derive(Default)]
 struct Judge {
@@ -22,12 +23,19 @@ struct Judge {
     tracing: bool,
     ran: Ran,
     broken: Option<Violation>,
+    closed: bool,
     invariants: Invariants,
-    /// By index: what the first member that applied it made of it.
-    entries: std::collections::BTreeMap<u64, Entry>,
-    /// The lease clock of each member's table.
-    clocks: std::collections::BTreeMap<u64, (u64, Time)>,
-    answered: u64,
+    replicas_agree: ReplicasAgree,
+    clock_forward: ClockForward,
+    as_model: AsModel,
+    one_leader: OneLeader,
+    answers: Answers,
+    /// By member, and for the line at the leader under 0.
+    served: BTreeMap<u64, Served>,
+    trouble: Trouble,
+    /// Clients whose clocks run at rates outside rho: what they believe is not judged.
+    stray_clients: BTreeSet<usize>,
+    granted: u64,
     /// The newest state that anybody was told of.
     heard: u64,
 }
@@ -47,9 +55,14 @@ pub(crate) fn end() -> (Ran, Result<(), Violation>) {
     (judge.ran, judge.broken.map_or(Ok(()), Err))
 }
 
-/// Whether a promise was broken.
-pub(crate) fn is_broken() -> bool {
-    JUDGE.with_borrow(|it| it.broken.is_some())
+/// All that was to be seen was seen.
+pub(crate) fn close() {
+    JUDGE.with_borrow_mut(|it| it.closed = true);
+}
+
+/// Whether the run may end: all was seen, or a promise was broken.
+pub(crate) fn is_over() -> bool {
+    JUDGE.with_borrow(|it| it.closed || it.broken.is_some())
 }
 
 /// Writes a line of the trace, where there is one.
@@ -63,6 +76,11 @@ pub(crate) fn say(line: impl FnOnce() -> String) {
     });
 }
 
+/// Something happened.
+pub(crate) fn count(happened: Happened) {
+    JUDGE.with_borrow_mut(|it| it.ran.tally.count(happened));
+}
+
 /// Remembers the first promise that was broken.
 pub(crate) fn judge(invariant: &'static str, kept: Kept) {
     let Err(what) = kept else { return };
@@ -70,51 +88,52 @@ pub(crate) fn judge(invariant: &'static str, kept: Kept) {
     JUDGE.with_borrow_mut(|it| {
         if it.tracing {
             let _ = writeln!(it.ran.trace, "{} VIOLATION {invariant}: {what}", Shown(at));
+            for open in it.answers.lines() {
+                let _ = writeln!(it.ran.trace, "unanswered {open}");
+            }
         }
         let seed = it.seed;
         it.broken.get_or_insert(Violation { seed, at, invariant, what });
     });
 }
 
+/// The cluster is in trouble until then.
+pub(crate) fn trouble(until: u64) {
+    let at = now();
+    JUDGE.with_borrow_mut(|it| it.trouble.lasts(at, until));
+}
+
+/// A member's clock runs at a rate outside rho.
+pub(crate) fn member_strays() {
+    count(Happened::ClockStrayed);
+    JUDGE.with_borrow_mut(|it| it.invariants.strays = true);
+}
+
+/// A client's clock does.
+pub(crate) fn client_strays(client: usize) {
+    count(Happened::ClockStrayed);
+    JUDGE.with_borrow_mut(|it| it.stray_clients.insert(client));
+}
+
 /// A member has applied an entry: for the first time, or as others before it.
 pub(crate) fn applied(member: u64, id: LogId, batch: &Batch, applied: &Applied, table: &Table) {
     say(|| {
-        format!(
-            "m{member} applies entry {}@{}: now {}, {:?}",
-            id.index,
-            id.term,
-            table.now(),
-            applied.outcomes
-        )
+        let (now, outcomes) = (table.now(), &applied.outcomes);
+        format!("m{member} applies entry {id}: now {now}, {outcomes:?}")
     });
     let at = now();
     let kept = JUDGE.with_borrow_mut(|it| {
-        // A restart reads older entries again.
-        let (index, clock) = it.clocks.entry(member).or_default();
-        if id.index > *index && table.now() < *clock {
-            return Err((
-                "the lease clock never runs back",
-                format!("m{member} went from {clock} to {}", table.now()),
-            ));
+        let reads = it.clock_forward.reads(member, id.index, table.now());
+        reads.map_err(|what| ("the lease clock never runs back", what))?;
+        let is_first = it.replicas_agree.applied(member, id, batch, applied);
+        if !is_first.map_err(|what| ("replicas agree", what))? {
+            return Ok(());
         }
-        if id.index > *index {
-            (*index, *clock) = (id.index, table.now());
-        }
-        if let Some(first) = it.entries.get(&id.index) {
-            return match first.id == id && first.applied == *applied {
-                true => Ok(()),
-                false => Err((
-                    "replicas agree",
-                    format!(
-                        "m{member} made {applied:?} of entry {id:?}, and it was {:?} as {:?}",
-                        first.applied, first.id
-                    ),
-                )),
-            };
-        }
-        it.entries.insert(id.index, Entry { id, applied: applied.clone() });
-        // Whether the cluster is well is looked at when faults have stopped: until then nothing is late.
-        let committed = Committed { at, term: id.term, by: 0, batch, applied, table, trouble: at };
+        tally(&mut it.ran, batch, applied);
+        let trouble = it.trouble.so_far(at);
+        let committed = Committed { at, term: id.term, by: 0, batch, applied, table, trouble };
+        let modelled = it.as_model.committed(&committed);
+        modelled.map_err(|what| ("every entry's effects are the naive model's", what))?;
         it.invariants.committed(&committed)
     });
     if let Err((invariant, what)) = kept {
@@ -122,10 +141,46 @@ pub(crate) fn applied(member: u64, id: LogId, batch: &Batch, applied: &Applied, 
     }
 }
 
+fn tally(ran: &mut Ran, batch: &Batch, applied: &Applied) {
+    ran.tally.count(Happened::Applied);
+    for event in &applied.events {
+        match &event.what {
+            What::Granted { .. } => ran.tally.count(Happened::Granted),
+            What::Ended { end, .. } => ran.tally.count(match end.why {
+                Why::Expired => Happened::Expired,
+                Why::Unconfirmed => Happened::Unconfirmed,
+                Why::Transferred => Happened::HandedOn,
+                Why::Revoked(_) => Happened::Revoked,
+                Why::Released | Why::Restored => Happened::Released,
+            }),
+            _ => {}
+        }
+    }
+    for (request, outcome) in batch.requests.iter().zip(&applied.outcomes) {
+        match (&request.command, outcome) {
+            (Command::Extend { .. }, Outcome::Extended(_)) => ran.tally.count(Happened::Extended),
+            (Command::Succeed(_), Outcome::Granted(_)) => ran.tally.count(Happened::Succeeded),
+            _ => {}
+        }
+    }
+}
+
+/// A member has a state that it did not make itself: from a snapshot that came, or from its disk.
+pub(crate) fn restored(member: u64, index: Option<u64>, table: &Table) {
+    let kept = JUDGE.with_borrow_mut(|it| {
+        it.clock_forward.reads(member, index.unwrap_or(0), table.now())?;
+        it.replicas_agree.restored(member, index, table)
+    });
+    judge("a snapshot or a restart forgets nothing", kept);
+}
+
 /// What a client believes from now on.
 pub(crate) fn believes(client: usize, beliefs: &[Believed]) {
     let at = now();
     let kept = JUDGE.with_borrow_mut(|it| {
+        if it.invariants.strays || it.stray_clients.contains(&client) {
+            return Ok(());
+        }
         it.invariants.one_believer.believes(client, beliefs);
         it.invariants.one_believer.check(client, at, &it.invariants.ledger)
     });
@@ -135,20 +190,102 @@ pub(crate) fn believes(client: usize, beliefs: &[Believed]) {
 /// A member answers what left at `sent`: the grant stands for `ttl` nanoseconds.
 pub(crate) fn granted(token: u64, sent: u64, ttl: u64) {
     JUDGE.with_borrow_mut(|it| {
-        it.answered += 1;
+        it.granted += 1;
         it.invariants.never_early.answered(Token::from_u64(token), sent, ttl);
     });
 }
 
 /// How many grants and extends were answered.
-pub(crate) fn answered() -> u64 {
-    JUDGE.with_borrow(|it| it.answered)
+pub(crate) fn grants() -> u64 {
+    JUDGE.with_borrow(|it| it.granted)
 }
 
 /// Somebody was told of a state with so many events; with what was the newest before.
 pub(crate) fn heard(revision: u64) -> u64 {
     JUDGE.with_borrow_mut(|it| {
+        let before = it.heard;
         it.heard = it.heard.max(revision);
-        it.heard
+        before
     })
+}
+
+/// A client asks its session for something, which ends by then.
+pub(crate) fn calls(client: usize, op: u64, by: u64) {
+    JUDGE.with_borrow_mut(|it| it.invariants.ends_once.asked(client, op, by));
+}
+
+/// It gives it up.
+pub(crate) fn abandons(client: usize, op: u64) {
+    JUDGE.with_borrow_mut(|it| it.invariants.ends_once.abandoned(client, op));
+}
+
+/// It is told.
+pub(crate) fn called(client: usize, op: u64) {
+    let kept = JUDGE.with_borrow_mut(|it| it.invariants.ends_once.ended(client, op));
+    judge("every call ends exactly once", kept);
+}
+
+/// A client that is not paused is looked at.
+pub(crate) fn look_at_client(client: usize) {
+    let at = now();
+    let kept = JUDGE.with_borrow_mut(|it| it.invariants.ends_once.look(client, at));
+    judge("every call ends exactly once", kept);
+}
+
+/// Something is asked of a member.
+pub(crate) fn asks(life: Life, what: String, by: Option<u64>) -> u64 {
+    let at = now();
+    JUDGE.with_borrow_mut(|it| it.answers.asked(at, life, what, by))
+}
+
+/// The member answers it.
+pub(crate) fn told(ask: u64) {
+    let kept = JUDGE.with_borrow_mut(|it| it.answers.told(ask));
+    judge("every ask is answered once", kept);
+}
+
+/// The member has dropped it.
+pub(crate) fn dropped(ask: u64) {
+    let kept = JUDGE.with_borrow_mut(|it| it.answers.dropped(ask, executor::is_alive));
+    judge("every ask is answered once", kept);
+}
+
+/// Looks at what is due: answers, and grants that should be over.
+pub(crate) fn look() {
+    let at = now();
+    let (told, on_time) = JUDGE.with_borrow_mut(|it| {
+        // A deadline is one by the member's clock.
+        if it.invariants.strays {
+            return (Ok(()), Ok(()));
+        }
+        let on_time = it.invariants.on_time.look(at, it.trouble.so_far(at));
+        (it.answers.look(at, executor::runs_since), on_time)
+    });
+    judge("every ask is answered once", told);
+    judge("late within the bound", on_time);
+}
+
+/// A member knows that leader of a term: true where that is news.
+pub(crate) fn leads(member: u64, term: u64, leader: u64) -> bool {
+    let known = JUDGE.with_borrow_mut(|it| it.one_leader.known(member, term, leader));
+    let news = known.as_ref().is_ok_and(|news| *news);
+    if news {
+        count(Happened::Elected);
+        say(|| format!("m{leader} leads term {term}"));
+    }
+    judge("one leader a term", known.map(drop));
+    news
+}
+
+/// Whether `who` waits at a member for `key`, which is free there, over a network that may take `slow` nanoseconds a frame.
+pub(crate) fn waits(member: u64, key: usize, who: Who, waits: bool, slow: u64) {
+    let at = now();
+    // Barriers and forwards, one behind the other, each some ways over the network.
+    let bound = SERVED_WITHIN + 12 * slow;
+    let kept = JUDGE.with_borrow_mut(|it| {
+        let calm_since = it.trouble.until();
+        let waits = waits && calm_since < at;
+        it.served.entry(member).or_default().look(key, who, waits, at, calm_since, bound)
+    });
+    judge("no free lease keeps anybody waiting", kept);
 }

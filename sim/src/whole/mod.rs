@@ -1,7 +1,7 @@
 //! The whole-cluster simulation: from one seed, real members over real Raft, with a time, a network and disks of our own.
 //!
 //! ```text
-//!   seed ─▶ chance ─▶ faults: crashes, power cuts in a sync, pauses, cuts, stalls
+//!   seed ─▶ chance ─▶ faults: crashes, power cuts at aimed points, pauses, cuts; disks that stall, fill up, fail, decay
 //!                        │
 //!   client::Machine ─▶ door ─▶ replica::Member ─▶ openraft ─▶ log (real bytes) ─▶ disk in memory
 //!      (real)                     ▲    └──frames──▶ network ──▶ the other members
@@ -12,22 +12,35 @@
 //! machine. What is not: sockets, the log's thread, the server's doors. A minute passes in faults; then they stop, and the cluster
 //! has to serve within a bound. A run is a function of its seed, to the byte of the trace.
 //!
-//! The rooms: `executor` is time and order, `runtime` what openraft asks of it; `cluster` starts and crashes members over `network` and
-//! `disk`; `clients` use them, `faults` strike; `judge` hears of everything and asks the invariants.
+//! The rooms: `executor` is time and order, `runtime` what openraft asks of it; `cluster` is who there is, `lives` how they start and
+//! end, over `network` and `disk`. `clients` use them through `asks`, the `operator` meddles, the `steward` changes who belongs to the
+//! cluster, `faults` strike. The `lookout` looks on; `judge` hears of everything and asks the invariants.
 
+mod asks;
 mod clients;
 mod cluster;
 mod disk;
 mod executor;
 mod faults;
 mod judge;
+mod lives;
+mod lookout;
 mod network;
+mod operator;
 mod runtime;
+mod steward;
+
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use replica::World;
 use replica::log::{Log, LogId, OnFatal, OpenError, Writer};
 
-use crate::chance::{MILLI, SECOND};
+use self::cluster::{Cluster, Sizes};
+use self::executor::Life;
+use crate::chance::SECOND;
+use crate::clock::Rate;
+use crate::tally::Happened;
 use crate::{Ran, Trace, Violation};
 
 /// What a simulated member runs in.
@@ -44,6 +57,20 @@ impl World for Whole {
     fn applied(member: u64, id: LogId, batch: &lease::Batch, applied: &lease::Applied, table: &lease::Table) {
         judge::applied(member, id, batch, applied, table);
     }
+
+    fn installed(member: u64, last: Option<LogId>, table: &lease::Table) {
+        judge::count(Happened::SnapshotInstalled);
+        judge::say(|| format!("m{member} installs a snapshot"));
+        judge::restored(member, last.map(|id| id.index), table);
+    }
+
+    fn entries_kept() -> u64 {
+        ENTRIES_KEPT.get()
+    }
+}
+
+thread_local! {
+    static ENTRIES_KEPT: Cell<u64> = const { Cell::new(0) };
 }
 
 /// Faults strike for so long.
@@ -52,18 +79,19 @@ const FAULTS: u64 = 60 * SECOND;
 /// Lives through one seed, on a thread of its own.
 pub fn run(seed: u64, trace: Trace) -> (Ran, Result<(), Violation>) {
     let ran = std::thread::scope(|scope| scope.spawn(|| run_here(seed, trace)).join());
-    ran.unwrap_or_else(|panic| {
-        let what = panic.downcast_ref::<String>().cloned();
-        let what = what.or_else(|| panic.downcast_ref::<&str>().map(|it| (*it).to_owned()));
-        let what = what.unwrap_or_else(|| "a panic without words".to_owned());
-        (Ran::default(), Err(Violation { seed, at: 0, invariant: "nothing panics", what }))
-    })
+    ran.unwrap_or_else(|_| panic!("seed {seed}: what a run leaves behind cannot be cleared away"))
 }
 
 fn run_here(seed: u64, trace: Trace) -> (Ran, Result<(), Violation>) {
     judge::begin(seed, trace);
     disk::clear();
-    executor::run(seed, FAULTS + 2 * cluster::HEALS_WITHIN, live(), judge::is_broken);
+    let end = FAULTS + 2 * cluster::HEALS_WITHIN;
+    let lived = catch_unwind(AssertUnwindSafe(|| executor::run(seed, end, live(), judge::is_over)));
+    if let Err(panic) = lived {
+        let what = panic.downcast_ref::<String>().cloned();
+        let what = what.or_else(|| panic.downcast_ref::<&str>().map(|it| (*it).to_owned()));
+        judge::judge("nothing panics", Err(what.unwrap_or_else(|| "a panic without words".to_owned())));
+    }
     let polls = executor::polls();
     judge::say(|| format!("the end, after {polls} polls"));
     executor::clear();
@@ -71,25 +99,59 @@ fn run_here(seed: u64, trace: Trace) -> (Ran, Result<(), Violation>) {
 }
 
 async fn live() {
-    let size = executor::chance(|it| it.pick(&[1, 3, 3, 3, 5]));
-    let cluster = cluster::Cluster::new(size);
+    ENTRIES_KEPT.set(executor::chance(|it| it.pick(&[0, 10, 100, 1_000])));
+    let cluster = Cluster::new(executor::chance(|it| Sizes {
+        voters: it.pick(&[1, 3, 3, 3, 5]),
+        segment_bytes: it.pick(&[16, 64]) * 1_024,
+        snapshot_log_bytes: it.pick(&[1_000, 4_000, 20_000]),
+    }));
+    let _over = Over(cluster.clone());
     cluster.ids().into_iter().for_each(|id| cluster.start(id));
-    for number in 0..executor::chance(|it| it.between(2, 4)) as usize {
-        executor::spawn_in(0, clients::live(number, cluster.clone()));
+    let clients = (0..executor::chance(|it| it.between(2, clients::CLIENTS_MAX as u64)) as usize)
+        .map(|number| begin_client(number, &cluster))
+        .collect();
+    executor::spawn_in(0, asks::read(cluster.clone()));
+    executor::spawn_in(0, lookout::look(cluster.clone()));
+    executor::spawn_in(0, operator::live(cluster.clone(), FAULTS));
+    executor::spawn_in(0, steward::live(cluster.clone(), FAULTS));
+    faults::strike(cluster.clone(), clients, FAULTS).await;
+    heals(&cluster).await;
+    judge::close();
+    // The cluster goes with the run.
+    std::future::pending::<()>().await;
+}
+
+/// Ends a run, however it comes to its end.
+struct Over(Cluster);
+
+impl Drop for Over {
+    fn drop(&mut self) {
+        self.0.end();
     }
-    executor::spawn_in(0, clients::read(cluster.clone()));
-    // A member that crashes while its cluster forms may take its own folder for a lost one, and then needs a hand.
-    while !cluster.is_whole() && executor::now() < cluster::HEALS_WITHIN {
-        executor::sleep(20 * MILLI).await;
-    }
-    faults::strike(cluster.clone(), FAULTS).await;
+}
+
+fn begin_client(number: usize, cluster: &Cluster) -> Life {
+    let life = cluster.new_life();
+    let rate = match executor::chance(|it| it.one_in(40)) {
+        true => {
+            judge::client_strays(number);
+            executor::chance(Rate::stray)
+        }
+        false => executor::chance(Rate::any),
+    };
+    executor::spawn_in(life, clients::live(number, rate, cluster.clone()));
+    life
+}
+
+/// Nothing goes wrong any more: the cluster serves within a bound, with nobody's help but the steward's.
+async fn heals(cluster: &Cluster) {
     executor::sleep(cluster::HEALS_WITHIN).await;
-    if !cluster.is_whole() {
-        judge::judge("the cluster heals", Err("a member does not serve, or is behind".to_owned()));
+    if let Some(lacks) = cluster.lacks() {
+        judge::judge("the cluster heals", Err(lacks));
     }
-    let before = judge::answered();
+    let before = judge::grants();
     executor::sleep(5 * SECOND).await;
-    if judge::answered() == before {
+    if judge::grants() == before {
         judge::judge("the cluster heals", Err("no claim and no extend was answered for 5 s".to_owned()));
     }
 }

@@ -1,15 +1,21 @@
 //! The network between members: frames over connections that keep their order, are slow, break, and are cut one way or both.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use openraft_rt::{AsyncRuntime as _, Select2};
+use replica::simulation::asks_for_vote;
 use replica::{Asked, Connection, Link, Network, Peers, Unreached};
+
+use tokio::sync::oneshot;
 
 use super::Whole;
 use super::executor::{self, Life, chance, live, now, sleep_until, spawn_in};
+use super::judge;
 use super::runtime::Simulated;
 use crate::chance::{MICRO, MILLI};
+use crate::tally::Happened;
 
 /// Where the members' links end.
 #[derive(Clone, Default)]
@@ -25,7 +31,12 @@ struct State {
     breaks: u64,
     /// The most nanoseconds that a frame may take besides.
     slow: u64,
+    /// Who is to hear of the next vote that is given.
+    aim: Option<oneshot::Sender<Voted>>,
 }
+
+/// A candidate, who has voted for it, and how many nanoseconds the answer takes.
+type Voted = (u64, u64, u64);
 
 struct Wire {
     life: Life,
@@ -52,7 +63,7 @@ impl Network for Port {
 
 impl Link for Port {
     fn ask(&self, frame: Vec<u8>) -> Asked {
-        let (answer, answered) = tokio::sync::oneshot::channel();
+        let (answer, answered) = oneshot::channel();
         let port = self.clone();
         let at = self.wires.arrives(self.from, self.to);
         // A frame outlives who sent it.
@@ -72,14 +83,16 @@ impl Link for Port {
 }
 
 impl Port {
-    fn deliver(self, frame: Vec<u8>, answer: tokio::sync::oneshot::Sender<Vec<u8>>) {
+    fn deliver(self, frame: Vec<u8>, answer: oneshot::Sender<Vec<u8>>) {
         let Some((life, connection)) = self.wires.connection(self.from, self.to) else { return };
         let answering = live(life, || connection.lock().unwrap_or_else(PoisonError::into_inner).take(&frame));
         let answering = answering.unwrap_or_else(|error| panic!("a frame of ours: {error}"));
+        let aim = if asks_for_vote(&frame) { self.wires.state().aim.take() } else { None };
         spawn_in(life, async move {
             let said = answering.await;
             let (from, to) = (self.to, self.from);
             let after = self.wires.latency();
+            let _: Option<Result<(), Voted>> = aim.map(|aim| aim.send((to, from, after)));
             spawn_in(0, async move {
                 executor::sleep(after).await;
                 if !self.wires.is_cut(from, to) {
@@ -95,8 +108,13 @@ impl Wires {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The most nanoseconds that a frame takes besides its own time.
+    pub(crate) fn slow(&self) -> u64 {
+        self.state().slow
+    }
+
     pub(crate) fn latency(&self) -> u64 {
-        let slow = self.state().slow;
+        let slow = self.slow();
         chance(|it| it.between(50 * MICRO, 800 * MICRO) + if slow > 0 { it.below(slow) } else { 0 })
     }
 
@@ -117,6 +135,8 @@ impl Wires {
         if breaks > 0 && chance(|it| it.below(1_000)) < breaks {
             let broken = self.state().connections.remove(&(from, to));
             drop(broken);
+            judge::count(Happened::ConnectionBroken);
+            judge::trouble(now());
             return None;
         }
         if self.is_cut(from, to) {
@@ -129,6 +149,14 @@ impl Wires {
             drop(old);
         }
         self.state().connections.get(&(from, to)).map(|wire| (life, Arc::clone(&wire.connection)))
+    }
+
+    /// Makes the next vote that is given known: who voted, for whom, and how long its answer takes.
+    pub(crate) fn await_vote(&self) -> impl Future<Output = Option<Voted>> + Send + use<> {
+        let (aim, voted) = oneshot::channel();
+        let old = self.state().aim.replace(aim);
+        drop(old);
+        async move { voted.await.ok() }
     }
 
     pub(crate) fn is_cut(&self, from: u64, to: u64) -> bool {

@@ -293,6 +293,11 @@ pub(crate) fn ask_of(bytes: &[u8]) -> Result<Ask, WireError> {
     Ok(ask)
 }
 
+/// Whether a frame asks for a vote that counts, which a pre-vote does not.
+pub fn asks_for_vote(bytes: &[u8]) -> bool {
+    opened(bytes).is_ok_and(|mut from| matches!(from.u8(), Ok(2)))
+}
+
 /// What was said, as a frame.
 pub(crate) fn frame_of_said(said: &Said) -> Vec<u8> {
     let mut to = frame();
