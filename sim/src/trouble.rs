@@ -2,8 +2,9 @@
 
 use crate::chance::MILLI;
 
-/// How long after the end of a trouble the cluster may still be busy with it: another term's grace, and more.
-const AFTERMATH: u64 = 1_300 * MILLI;
+/// How long after the end of a trouble the cluster may still be busy with it: what docs/contract.md allows for a change of leader, and the
+/// new one's grace.
+const AFTERMATH: u64 = 2_500 * MILLI;
 
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Trouble {

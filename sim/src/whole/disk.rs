@@ -180,6 +180,11 @@ impl Trap {
         self.state().0 = Some(at);
     }
 
+    /// Power fails at no act any more.
+    pub(crate) fn disarm(&self) {
+        self.state().0 = None;
+    }
+
     /// What was left when it struck.
     pub(crate) fn take(&self) -> Option<Disks> {
         let mut state = self.state();

@@ -24,6 +24,9 @@ pub(crate) async fn strike(cluster: Cluster, clients: Vec<Life>, calm: u64) {
     }
     cluster.wires.mend();
     cluster.wires.worsen(0, 0);
+    for id in cluster.ids() {
+        cluster.place(id, |place| place.trap.disarm());
+    }
     judge::trouble(now());
     judge::say(|| "faults stop".to_owned());
 }
