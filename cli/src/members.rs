@@ -7,7 +7,7 @@ use api::{Call, ChangeMembers, MemberChange, Reply};
 use claimer::duration::GoDuration;
 use clap::{Args, Subcommand};
 
-use crate::connect::{Reach, misfit};
+use crate::connect::{Reach, UNKNOWN_REMEDY, misfit};
 use crate::exit::{Exit, Failure};
 use crate::invite;
 use crate::output::{JsonFlag, print};
@@ -30,6 +30,10 @@ const _: () = assert!(JOIN_TOKEN_LIFE_DEFAULT.as_millis() == 60 * 60 * 1_000, "1
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Show the members, as the leader sees them.
+    ///
+    /// Columns: ID; PART: leader, voter or observer, and whether it is draining; ADDRESS, where the others reach it; LACKS, how many entries
+    /// of the leader's log it does not have yet; HEARD, how long ago the leader heard it. A dash is nothing: of the leader itself, and of
+    /// a member that this leader has not heard at all.
     List(Reached),
     /// Make a token by which a new member joins, with tenure join: it is good once.
     Invite {
@@ -153,7 +157,12 @@ pub(crate) fn members(args: &Members) -> Result<Exit, Failure> {
         return invite::invite(*id, *expires, &reached.reach, reached.json);
     }
     let call = Call::Members(ChangeMembers { change, deadline_ms: None });
-    let Reply::Members(members) = reached.reach.call(call)? else { return Err(misfit()) };
+    let done = reached.reach.call(call).map_err(|mut failure| {
+        // A lease is not what was asked about.
+        failure.message = failure.message.replace(UNKNOWN_REMEDY, ": look with `tenure members list`");
+        failure
+    });
+    let Reply::Members(members) = done? else { return Err(misfit()) };
     let dash = || "-".to_owned();
     let rows: Vec<Vec<String>> = members
         .members

@@ -210,11 +210,16 @@ pub(crate) async fn how_far<W: World>(raft: &Raft<W>, member: u64, address: &str
 
 /// Makes the mark once this member is in step as an observer; or tells that it is a voter, and so not the one that was added.
 async fn wait<W: World>(raft: Raft<W>, me: u64, mark: OnBegun) -> Result<(), String> {
-    loop {
+    for round in 0_u32.. {
         match raft.place() {
             Place::Voter => return Err(lost_vote(me)),
             Place::InStep => break,
             Place::Behind => W::Runtime::sleep(ASK_EVERY).await,
+        }
+        if round % SAY_EVERY == SAY_EVERY - 1 {
+            tracing::warn!(
+                "member {me} waits to be added, or to have what the others have: `tenure members list` at one of them says which"
+            );
         }
     }
     make::<W>(mark).await?;

@@ -14,7 +14,7 @@ const BEHIND_AFTER: Ttl = Ttl::from_millis(3_000);
 /// How often a leader that is unfit tries to hand on.
 const HAND_ON_EVERY: Ttl = Ttl::from_millis(1_000);
 /// The same, of one that drains: while the lead is on its way nothing is committed.
-const DRAIN_EVERY: Ttl = Ttl::from_millis(15_000);
+const DRAIN_EVERY: Ttl = Ttl::from_millis(5_000);
 
 /// What this member is to the cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

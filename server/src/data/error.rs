@@ -51,6 +51,13 @@ pub enum DataError {
         /// That process, where it said.
         pid: Option<u32>,
     },
+    /// It has no identity, and its member would begin a cluster alone that has a name already.
+    Begins {
+        /// Which folder.
+        path: PathBuf,
+        /// That cluster.
+        cluster: u128,
+    },
     /// It belongs to another cluster or member than the configuration says.
     Foreign {
         /// The file that says so.
@@ -137,6 +144,14 @@ impl fmt::Display for DataError {
                 }
                 f.write_str(": stop that one, or name another folder")
             }
+            DataError::Begins { path, cluster } => write!(
+                f,
+                "{} is empty, and the configuration names cluster {cluster:032x}, and nobody who begins it with this member: where it was \
+                 begun already, what this member had is lost, and it may not begin it anew. Give it its folder back, or have a new member take \
+                 its place: `tenure members invite`, then `replace`. The folder that a new cluster begins with is `data` in what `tenure init` has \
+                 made; without cluster in the configuration a new one is begun",
+                path.display()
+            ),
             DataError::Foreign { path, found, wanted } => write!(
                 f,
                 "{} says that this is member {} of cluster {:032x}, and the configuration says member {} of cluster {:032x}: \

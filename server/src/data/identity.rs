@@ -59,6 +59,10 @@ pub(super) fn open(root: &Path, config: &Config) -> Result<Identity, DataError> 
             if has_log(root)? {
                 return Err(DataError::Nameless { path });
             }
+            // A cluster that has a name may be there already, and this member be one of it.
+            if let Some(cluster) = config.cluster.filter(|_| begins_alone(config) && !config.dev) {
+                return Err(DataError::Begins { path: root.to_owned(), cluster });
+            }
             let cluster = config.cluster.unwrap_or_else(rand::random);
             let identity =
                 Identity { cluster, member: config.member.unwrap_or(1), begun: false, joined: false };
@@ -70,6 +74,16 @@ pub(super) fn open(root: &Path, config: &Config) -> Result<Identity, DataError> 
         }
         Err(error) => Err(DataError::io("reading", &path, error)),
     }
+}
+
+fn begins_alone(config: &Config) -> bool {
+    config.peer_voters.len() <= 1 && !config.peer_join
+}
+
+/// What stands in the folder of a member that begins a cluster alone, before it has: without it such a member does not begin.
+pub(crate) fn founder(cluster: u128, member: u64) -> Result<String, toml::ser::Error> {
+    let identity = Identity { cluster, member, begun: false, joined: false };
+    Ok(format!("{STORY}{}", text_of(&identity)?))
 }
 
 /// Reads the identity of a folder that has one.

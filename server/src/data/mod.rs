@@ -30,7 +30,7 @@ use nix::fcntl::{Flock, FlockArg};
 use replica::OnBegun;
 
 pub use error::DataError;
-pub(crate) use identity::{Identity, has_joined};
+pub(crate) use identity::{Identity, founder, has_joined};
 #[cfg(any(test, feature = "parsers"))]
 pub(crate) use identity::{parse as parse_identity, text_of as text_of_identity};
 pub(crate) use new::NewData;

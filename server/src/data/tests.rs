@@ -1,5 +1,7 @@
 //! What may be wrong with a data folder, a test each.
 
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -117,6 +119,26 @@ fn another_cluster_or_member_is_refused_with_both_ids() {
     let error = Data::open(&wanted).unwrap_err().to_string();
     assert!(error.contains("says member 1 of cluster 00000000000000000000000000000007"), "{error}");
     assert!(Data::open(&Config { cluster: Some(ours.cluster), member: Some(1), ..config(&root) }).is_ok());
+}
+
+#[test]
+fn a_cluster_that_has_a_name_is_not_begun_alone_by_an_empty_folder() {
+    let parent = tempfile::tempdir().unwrap();
+    let root = parent.path().join("data");
+    let alone = Config { cluster: Some(7), member: Some(1), ..config(&root) };
+    let one = Config { peer_voters: BTreeMap::from([(1, "a:7401".to_owned())]), ..alone.clone() };
+    for config in [&alone, &one] {
+        let error = Data::open(config).unwrap_err().to_string();
+        assert!(error.contains("may not begin it anew") && error.contains("members invite"), "{error}");
+        assert!(!root.join("identity.toml").exists());
+    }
+    let with_others = (1..=3).map(|id| (id, format!("m{id}:7401"))).collect();
+    let founders = parent.path().join("founders");
+    Data::open(&Config { peer_voters: with_others, data: founders, ..alone.clone() }).unwrap();
+    // What `tenure init` leaves for the first start.
+    fs::write(root.join("identity.toml"), founder(7, 1).unwrap()).unwrap();
+    let identity = Data::open(&alone).unwrap().identity();
+    assert_eq!(identity, Identity { cluster: 7, member: 1, begun: false, joined: false });
 }
 
 #[test]

@@ -9,7 +9,7 @@
 //!   node/peer.crt .key        what this member presents to the others
 //!   operator/NAME.crt .key    what the operator presents to the client port
 //!   operator.env              where the member is and as whom to come, for a shell
-//!   data/                     made by the first start
+//!   data/                     made by the first start; of a cluster of one, with the identity that it begins with
 //! ```
 //!
 //! A further member's folder has its own `node/`, the CAs' certificates and neither their keys nor an operator's; a further
@@ -29,6 +29,7 @@ mod texts;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
@@ -37,6 +38,7 @@ pub use host::{Host, InvalidHost};
 pub use texts::shell_quoted;
 
 use crate::config::{PEER_LISTEN_DEFAULT, parse_voters};
+use crate::data::founder;
 use crate::tls::{Name, Role, operator};
 use authority::{Authority, Issued, Side};
 use folder::Folder;
@@ -44,6 +46,9 @@ use texts::{First, Toml};
 
 /// The folder, where none is named.
 pub const FOLDER_DEFAULT: &str = "tenure";
+
+/// What the data folder of a member holds that begins its cluster alone.
+const FOUNDER: &str = "data/identity.toml";
 
 /// What to make.
 #[derive(Clone, Debug)]
@@ -97,6 +102,13 @@ impl Init {
         let folder = Folder::begin(&self.folder)?;
         for (authority, name) in [(&clients, "ca/client"), (&peers, "ca/peer")] {
             folder.write_pair(name, &authority.issued())?;
+        }
+        if voters.len() <= 1 {
+            let text = founder(cluster, 1).map_err(|error| InitError::Io {
+                path: self.folder.join(FOUNDER),
+                error: io::Error::other(error),
+            })?;
+            folder.write(FOUNDER, &text)?;
         }
         let made = self.node(&folder, (cluster, 1), (&clients, &peers), First::With(voters))?;
         write_operator(&folder, &self.folder, &clients, &operator, &shell_quoted(&made.endpoint))?;

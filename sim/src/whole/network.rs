@@ -25,6 +25,8 @@ pub(crate) struct Wires(Arc<Mutex<State>>);
 struct State {
     up: BTreeMap<u64, (Life, Peers<Whole>)>,
     connections: BTreeMap<(u64, u64), Wire>,
+    /// What is on its way between two, over their present connection or the first one yet to be.
+    ways: BTreeMap<(u64, u64), Way>,
     /// Nothing gets from the first to the second.
     cut: BTreeSet<(u64, u64)>,
     /// Of a thousand frames so many break their connection.
@@ -41,6 +43,12 @@ type Voted = (u64, u64, u64);
 struct Wire {
     life: Life,
     connection: Arc<Mutex<Connection<Whole>>>,
+}
+
+#[derive(Default)]
+struct Way {
+    /// How many connections between the two are over: what was sent over one of them is lost with it.
+    over: u64,
     /// When the last frame arrives: none passes another.
     last: u64,
 }
@@ -65,11 +73,13 @@ impl Link for Port {
     fn ask(&self, frame: Vec<u8>) -> Asked {
         let (answer, answered) = oneshot::channel();
         let port = self.clone();
-        let at = self.wires.arrives(self.from, self.to);
+        let (at, over) = self.wires.arrives(self.from, self.to);
         // A frame outlives who sent it.
         spawn_in(0, async move {
             sleep_until(at).await;
-            port.deliver(frame, answer);
+            if port.wires.over(port.from, port.to) == over {
+                port.deliver(frame, answer);
+            }
         });
         let lost = || Unreached::unanswered("the wire is cut");
         Box::pin(async move {
@@ -103,6 +113,13 @@ impl Port {
     }
 }
 
+impl State {
+    fn close(&mut self, pair: (u64, u64)) -> Option<Wire> {
+        self.ways.entry(pair).or_default().over += 1;
+        self.connections.remove(&pair)
+    }
+}
+
 impl Wires {
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -118,22 +135,25 @@ impl Wires {
         chance(|it| it.between(50 * MICRO, 800 * MICRO) + if slow > 0 { it.below(slow) } else { 0 })
     }
 
-    fn arrives(&self, from: u64, to: u64) -> u64 {
+    /// When what is sent now arrives, if its connection lasts.
+    fn arrives(&self, from: u64, to: u64) -> (u64, u64) {
         let at = now() + self.latency();
-        match self.state().connections.get_mut(&(from, to)) {
-            Some(wire) => {
-                wire.last = wire.last.max(at);
-                wire.last
-            }
-            None => at,
-        }
+        let mut state = self.state();
+        let way = state.ways.entry((from, to)).or_default();
+        // At the same instant either might be taken first.
+        way.last = at.max(way.last + 1);
+        (way.last, way.over)
+    }
+
+    fn over(&self, from: u64, to: u64) -> u64 {
+        self.state().ways.get(&(from, to)).map_or(0, |way| way.over)
     }
 
     /// The connection between two members, where a frame gets through.
     fn connection(&self, from: u64, to: u64) -> Option<(Life, Arc<Mutex<Connection<Whole>>>)> {
         let breaks = self.state().breaks;
         if breaks > 0 && chance(|it| it.below(1_000)) < breaks {
-            let broken = self.state().connections.remove(&(from, to));
+            let broken = self.state().close((from, to));
             drop(broken);
             judge::count(Happened::ConnectionBroken);
             judge::trouble(now());
@@ -145,7 +165,7 @@ impl Wires {
         let (life, peers) = self.state().up.get(&to)?.clone();
         if self.state().connections.get(&(from, to)).is_none_or(|wire| wire.life != life) {
             let connection = Arc::new(Mutex::new(live(life, || peers.connection())));
-            let old = self.state().connections.insert((from, to), Wire { life, connection, last: 0 });
+            let old = self.state().connections.insert((from, to), Wire { life, connection });
             drop(old);
         }
         self.state().connections.get(&(from, to)).map(|wire| (life, Arc::clone(&wire.connection)))
@@ -171,8 +191,8 @@ impl Wires {
         let gone = {
             let mut state = self.state();
             let gone: Vec<_> =
-                state.connections.keys().filter(|(a, b)| *a == member || *b == member).copied().collect();
-            let wires: Vec<_> = gone.iter().filter_map(|pair| state.connections.remove(pair)).collect();
+                state.ways.keys().filter(|(a, b)| *a == member || *b == member).copied().collect();
+            let wires: Vec<_> = gone.iter().filter_map(|pair| state.close(*pair)).collect();
             (state.up.remove(&member), wires)
         };
         drop(gone);
