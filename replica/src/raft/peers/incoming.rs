@@ -77,14 +77,16 @@ impl<W: World> Peers<W> {
         }
     }
 
-    /// Whether this member's log knows of nobody else, and never did.
+    /// Whether this member's log knows of nobody else, and never did: where all changes of the members in it are applied, as those
+    /// that were removed are known by then.
     fn is_alone(&self) -> bool {
         let metrics = self.group.metrics();
         let metrics = metrics.borrow_watched();
-        let mut members = metrics.membership_config.membership().nodes().map(|(id, _)| *id);
-        members.next() == Some(metrics.id)
-            && members.next().is_none()
-            && self.shared.state().removed.is_empty()
+        let newest = &metrics.membership_config;
+        let state = self.shared.state();
+        let mut members = newest.membership().nodes().map(|(id, _)| *id);
+        let is_only_one = members.next() == Some(metrics.id) && members.next().is_none();
+        is_only_one && state.removed.is_empty() && state.membership.log_id() == newest.log_id()
     }
 
     /// A connection from another member.
