@@ -95,7 +95,11 @@ impl Snapshots {
         let (head, table) = file.read(self.owner)?;
         // Its name may not be on the disk yet, where the last run was killed between its rename and the sync of the folder: a power
         // cut could then take it after the older one is gone.
-        let removed = self.disk.sync_folder().and_then(|()| self.remove_all_but(&file.name));
+        let removed = self
+            .disk
+            .sync_folder()
+            .and_then(|()| self.remove_unfinished())
+            .and_then(|()| self.remove_older(&file.name));
         removed.map_err(|error| SnapshotError::Io { path: self.disk.path(""), error })?;
         Ok(Some((head, table)))
     }
@@ -140,16 +144,24 @@ impl Snapshots {
         let name = name_of(&meta);
         self.disk.rename(INCOMING, &name)?;
         self.disk.sync_folder()?;
-        self.remove_all_but(&name)?;
+        self.remove_older(&name)?;
         Ok(Snapshot { meta, snapshot: SnapshotFile { name, ..incoming } })
     }
 
-    /// What an older snapshot or an interrupted write left behind.
-    fn remove_all_but(&self, name: &str) -> io::Result<()> {
-        for other in self.disk.list()? {
-            if other != name && (is_snapshot(&other) || other.ends_with(".tmp")) {
-                self.disk.remove(&other)?;
-            }
+    /// Removes older snapshots, and no newer one: that may have come from another member while this one was written, and the log may
+    /// have given back what it covers.
+    fn remove_older(&self, name: &str) -> io::Result<()> {
+        self.remove_where(|other| is_snapshot(other) && other < name)
+    }
+
+    /// Removes what interrupted writes have left behind: at a start, when nobody writes.
+    fn remove_unfinished(&self) -> io::Result<()> {
+        self.remove_where(|other| other.ends_with(".tmp"))
+    }
+
+    fn remove_where(&self, goes: impl Fn(&str) -> bool) -> io::Result<()> {
+        for other in self.disk.list()?.iter().filter(|name| goes(name)) {
+            self.disk.remove(other)?;
         }
         Ok(())
     }

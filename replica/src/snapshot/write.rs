@@ -43,7 +43,7 @@ impl Snapshots {
             return Ok(SnapshotFile { disk: Arc::clone(&self.disk), name: name.to_owned() });
         }
         self.disk.sync_folder()?;
-        self.remove_all_but(name)?;
+        self.remove_older(name)?;
         Ok(SnapshotFile { disk: Arc::clone(&self.disk), name: name.to_owned() })
     }
 }
