@@ -1,7 +1,7 @@
 //! How a member gets from an empty folder to its first vote.
 //!
 //! ```text
-//!  first voters  forming ──every other one forms, too──▶ ready ──every other one is ready──▶ begun
+//!  first voters  forming ──every other one forms, too──▶ ready ─all others are, or one begun─▶ begun
 //!                   │                                      ▲                                   ▲
 //!                   │ another has begun: lost              └── a mark on the disk ──┐          │
 //!  added         waiting ──it has all that the cluster has, as an observer──────────┴──────────┘

@@ -15,8 +15,7 @@ const FILE: &str = "identity.toml";
 const FORMAT: i64 = 2;
 /// What is written of a member that has not, so that older programs read it too.
 const FORMAT_NOT_JOINED: i64 = 1;
-const STORY: &str =
-    "# Who this member is: made once, by the server. Do not edit it, and do not copy it to another member.\n";
+const STORY: &str = "# Who this member is: made by tenure. Do not edit it, copy it to another member, or put an older one back.\n";
 
 /// Who a member is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
