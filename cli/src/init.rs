@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use server::{ExitKind, FOLDER_DEFAULT, Further, Host, Init as Making, InitError, Made, shell_quoted};
+use server::{ExitKind, FOLDER_DEFAULT, Further, Host, Init as Making, InitError, Made, Renew, shell_quoted};
 
 use crate::connect::host;
 use crate::exit::{Exit, Failure};
@@ -21,7 +21,8 @@ const OPERATOR_DEFAULT: &str = "admin";
 /// commands to go on with.
 #[derive(Debug, Args)]
 pub(crate) struct Init {
-    /// The folder to make [default: tenure; with --node N, tenure-N; with --from and --operator NAME, tenure-NAME].
+    /// The folder to make [default: tenure; with --node N, tenure-N, and with --renew
+    /// tenure-N-renewed; with --from and --operator NAME, tenure-NAME].
     #[arg(value_name = "DIR")]
     folder: Option<PathBuf>,
     /// A name or address by which clients know this member, once for each or with commas between; the first is the one that is
@@ -47,19 +48,19 @@ pub(crate) struct Init {
     /// With --node N: a member that is none of the first voters, and is to join the cluster that runs, with tenure join.
     #[arg(long, requires = "node", conflicts_with = "renew")]
     join: bool,
-    /// Make new certificates of a voter that has some: then put what is in node/ in the place of its own.
+    /// Make new certificates of a member that has some, for the same hosts: then put what is in node/ in the place of its own.
     #[arg(long, requires = "node")]
     renew: bool,
+    /// With --renew: the old certificate, that member's node/server.crt [default: the one in --from].
+    #[arg(long, requires = "renew", value_name = "CERT")]
+    old: Option<PathBuf>,
 }
 
 pub(crate) fn init(args: &Init) -> Result<Exit, Failure> {
     match (&args.from, args.node, &args.operator) {
+        (Some(from), Some(node), _) if args.renew => renewed(args, node, from),
         (Some(from), Some(node), _) => {
-            let further = match (args.renew, args.join) {
-                (true, _) => Further::Again,
-                (false, true) => Further::Joins,
-                (false, false) => Further::New,
-            };
+            let further = if args.join { Further::Joins } else { Further::New };
             member(&args.making(Some(node.to_string())).member(node, from, further)?, further)
         }
         (Some(from), None, Some(name)) => {
@@ -78,13 +79,17 @@ pub(crate) fn init(args: &Init) -> Result<Exit, Failure> {
 }
 
 impl Init {
-    fn making(&self, of: Option<String>) -> Making {
+    fn folder(&self, of: Option<String>) -> PathBuf {
         let default = || match of {
             None => FOLDER_DEFAULT.into(),
             Some(of) => format!("{FOLDER_DEFAULT}-{of}").into(),
         };
+        self.folder.clone().unwrap_or_else(default)
+    }
+
+    fn making(&self, of: Option<String>) -> Making {
         Making {
-            folder: self.folder.clone().unwrap_or_else(default),
+            folder: self.folder(of),
             hosts: if self.hosts.is_empty() { hosts_default() } else { self.hosts.clone() },
             listen: self.listen,
         }
@@ -155,11 +160,20 @@ fn member(made: &Made, further: Further) -> Result<Exit, Failure> {
                 .as_bytes(),
             )?;
         }
-        Further::Again => say(format!(
-            "made {folder}: new certificates of member {member}. Put what is in {folder}/node in the place of that member's own: it \
-             has them within a minute, or at once at SIGHUP."
-        )),
     }
+    Ok(Exit::Done)
+}
+
+fn renewed(args: &Init, member: u64, from: &Path) -> Result<Exit, Failure> {
+    let folder = args.folder(Some(format!("{member}-renewed")));
+    let renew = Renew { folder: folder.clone(), member, hosts: args.hosts.clone(), old: args.old.clone() };
+    let hosts: Vec<String> = renew.make(from)?.iter().map(Host::to_string).collect();
+    let folder = folder.display();
+    say(format!(
+        "made {folder}: new certificates of member {member}, known as {}. Put what is in {folder}/node in the place of that member's \
+         own: it has them within a minute, or at once at SIGHUP.",
+        hosts.join(", ")
+    ));
     Ok(Exit::Done)
 }
 

@@ -13,8 +13,8 @@
 //!   docs     completions man               doubt    what to do where the outcome is unknown
 //!   init     init, join in join            pinned   that a pin is in the way
 //!   backup   backup                        trust    what members are known by, and this program
-//!   recover  recover, of a last member
-//!   restore  restore                       wanted   what a claim and an acquire want alike
+//!   recover  recover, of a last member     wanted   what a claim and an acquire want alike
+//!   restore  restore                       beginning where restore and recover begin a cluster
 //! ```
 //!
 //! stdout is data, stderr is talk. A verb returns how the program ends or why it failed, and this file exits. The
@@ -24,6 +24,7 @@
 mod acquire;
 mod announce;
 mod backup;
+mod beginning;
 mod bench;
 mod claimer;
 mod connect;

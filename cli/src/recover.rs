@@ -6,6 +6,7 @@ use clap::Args;
 use serde::Serialize;
 use server::{NewCluster, Survivor};
 
+use crate::beginning::Target;
 use crate::exit::{Exit, Failure};
 use crate::output::{JsonFlag, print, say};
 
@@ -26,15 +27,11 @@ const TITLES: &[&str] = &["DATA", "CLUSTER", "MEMBER", "LAST ENTRY", "HELD", "NE
 pub(crate) struct Recover {
     /// The data folder of the member that is left. It stays as it is.
     survivor: PathBuf,
-    /// The new data folder: an empty one, or one that is yet to be made.
-    #[arg(long, value_name = "DIR")]
-    data: PathBuf,
+    #[command(flatten)]
+    target: Target,
     /// Yes: the others are lost for good, and so may be what they had acknowledged.
     #[arg(long, required = true)]
     sole_survivor: bool,
-    /// Allow a data folder on a file system that forgets, or that cannot promise to have synced.
-    #[arg(long)]
-    allow_volatile_data: bool,
     #[command(flatten)]
     pub(crate) json: JsonFlag,
 }
@@ -54,14 +51,12 @@ struct Made {
 }
 
 pub(crate) fn recover(args: &Recover) -> Result<Exit, Failure> {
-    let (old, new): (Survivor, NewCluster) = server::recover(&server::Recover {
-        survivor: args.survivor.clone(),
-        data: args.data.clone(),
-        allow_volatile_data: args.allow_volatile_data,
-    })?;
+    let beginning = args.target.beginning(None)?;
+    let (old, new): (Survivor, NewCluster) =
+        server::recover(&server::Recover { survivor: args.survivor.clone(), new: beginning.clone() })?;
     let voters: Vec<String> = old.voters.iter().map(u64::to_string).collect();
     let made = Made {
-        data: args.data.display().to_string(),
+        data: beginning.data.display().to_string(),
         cluster: format!("{:032x}", new.cluster),
         member: new.member.to_string(),
         old_cluster: format!("{:032x}", old.cluster),
@@ -81,14 +76,14 @@ pub(crate) fn recover(args: &Recover) -> Result<Exit, Failure> {
     ];
     print(args.json.format(), TITLES, &[row], &made)?;
     say(format!(
-        "recovered: member {} of voters {} of cluster {} goes on alone from entry {}/{}; start it with `tenure serve --data {}`, and never \
-         one of the old cluster again",
+        "recovered: member {} of voters {} of cluster {} goes on alone from entry {}/{}; start it with `{}`, and never one of the old \
+         cluster again",
         made.member,
         voters.join(", "),
         made.old_cluster,
         made.last_term,
         made.last_index,
-        made.data
+        args.target.to_start(&beginning)
     ));
     Ok(Exit::Done)
 }

@@ -6,6 +6,7 @@ use clap::Args;
 use serde::Serialize;
 use server::{ExitKind, NewCluster, RestoreError};
 
+use crate::beginning::Target;
 use crate::exit::{Exit, Failure};
 use crate::output::{JsonFlag, print, say};
 use crate::parse;
@@ -25,18 +26,14 @@ const TITLES: &[&str] = &["DATA", "CLUSTER", "MEMBER", "ENDED", "UNCLAIMABLE", "
 pub(crate) struct Restore {
     /// The backup.
     file: PathBuf,
-    /// The data folder: an empty one, or one that is yet to be made.
-    #[arg(long, value_name = "DIR")]
-    data: PathBuf,
-    /// The id of the new cluster's first member.
-    #[arg(long, value_name = "N", default_value = "1", value_parser = parse::member())]
-    member: u64,
+    #[command(flatten)]
+    target: Target,
+    /// The id of the new cluster's first member [default: 1; with --config, the one that it says].
+    #[arg(long, value_name = "N", conflicts_with = "config", value_parser = parse::member())]
+    member: Option<u64>,
     /// Free every key at once: where it is sure that no holder of before believes any more.
     #[arg(long)]
     discard_grants: bool,
-    /// Allow a data folder on a file system that forgets, or that cannot promise to have synced.
-    #[arg(long)]
-    allow_volatile_data: bool,
     #[command(flatten)]
     pub(crate) json: JsonFlag,
 }
@@ -53,15 +50,14 @@ struct Made {
 }
 
 pub(crate) fn restore(args: &Restore) -> Result<Exit, Failure> {
+    let new = args.target.beginning(args.member)?;
     let NewCluster { cluster, member, restored } = server::restore(&server::Restore {
         file: args.file.clone(),
-        data: args.data.clone(),
-        member: args.member,
+        new: new.clone(),
         discard_grants: args.discard_grants,
-        allow_volatile_data: args.allow_volatile_data,
     })?;
     let made = Made {
-        data: args.data.display().to_string(),
+        data: new.data.display().to_string(),
         cluster: format!("{cluster:032x}"),
         member: member.to_string(),
         ended: restored.ended,
@@ -79,7 +75,7 @@ pub(crate) fn restore(args: &Restore) -> Result<Exit, Failure> {
         made.next_token.clone(),
     ];
     print(args.json.format(), TITLES, &[row], &made)?;
-    say(format!("restored: start it with `tenure serve --data {}`", made.data));
+    say(format!("restored: start it with `{}`", args.target.to_start(&new)));
     Ok(Exit::Done)
 }
 

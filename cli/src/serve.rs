@@ -86,13 +86,17 @@ pub(crate) fn serve(args: &Serve) -> Result<Exit, Failure> {
         log_level: args.log_level.clone(),
         log_format: args.log_format.clone(),
     };
-    let config = Config::load(&flags)
-        .map_err(|error| with_remedy(ServeError::from(error).into(), args.config.as_deref()))?;
+    let config = load(&flags)?;
     if args.until_stdin_ends {
         stop_when_stdin_ends();
     }
     server::serve(config)?;
     Ok(Exit::Done)
+}
+
+/// A server's configuration, with a remedy where the file cannot be had.
+pub(crate) fn load(flags: &Flags) -> Result<Config, Failure> {
+    Config::load(flags).map_err(|error| with_remedy(ServeError::from(error).into(), flags.config.as_deref()))
 }
 
 /// What to do where the file with settings is not there, or may not be read.

@@ -206,3 +206,53 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     names.sort();
     names
 }
+
+#[test]
+fn with_tls_a_new_cluster_is_made_first_and_the_backup_goes_into_its_folder() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let (file, _) = kept(&folder, "1h");
+    let new = path(&folder, "new");
+    assert!(tenure(&["init", "--host", "localhost", &new]).status.success());
+    let config = format!("{new}/tenure.toml");
+    let identity = fs::read_to_string(format!("{new}/data/identity.toml")).expect("init has made it");
+    let into = |config: &str, more: &[&str]| {
+        tenure(&[&["restore", &file, "--config", config, "--allow-volatile-data"], more].concat())
+    };
+    refused(&into(&config, &["--member", "2"]), 2);
+
+    // A file that is damaged changes nothing, also not the identity that was there.
+    let damaged = path(&folder, "damaged");
+    fs::write(&damaged, b"TENURESN").expect("it can be written");
+    refused(&tenure(&["restore", &damaged, "--config", &config, "--allow-volatile-data"]), 1);
+    assert_eq!(fs::read_to_string(format!("{new}/data/identity.toml")).ok(), Some(identity.clone()));
+
+    let output = into(&config, &["--json"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && said.contains(&format!("tenure serve --config {config}")), "{said}");
+    let made: Value = serde_json::from_slice(&output.stdout).expect("a document");
+    let cluster = made["cluster"].as_str().expect("an id").to_owned();
+    assert!(identity.contains(&cluster), "the id is that of the certificates");
+    assert!(refused(&into(&config, &[]), 2).contains("is not empty"), "once only");
+
+    // What names the old cluster, or more than one member, is no new cluster's.
+    let old = cluster_of(&file);
+    let text = fs::read_to_string(&config).expect("it is there");
+    let other = |name: &str, text: &str| {
+        let path = format!("{new}/{name}.toml");
+        fs::write(&path, text.replace("data = \"data\"", &format!("data = \"{name}\"")))
+            .expect("it can be written");
+        path
+    };
+    let said = refused(&into(&other("old", &text.replace(&cluster, &old)), &[]), 1);
+    assert!(said.contains(&old) && said.contains("`tenure init`"), "{said}");
+    let joins = text.replace("[tls]", "[peer]\nlisten = \"127.0.0.1:7401\"\njoin = true\n\n[tls]");
+    let said = refused(&into(&other("joins", &joins), &[]), 2);
+    assert!(said.contains("peer.join"), "{said}");
+}
+
+/// The cluster of a backup.
+fn cluster_of(file: &str) -> String {
+    let output = tenure(&["backup", "--check", file, "--json"]);
+    let held: Value = serde_json::from_slice(&output.stdout).expect("a document");
+    held["cluster"].as_str().expect("an id").to_owned()
+}

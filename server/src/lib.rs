@@ -52,10 +52,12 @@ pub use data::DataError;
 pub use doors::openapi_json;
 pub use error::{ExitKind, ServeError};
 pub use init::{
-    FOLDER_DEFAULT, Further, Host, Init, InitError, InvalidHost, Made, init_operator, shell_quoted,
+    FOLDER_DEFAULT, Further, Host, Init, InitError, InvalidHost, Made, Renew, init_operator, shell_quoted,
 };
 pub use join::{InvalidToken, Join, JoinError, JoinToken, Joined, join, wall_seconds};
 pub use replica::{Backup, BackupError, Restored};
-pub use restore::{NewCluster, Recover, Restore, RestoreError, Survivor, read_backup, recover, restore};
+pub use restore::{
+    Beginning, NewCluster, Recover, Restore, RestoreError, Survivor, read_backup, recover, restore,
+};
 pub use run::{Server, serve};
 pub use tls::{TlsError, TlsFiles};

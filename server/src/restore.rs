@@ -25,6 +25,7 @@ use lease::Recovery;
 use replica::log::Folder;
 use replica::{Backup, BackupError, Home, Restored, StartError};
 
+use crate::config::Config;
 use crate::data::{Data, DataError, Identity, NewData};
 use crate::error::ExitKind;
 
@@ -33,19 +34,29 @@ const SECONDS_2020: u64 = 1_577_836_800;
 /// The first second of 2026: before that, this program was not.
 const SECONDS_LEAST: u64 = 1_767_225_600;
 
+/// Where a new cluster begins, and as what.
+#[derive(Clone, Debug)]
+pub struct Beginning {
+    /// Its first member's data folder: not there, empty, or with nothing in it but the identity that `tenure init` gives a cluster
+    /// of one.
+    pub data: PathBuf,
+    /// Its id, of which no cluster was ever; none for a random one.
+    pub cluster: Option<u128>,
+    /// Its first member's id; none for the one of the member that is left, and 1 where it is a backup that is restored.
+    pub member: Option<u64>,
+    /// Allow a data folder on a file system that forgets.
+    pub allow_volatile_data: bool,
+}
+
 /// What to restore, and where to.
 #[derive(Clone, Debug)]
 pub struct Restore {
     /// The backup.
     pub file: PathBuf,
-    /// The data folder: empty, or not there.
-    pub data: PathBuf,
-    /// The id of the new cluster's first member.
-    pub member: u64,
+    /// Where to.
+    pub new: Beginning,
     /// Whether keys whose grants ended are free at once: where nobody can believe in them any more.
     pub discard_grants: bool,
-    /// Allow a data folder on a file system that forgets.
-    pub allow_volatile_data: bool,
 }
 
 /// Whose state to go on with, where a cluster's majority is lost for good, and where to.
@@ -53,10 +64,8 @@ pub struct Restore {
 pub struct Recover {
     /// The data folder of the member that is left. It stays as it is.
     pub survivor: PathBuf,
-    /// The new data folder: empty, or not there.
-    pub data: PathBuf,
-    /// Allow a data folder on a file system that forgets.
-    pub allow_volatile_data: bool,
+    /// Where to.
+    pub new: Beginning,
 }
 
 /// What the member had that is left of a cluster.
@@ -107,6 +116,16 @@ pub enum RestoreError {
         /// The folder.
         path: PathBuf,
     },
+    /// The new cluster would have the id of the old one.
+    SameCluster {
+        /// That id.
+        cluster: u128,
+    },
+    /// The configuration is of a member that does not begin a cluster alone.
+    NotAlone {
+        /// The setting that says so.
+        setting: &'static str,
+    },
     /// The backup is no good, or what it becomes could not be written.
     Backup(BackupError),
     /// What the member has that is left cannot be read.
@@ -140,9 +159,8 @@ pub fn read_backup(path: &Path) -> Result<Backup, RestoreError> {
 pub fn restore(restore: &Restore) -> Result<NewCluster, RestoreError> {
     let epoch = epoch(SystemTime::now())?;
     let backup = read_backup(&restore.file)?;
-    let data = NewData::make(&restore.data, restore.allow_volatile_data)?;
     let how = if restore.discard_grants { Recovery::DiscardGrants } else { Recovery::Restore };
-    begin(backup, data, restore.member, epoch, how)
+    restore.new.begin(backup, 1, epoch, how)
 }
 
 /// Begins a new cluster with what the last member of an old one has. Its grants stay, with as long a time to run as they were given;
@@ -162,8 +180,7 @@ pub fn recover(recover: &Recover) -> Result<(Survivor, NewCluster), RestoreError
     let left = Backup::of_survivor(&home).map_err(RestoreError::Survivor)?;
     let last = (left.term(), left.index());
     let survivor = Survivor { cluster, member, voters: left.voters(), last, held: left.held() };
-    let data = NewData::make(&recover.data, recover.allow_volatile_data)?;
-    let new = begin(left, data, member, epoch, Recovery::SoleSurvivor)?;
+    let new = recover.new.begin(left, member, epoch, Recovery::SoleSurvivor)?;
     Ok((survivor, new))
 }
 
@@ -175,17 +192,41 @@ fn check_whole(path: &Path) -> Result<(), RestoreError> {
     }
 }
 
-fn begin(
-    backup: Backup,
-    data: NewData,
-    member: u64,
-    epoch: u32,
-    how: Recovery,
-) -> Result<NewCluster, RestoreError> {
-    let cluster = rand::random();
-    let restored = backup.restore(&home(cluster, member, data.log(), data.snapshots())?, epoch, how)?;
-    data.keep(cluster, member)?;
-    Ok(NewCluster { cluster, member, restored })
+impl Beginning {
+    /// Where and as what a configuration says: that of a member that begins a cluster alone.
+    ///
+    /// # Errors
+    /// [`RestoreError::NotAlone`].
+    pub fn configured(config: &Config) -> Result<Beginning, RestoreError> {
+        let joins = config.peer_join.then_some("peer.join");
+        let several = (config.peer_voters.len() > 1).then_some("peer.voters");
+        match joins.or(several) {
+            Some(setting) => Err(RestoreError::NotAlone { setting }),
+            None => Ok(Beginning {
+                data: config.data.clone(),
+                cluster: config.cluster,
+                member: config.member,
+                allow_volatile_data: config.allow_volatile_data,
+            }),
+        }
+    }
+
+    fn begin(
+        &self,
+        backup: Backup,
+        member: u64,
+        epoch: u32,
+        how: Recovery,
+    ) -> Result<NewCluster, RestoreError> {
+        let (cluster, member) = (self.cluster.unwrap_or_else(rand::random), self.member.unwrap_or(member));
+        if cluster == backup.cluster() {
+            return Err(RestoreError::SameCluster { cluster });
+        }
+        let data = NewData::make_of(&self.data, (cluster, member), self.allow_volatile_data)?;
+        let restored = backup.restore(&home(cluster, member, data.log(), data.snapshots())?, epoch, how)?;
+        data.keep(cluster, member)?;
+        Ok(NewCluster { cluster, member, restored })
+    }
 }
 
 fn home(cluster: u128, member: u64, log: PathBuf, snapshots: PathBuf) -> Result<Home, RestoreError> {
@@ -215,7 +256,8 @@ impl RestoreError {
                 }
                 _ => ExitKind::Unavailable,
             },
-            RestoreError::NoMember { .. } => ExitKind::Usage,
+            RestoreError::NoMember { .. } | RestoreError::NotAlone { .. } => ExitKind::Usage,
+            RestoreError::SameCluster { .. } => ExitKind::Refused,
             RestoreError::NeverInStep { .. } => ExitKind::Refused,
             RestoreError::Backup(BackupError::Write(_)) | RestoreError::Clock { .. } => ExitKind::Unavailable,
             RestoreError::Backup(_) => ExitKind::Refused,
@@ -242,6 +284,16 @@ impl fmt::Display for RestoreError {
                 "the member of {} was never in step with its cluster, and may lack most of what that had: recover from a member that \
                  was, or restore a backup",
                 path.display()
+            ),
+            RestoreError::SameCluster { cluster } => write!(
+                f,
+                "the configuration names {cluster:032x}, the old cluster, whose members a new one of that name could be taken for: make a \
+                 folder with a new id, CAs and certificates, with `tenure init`, and give its tenure.toml"
+            ),
+            RestoreError::NotAlone { setting } => write!(
+                f,
+                "the configuration has {setting}, and what is restored begins with one member, which the others join: give that of a \
+                 member alone, as `tenure init` without --voters makes it"
             ),
             RestoreError::Backup(error) => error.fmt(f),
             RestoreError::Survivor(error) => error.fmt(f),

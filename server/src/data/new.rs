@@ -22,6 +22,8 @@ pub(crate) struct NewData {
     root: PathBuf,
     /// Whether it was there before.
     was_there: bool,
+    /// Whether it has the identity of whom it is made for, as `tenure init` leaves it.
+    is_founders: bool,
     lock: Option<Flock<File>>,
 }
 
@@ -33,13 +35,31 @@ impl NewData {
     /// # Errors
     /// [`DataError`]; the folder is as it was.
     pub(crate) fn make(root: &Path, allow_volatile: bool) -> Result<NewData, DataError> {
+        NewData::begin(root, None, allow_volatile)
+    }
+
+    /// As [`NewData::make`]; it may also hold what `tenure init` has made for this member, of this cluster, to begin alone with.
+    ///
+    /// # Errors
+    /// [`DataError`]; the folder is as it was.
+    pub(crate) fn make_of(
+        root: &Path,
+        (cluster, member): (u128, u64),
+        allow_volatile: bool,
+    ) -> Result<NewData, DataError> {
+        let founder = Identity { cluster, member, begun: false, joined: false };
+        NewData::begin(root, Some(founder), allow_volatile)
+    }
+
+    fn begin(root: &Path, founder: Option<Identity>, allow_volatile: bool) -> Result<NewData, DataError> {
         mount::check(root, allow_volatile)?;
         let was_there = root.exists();
+        let is_founders = was_there && founder.is_some() && identity::read(root).ok() == founder;
         if was_there {
-            check_empty(root)?;
+            check_empty(root, is_founders)?;
         }
         make_private(root)?;
-        let mut new = NewData { root: root.to_owned(), was_there, lock: None };
+        let mut new = NewData { root: root.to_owned(), was_there, is_founders, lock: None };
         new.lock = Some(lock(root)?);
         for inner in INNER {
             make_private(&root.join(inner))?;
@@ -93,7 +113,8 @@ impl Drop for NewData {
         for inner in INNER {
             let _ = fs::remove_dir_all(self.root.join(inner));
         }
-        for file in ["identity.toml.tmp", "identity.toml", "lock"] {
+        let made = ["identity.toml.tmp", "lock"].into_iter();
+        for file in made.chain((!self.is_founders).then_some("identity.toml")) {
             let _ = fs::remove_file(self.root.join(file));
         }
         if !self.was_there {
@@ -103,7 +124,7 @@ impl Drop for NewData {
 }
 
 /// A new disk's own folder counts as nothing.
-fn check_empty(root: &Path) -> Result<(), DataError> {
+fn check_empty(root: &Path, is_founders: bool) -> Result<(), DataError> {
     let unreadable = |error| DataError::io("reading", root, error);
     if !root.is_dir() {
         return Err(DataError::NoFolder { path: root.to_owned() });
@@ -112,7 +133,7 @@ fn check_empty(root: &Path) -> Result<(), DataError> {
     for entry in fs::read_dir(root).map_err(unreadable)? {
         names.push(entry.map_err(unreadable)?.file_name().to_string_lossy().into_owned());
     }
-    names.retain(|name| name != "lost+found");
+    names.retain(|name| name != "lost+found" && !(is_founders && name == "identity.toml"));
     names.sort();
     match names.is_empty() {
         true => Ok(()),

@@ -79,6 +79,15 @@ pub enum InitError {
         /// Why not.
         cause: String,
     },
+    /// The hosts that a member's certificates are for cannot be read from its old one.
+    OldHosts {
+        /// The member.
+        member: u64,
+        /// The old certificate.
+        path: PathBuf,
+        /// Why not.
+        cause: String,
+    },
     /// A certificate could not be made.
     Certificate {
         /// Why not.
@@ -157,6 +166,12 @@ impl fmt::Display for InitError {
             InitError::Voters { path, cause } => write!(
                 f,
                 "the cluster's voters cannot be read from {}: {cause}; give --from the folder that `tenure init` made first",
+                path.display()
+            ),
+            InitError::OldHosts { member, path, cause } => write!(
+                f,
+                "the hosts of member {member} cannot be read from {}: {cause}; bring its own node/server.crt here, which is no secret, \
+                 and give it as --old, or give each --host again",
                 path.display()
             ),
             InitError::Certificate { cause } => write!(f, "a certificate cannot be made: {cause}"),

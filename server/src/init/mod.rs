@@ -23,6 +23,7 @@ mod authority;
 mod error;
 mod folder;
 mod host;
+mod renew;
 #[cfg(test)]
 mod tests;
 mod texts;
@@ -35,6 +36,7 @@ use std::path::{Path, PathBuf};
 
 pub use error::InitError;
 pub use host::{Host, InvalidHost};
+pub use renew::Renew;
 pub use texts::shell_quoted;
 
 use crate::config::{PEER_LISTEN_DEFAULT, parse_voters};
@@ -76,15 +78,13 @@ pub struct Made {
     pub voters: BTreeMap<u64, String>,
 }
 
-/// Whether a member is new, or has certificates already.
+/// How a further member begins. No folder was made for it yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Further {
-    /// It is a first voter, and no folder was made for it yet.
+    /// As a first voter.
     New,
-    /// It is to join the cluster, and no folder was made for it yet.
+    /// It is to join the cluster.
     Joins,
-    /// Its certificates are about to end, or are lost.
-    Again,
 }
 
 impl Init {
@@ -116,25 +116,20 @@ impl Init {
         Ok(made)
     }
 
-    /// Makes the folder of another voter, or of one again, vouched for by the CAs of the folder `from`.
+    /// Makes the folder of another member, vouched for by the CAs of the folder `from`.
     ///
     /// # Errors
     /// As [`Init::cluster`]; `from` has no CAs of one cluster, is that member's own, or knows no such voter.
     pub fn member(&self, member: u64, from: &Path, further: Further) -> Result<Made, InitError> {
-        let (clients, peers) = (open_clients(from)?, Authority::open(from, "ca/peer", &Role::PeerCa)?);
+        let (clients, peers) = authorities(from)?;
         let cluster = clients.cluster();
-        if peers.cluster() != cluster {
-            return Err(InitError::TwoClusters { folder: from.to_owned() });
-        }
         let voters = if further == Further::Joins { BTreeMap::new() } else { voters_in(from)? };
-        if further != Further::Again {
-            let theirs = authority::whose(&from.join("node/peer.crt"));
-            if theirs.is_some_and(|name| name.role == Role::Member(member)) {
-                return Err(InitError::TheirOwn { folder: from.to_owned(), member });
-            }
-            if further == Further::New && voters.is_empty() {
-                return Err(InitError::Alone { folder: from.to_owned(), member });
-            }
+        let theirs = authority::whose(&from.join("node/peer.crt"));
+        if theirs.is_some_and(|name| name.role == Role::Member(member)) {
+            return Err(InitError::TheirOwn { folder: from.to_owned(), member });
+        }
+        if further == Further::New && voters.is_empty() {
+            return Err(InitError::Alone { folder: from.to_owned(), member });
         }
         check_voter(member, &voters)?;
         let folder = Folder::begin(&self.folder)?;
@@ -207,6 +202,15 @@ fn write_operator(
 
 fn operator_name(name: &str) -> Result<String, InitError> {
     operator(name).map_err(|why| InitError::Operator { name: name.to_owned(), why: why.to_string() })
+}
+
+/// Both CAs of the folder that vouches: the one for clients, and the one for members.
+fn authorities(from: &Path) -> Result<(Authority, Authority), InitError> {
+    let (clients, peers) = (open_clients(from)?, Authority::open(from, "ca/peer", &Role::PeerCa)?);
+    match peers.cluster() == clients.cluster() {
+        true => Ok((clients, peers)),
+        false => Err(InitError::TwoClusters { folder: from.to_owned() }),
+    }
 }
 
 fn open_clients(from: &Path) -> Result<Authority, InitError> {

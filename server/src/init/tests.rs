@@ -138,13 +138,37 @@ fn certificates_that_end_are_made_again_and_only_where_that_is_said() {
     init(first.clone()).cluster("alice", none()).unwrap();
     let error = init(again.clone()).member(1, &first, Further::New).unwrap_err().to_string();
     assert!(error.contains("itself the folder of member 1") && error.contains("--renew"), "{error}");
-    let made = init(again.clone()).member(1, &first, Further::Again).unwrap();
-    assert_eq!(made.member, 1);
-    assert_eq!(names(&again.join("node/peer.crt")), names(&first.join("node/peer.crt")));
+    let renew = Renew { folder: again.clone(), member: 1, hosts: Vec::new(), old: None };
+    renew.make(&first).unwrap();
+    let files =
+        "ca ca/client.crt ca/peer.crt node node/peer.crt node/peer.key node/server.crt node/server.key";
+    assert_eq!(listed(&again).into_keys().collect::<Vec<_>>(), files.split(' ').collect::<Vec<_>>());
+    for file in ["node/peer.crt", "node/server.crt"] {
+        assert_eq!(names(&again.join(file)), names(&first.join(file)), "also the hosts");
+    }
     assert_ne!(
         fs::read(again.join("node/peer.key")).unwrap(),
         fs::read(first.join("node/peer.key")).unwrap()
     );
+}
+
+#[test]
+fn certificates_of_a_member_that_has_joined_are_made_again_from_its_old_one() {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = |name: &str| parent.path().join(name);
+    let (first, joined) = (folder("tenure"), folder("tenure-4"));
+    init(first.clone()).cluster("alice", three()).unwrap();
+    init(joined.clone()).member(4, &first, Further::Joins).unwrap();
+    let renew = Renew { folder: folder("again"), member: 4, hosts: Vec::new(), old: None };
+    let error = renew.make(&first).unwrap_err().to_string();
+    assert!(error.contains("/member/1") && error.contains("--old"), "it is another member's: {error}");
+    let renew = Renew { old: Some(joined.join("node/server.crt")), ..renew };
+    renew.make(&first).unwrap();
+    assert_eq!(names(&folder("again/node/server.crt")), names(&joined.join("node/server.crt")));
+    let hosts = vec!["10.0.0.4".parse().unwrap()];
+    let other = Renew { folder: folder("other"), hosts: hosts.clone(), ..renew };
+    assert_eq!(other.make(&first).unwrap(), hosts, "hosts that are given are the only ones");
+    assert!(names(&folder("other/node/server.crt")).contains(&"10.0.0.4".to_owned()));
 }
 
 #[test]
