@@ -10,7 +10,8 @@ const SLACK: Nanos = 5_000 * MS;
 const OF: usize = 1_000;
 
 /// **H7.** Each wait ends once. It is told that its lease is free only at a revision at which it was free, which is not
-/// older than the one that it named, and was not past before it asked; and, where nothing is in trouble, soon after.
+/// older than the one that it named or, where it named none, was not past before it asked; and, where nothing is in trouble, soon
+/// after.
 ///
 /// It needs the log and waits. Exceptions: a wait of a client that is gone needs no end.
 pub(crate) fn waiters(evidence: &Evidence<'_>) -> Finding {
@@ -55,6 +56,8 @@ fn told(
             format!("a wait was told that {lease} is free at revision {revision}, and token {held} held it");
         finding.broken(evidence.log[before].place, place, says);
     }
+    // One that named a revision asked whether the lease has been free since then, and its member may be behind.
+    let after = after.filter(|_| wanted.is_none());
     if let Some(after) = after.filter(|after| evidence.seen_at(*after) < evidence.at(op.invoked)) {
         let says = format!(
             "a wait was told that {lease} is free at revision {revision}, which was past before it asked"

@@ -232,6 +232,7 @@ fn h7_a_wait_that_is_answered_from_a_state_that_was_past_before_it_asked() {
         50   m1 sees 4 a ended 8 released
     ";
     bad(Rule::H7Waiters, story, 30, 45);
+    good(Rule::H7Waiters, &story.replace("3000 ->", "3000 1 ->"));
 }
 
 #[test]
