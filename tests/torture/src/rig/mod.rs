@@ -14,6 +14,7 @@ mod command;
 mod disk;
 mod doors;
 mod faked;
+mod host;
 mod lacks;
 mod member;
 mod nemesis;

@@ -9,6 +9,7 @@ use torture::history::{Gone, What};
 
 use super::Trouble;
 use super::clients::{Clients, Crowd};
+use super::host::Host;
 use super::member::{Member, Setup};
 use super::net::{CLIENTS, Network};
 use super::observers::Observers;
@@ -31,6 +32,7 @@ pub(crate) struct World {
     seed: u64,
     processes: u64,
     started: Instant,
+    _host: Host,
 }
 
 impl World {
@@ -44,6 +46,7 @@ impl World {
         }
         members.iter_mut().try_for_each(Member::start)?;
         let observers = Observers::start(&network.namespace(CLIENTS), setup.members, recorder.clone())?;
+        let host = Host::start(&setup.folder, recorder.clone())?;
         Ok(World {
             clients: Vec::new(),
             members,
@@ -56,6 +59,7 @@ impl World {
             seed,
             processes: 0,
             started: Instant::now(),
+            _host: host,
         })
     }
 
