@@ -69,7 +69,10 @@ impl World {
                 Kind::FailedSync => self.fail_stopped(number)?,
                 Kind::Clock | Kind::Crash => {}
                 Kind::WildClock => self.restart(number, 1_000)?,
-                Kind::Pause => self.clients_of(number)?.signal(Signal::SIGCONT)?,
+                // They may have crashed meanwhile.
+                Kind::Pause => {
+                    self.clients_of(number).map_or(Ok(()), |clients| clients.signal(Signal::SIGCONT))?
+                }
                 Kind::Partition | Kind::OneWay | Kind::Bridge | Kind::Flap | Kind::Loss => return Ok(false),
             }
         }
