@@ -2,19 +2,20 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use server::{Beginning, Flags};
 
 use crate::exit::Failure;
 use crate::serve;
 
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("where").required(true).args(["data", "config"])))]
 pub(crate) struct Target {
     /// The new data folder: an empty one, or one that is yet to be made.
-    #[arg(long, value_name = "DIR", required_unless_present = "config")]
+    #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// The configuration of the new cluster's first member, as `tenure init` makes it: its data folder, its ids, its certificates.
-    #[arg(long, value_name = "FILE", conflicts_with = "data")]
+    #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Allow a data folder on a file system that forgets, or that cannot promise to have synced.
     #[arg(long)]
