@@ -84,6 +84,9 @@ enum Verb {
         reached: Reached,
     },
     /// Reach a member at another address from now on.
+    ///
+    /// Stop the member, move it, and start it there first: the leader calls it at the new address, and changes nothing where anybody
+    /// else, or nobody, answers.
     SetAddress {
         /// Which.
         #[arg(value_parser = parse::member())]

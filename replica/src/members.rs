@@ -83,7 +83,7 @@ pub enum MemberChange {
         /// The observer.
         new: u64,
     },
-    /// To reach a member at another address from now on.
+    /// To reach a member at another address from now on, where it answers already.
     Move {
         /// Which.
         id: u64,
@@ -133,7 +133,7 @@ pub(crate) enum Step {
     Look,
     /// A learner more, at this address.
     Add(u64, String),
-    /// Another address.
+    /// Another address, once the member answers there.
     Move(u64, String),
     /// To be left alone, or no longer.
     Drain(u64, bool),
@@ -200,8 +200,15 @@ pub(crate) fn plan(standing: &Standing, change: &MemberChange) -> Result<Step, U
         }
         MemberChange::Move { id, address } => {
             check_address(members, *id, address)?;
-            known(members, *id)?;
-            Ok(Step::Move(*id, address.clone()))
+            let member = known(members, *id)?;
+            match () {
+                () if member.address == *address => Ok(Step::Look),
+                () if member.leads && members.values().any(|other| other.is_voter && other.id != *id) => refused(format!(
+                    "member {id} leads, and no member can call itself to see that it is reached there: hand the lead on first, with \
+                     transfer-leadership, and the new leader asks member {id} at {address}"
+                )),
+                () => Ok(Step::Move(*id, address.clone())),
+            }
         }
         MemberChange::Drain { id, on } => {
             let member = known(members, *id)?;

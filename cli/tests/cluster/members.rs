@@ -95,15 +95,48 @@ fn a_member_is_reached_at_its_new_address() {
     let folder = tempfile::tempdir().unwrap();
     let cluster = DevCluster::start_with(folder.path(), 1, 1);
     until_in_step(&cluster);
-    let right = cluster.member(2).peers.to_string();
-    members(&cluster, &["members", "set-address", "2", "127.0.0.1:9"]);
-    assert!(cluster.done(&["members", "list"]).contains("2\tobserver\t127.0.0.1:9\t"));
-    members(&cluster, &["members", "set-address", "2", &right]);
+    let moved = format!("localhost:{}", cluster.member(2).peers.port());
+    members(&cluster, &["members", "set-address", "2", &moved]);
+    assert!(cluster.done(&["members", "list"]).contains(&format!("2\tobserver\t{moved}\t")));
     cluster.done(&["claim", "a", "--holder", "h1", "--ttl", "10m"]);
     until_in_step(&cluster);
 
     let said = cluster.refused(&["members", "remove", "1"]);
     assert!(said.contains("voter 1 is the last") && said.contains("stop the member"), "{said}");
+}
+
+#[test]
+fn a_member_keeps_its_address_where_it_does_not_answer_at_another() {
+    let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let cluster = DevCluster::start_with(folder.path(), 3, 0);
+    let others = DevCluster::start_with(other.path(), 1, 1);
+    until_in_step(&cluster);
+    let before = cluster.done(&["members", "list", "--json"]);
+    let addresses = |listed: &str| {
+        let listed: serde_json::Value = serde_json::from_str(listed).unwrap();
+        let all = listed["members"].as_array().unwrap().iter().map(|it| it["address"].clone());
+        all.collect::<Vec<_>>()
+    };
+    let leader = cluster.leader();
+    let member = (1..=3).find(|id| *id != leader).unwrap();
+    // Under another name, so that it is none of the addresses that the cluster knows.
+    let leads = format!("localhost:{}", cluster.member(leader).peers.port());
+    let strange = format!("localhost:{}", others.member(2).peers.port());
+    let clients = cluster.member(leader).clients.to_string();
+    let cases: &[(&str, &str)] = &[
+        ("127.0.0.1:9", "127.0.0.1:9: no connection"),
+        (&leads, &format!("wrong member: member {leader} listens there, and member {member} was meant")),
+        (&strange, "wrong cluster: it is of"),
+        (&clients, "the connection ended"),
+    ];
+    for (address, found) in cases {
+        let said = cluster.refused(&["members", "set-address", &member.to_string(), address]);
+        assert!(said.contains(address) && said.contains(found), "{said}");
+        assert!(said.contains("Nothing was changed") && said.contains("members replace"), "{said}");
+    }
+    let said = cluster.refused(&["members", "set-address", &leader.to_string(), &leads]);
+    assert!(said.contains("leads") && said.contains("transfer-leadership"), "{said}");
+    assert_eq!(addresses(&cluster.done(&["members", "list", "--json"])), addresses(&before));
 }
 
 #[test]

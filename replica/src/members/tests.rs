@@ -147,3 +147,14 @@ fn there_is_one_change_at_a_time() {
     assert!(matches!(&planned, Err(Unchanged::Refused(why)) if why.contains("under way")), "{planned:?}");
     assert_eq!(plan(&changing(), &MemberChange::List), Ok(Step::Look));
 }
+
+#[test]
+fn a_member_moves_to_an_address_of_its_own_and_a_leader_with_others_hands_on_first() {
+    let to = |id, address: &str| MemberChange::Move { id, address: address.to_owned() };
+    assert_eq!(plan(&standing(&[1, 2, 3], &[]), &to(2, "n2:7401")), Ok(Step::Move(2, "n2:7401".to_owned())));
+    assert_eq!(plan(&standing(&[1, 2, 3], &[]), &to(2, "m2:7401")), Ok(Step::Look), "it is there");
+    refused(&[1, 2, 3], &[], &to(2, "m3:7401"), "m3:7401 is the address of member 3");
+    refused(&[1, 2, 3], &[], &to(1, "n1:7401"), "hand the lead on first");
+    let alone = plan(&standing(&[1], &[2]), &to(1, "n1:7401"));
+    assert_eq!(alone, Ok(Step::Move(1, "n1:7401".to_owned())), "no other voter is there to lead");
+}

@@ -29,4 +29,10 @@ impl<N: Network> Links<N> {
         }
         Arc::clone(link)
     }
+
+    /// A way to where a member may be, tried once: what goes to it otherwise keeps its own, as two connections of one caller would
+    /// end each other for ever.
+    pub(super) fn untried(&self, member: u64, address: &str) -> N::Link {
+        self.network.link(member, address)
+    }
 }

@@ -68,6 +68,13 @@ impl<W: World> Raft<W> {
             // Much may have changed while they were asked.
             step = self.plan(&change, &removed)?;
         }
+        if let Step::Move(id, address) = &step
+            // Whoever is the one voter has nobody to ask, and loses no quorum by it.
+            && Some(*id) != self.leader_here()
+        {
+            self.check_reached(*id, address).await?;
+            step = self.plan(&change, &removed)?;
+        }
         self.take(step).await?;
         Ok(self.members().0.into_values().collect())
     }
@@ -124,7 +131,7 @@ impl<W: World> Raft<W> {
         Ok(())
     }
 
-    fn leader_here(&self) -> Option<u64> {
+    pub(super) fn leader_here(&self) -> Option<u64> {
         let metrics = self.raft.metrics();
         let metrics = metrics.borrow_watched();
         (metrics.state == ServerState::Leader).then_some(metrics.id)

@@ -4,7 +4,8 @@
 //! * [`log`] puts our segmented log behind its storage trait;
 //! * [`machine`] puts the lease table behind its state machine;
 //! * [`codec`] has our own encodings of what openraft wants kept: its serde layout is neither on disk nor on the wire;
-//! * [`peers`] is its network, and [`links`] keeps the ways to the other members.
+//! * [`peers`] is its network, and [`links`] keeps the ways to the other members;
+//! * [`members`] changes who they are, and [`reached`] looks where they are.
 //!
 //! Settings, and why: a restarted leader does not lead on without an election (`enable_leader_restore` off: it would report
 //! itself leader of a term that may be over); candidates ask before they raise the term (`enable_pre_vote`), so that a
@@ -17,6 +18,7 @@ pub(crate) mod log;
 pub(crate) mod machine;
 mod members;
 pub(crate) mod peers;
+mod reached;
 pub(crate) mod types;
 
 pub use peers::{
