@@ -268,6 +268,7 @@ pub async fn start<W: World>(options: Options, parts: Parts<W>) -> Result<Member
         Raft::<W>::start(options.cluster, options.member, parts.network, log.clone(), store, machine).await?;
     beginning::begin(&raft, (options.member, options.begun), options.first, parts.on_begun).await?;
     drop(W::Runtime::spawn(raft.clone().watch()));
+    drop(W::Runtime::spawn(raft.clone().look_whether_removed()));
     let trigger = SnapshotTrigger { written, every_bytes: options.snapshot_log_bytes, last_at: 0 };
     let me = Me { member: options.member, life: random::<W::Runtime>() };
     let driver = Driver::new(Arc::clone(&shared), raft.clone(), me, trigger);

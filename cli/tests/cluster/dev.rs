@@ -133,6 +133,16 @@ impl DevCluster {
         self.folder.join(id.to_string())
     }
 
+    /// What a member has logged.
+    pub(crate) fn log(&self, id: u64) -> String {
+        std::fs::read_to_string(self.data(id).with_extension("log")).unwrap()
+    }
+
+    /// Whether a member's process is gone by itself.
+    pub(crate) fn has_ended(&self, id: u64) -> bool {
+        kill(Pid::from_raw(self.member(id).pid), None).is_err()
+    }
+
     /// Who says that it leads, once one does.
     pub(crate) fn leader(&self) -> u64 {
         let mut leader = None;

@@ -44,6 +44,13 @@ fn observers_serve_and_become_voters_and_go_and_do_not_come_back() {
     assert_eq!(members(&cluster, &["members", "remove", "4"]), ["1v", "2v", "3v"], "gone already");
     let said = cluster.refused(&["members", "add", "4", "127.0.0.1:9"]);
     assert!(said.contains("member 4 was removed") && said.contains("such as 6"), "{said}");
+    // Those that run on are told, and end.
+    for id in [4, 5] {
+        support::until("it has ended", || cluster.has_ended(id));
+        let said = cluster.log(id);
+        assert!(said.contains(&format!("tenure: removed: member {id} was removed from cluster ")), "{said}");
+        assert!(said.contains("Remove its data folder"), "{said}");
+    }
 }
 
 #[test]
@@ -113,7 +120,7 @@ fn a_member_keeps_its_address_where_it_does_not_answer_at_another() {
     until_in_step(&cluster);
     let before = cluster.done(&["members", "list", "--json"]);
     let addresses = |listed: &str| {
-        let listed: serde_json::Value = serde_json::from_str(listed).unwrap();
+        let listed: Value = serde_json::from_str(listed).unwrap();
         let all = listed["members"].as_array().unwrap().iter().map(|it| it["address"].clone());
         all.collect::<Vec<_>>()
     };
@@ -127,7 +134,7 @@ fn a_member_keeps_its_address_where_it_does_not_answer_at_another() {
         ("127.0.0.1:9", "127.0.0.1:9: no connection"),
         (&leads, &format!("wrong member: member {leader} listens there, and member {member} was meant")),
         (&strange, "wrong cluster: it is of"),
-        (&clients, "the connection ended"),
+        (&clients, "no peer listener of a member is there"),
     ];
     for (address, found) in cases {
         let said = cluster.refused(&["members", "set-address", &member.to_string(), address]);

@@ -5,13 +5,14 @@
 //! * [`machine`] puts the lease table behind its state machine;
 //! * [`codec`] has our own encodings of what openraft wants kept: its serde layout is neither on disk nor on the wire;
 //! * [`peers`] is its network, and [`links`] keeps the ways to the other members;
-//! * [`members`] changes who they are, and [`reached`] looks where they are.
+//! * [`members`] changes who they are, [`reached`] looks where they are, and [`belonging`] whether this is still one of them.
 //!
 //! Settings, and why: a restarted leader does not lead on without an election (`enable_leader_restore` off: it would report
 //! itself leader of a term that may be over); candidates ask before they raise the term (`enable_pre_vote`), so that a
 //! member that was cut off does not disturb; one leader a term (`leader_id_std`), so that a term fences; reads are ReadIndex
 //! only, because lease reads are unsafe across a voter's restart.
 
+pub(crate) mod belonging;
 pub(crate) mod codec;
 mod links;
 pub(crate) mod log;
@@ -25,7 +26,7 @@ pub use peers::{
     Alone, Answering, Asked, Connection, Link, Network, PEER_FRAME_BYTES_MAX, Peers, Unreached, WireError,
     asks_for_vote,
 };
-pub(crate) use peers::{ask_of, asks, frame_of, frame_of_said, said_of};
+pub(crate) use peers::{ask_of, asks, frame_of, frame_of_said, said_of, says_removed};
 pub use types::{Data, Peer, Types};
 pub(crate) use types::{LogId, Membership};
 
@@ -52,6 +53,7 @@ use crate::members::{MemberChange, MemberView, Unchanged};
 use crate::shared::Shared;
 use crate::snapshot::Snapshots;
 use crate::{StartError, World};
+use belonging::Belonging;
 use links::Links;
 use machine::Machine;
 
@@ -64,6 +66,7 @@ pub(crate) struct Raft<W: World> {
     log: Log,
     shared: Arc<Shared>,
     links: Arc<Links<W::Network>>,
+    belonging: Belonging,
     /// A change of the members is under way here.
     changing: Arc<AtomicBool>,
 }
@@ -75,6 +78,7 @@ impl<W: World> Clone for Raft<W> {
             log: self.log.clone(),
             shared: Arc::clone(&self.shared),
             links: Arc::clone(&self.links),
+            belonging: self.belonging.clone(),
             changing: Arc::clone(&self.changing),
         }
     }
@@ -130,11 +134,12 @@ impl<W: World> Raft<W> {
     ) -> Result<Raft<W>, StartError> {
         let shared = Arc::clone(&machine.shared);
         let links = Arc::new(Links::new(network));
-        let remotes = peers::Remotes::new(Arc::clone(&links));
+        let belonging = Belonging::new(Arc::clone(&shared), cluster, member);
+        let remotes = peers::Remotes::new(Arc::clone(&links), belonging.clone());
         let raft = openraft::Raft::new(member, config::<W>(cluster)?, remotes, store, machine)
             .await
             .map_err(|error| StartError::Engine(error.to_string()))?;
-        Ok(Raft { raft, log, shared, links, changing: Arc::default() })
+        Ok(Raft { raft, log, shared, links, belonging, changing: Arc::default() })
     }
 
     /// Makes these the voters of a new cluster; this member has no log yet. Every one of them may call this, with the same voters.
@@ -266,9 +271,18 @@ impl<W: World> Raft<W> {
     /// Asks whoever is at `address`.
     pub(crate) fn ask_at(&self, member: u64, address: &str, frame: Vec<u8>, patience: Duration) -> Asked {
         let asked = self.links.get(member, address).ask(frame);
+        let belonging = self.belonging.clone();
         Box::pin(async move {
             let late = || Unreached::unanswered(format!("no answer within {patience:?}"));
-            <W::Runtime as AsyncRuntime>::timeout(patience, asked).await.unwrap_or_else(|_| Err(late()))
+            let answer =
+                <W::Runtime as AsyncRuntime>::timeout(patience, asked).await.unwrap_or_else(|_| Err(late()));
+            match answer {
+                Ok(bytes) if says_removed(&bytes) => {
+                    belonging.is_over();
+                    Err(Unreached::never_left("this member was removed"))
+                }
+                answer => answer,
+            }
         })
     }
 

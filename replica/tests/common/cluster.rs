@@ -94,7 +94,7 @@ impl Switch {
             return None;
         }
         let peers = wires.members.get(&to)?.clone();
-        let connection = wires.connections.entry((from, to)).or_insert_with(|| connect(&peers));
+        let connection = wires.connections.entry((from, to)).or_insert_with(|| connect(&peers, from));
         let (answer, answered) = oneshot::channel();
         let is_piece = frame[3] == PIECE;
         connection.send((frame, answer)).ok()?;
@@ -125,9 +125,9 @@ impl Switch {
     }
 }
 
-fn connect(peers: &Peers<Wired>) -> mpsc::UnboundedSender<Frame> {
+fn connect(peers: &Peers<Wired>, caller: u64) -> mpsc::UnboundedSender<Frame> {
     let (sender, mut frames) = mpsc::unbounded_channel::<Frame>();
-    let mut connection = peers.connection();
+    let mut connection = peers.connection(caller);
     tokio::spawn(async move {
         while let Some((frame, answer)) = frames.recv().await {
             let answering = connection.take(&frame).expect("a frame of our own");
@@ -210,7 +210,7 @@ impl Cluster {
     /// Waits until a member ends by itself, and gives what it says then: it names what to do.
     pub async fn ends_with(&mut self, id: u64) -> String {
         let why = self.members.get_mut(&id).unwrap().ended().await.expect("it says why");
-        assert!(why.contains("members replace"), "{why}");
+        assert!(why.contains("tenure members invite"), "{why}");
         self.stop(id).await;
         why
     }

@@ -33,8 +33,8 @@ pub(crate) trait Answers: Send + Sync + 'static {
     /// What takes those of one connection.
     type Connection: Takes;
 
-    /// A new connection.
-    fn connection(&self) -> Self::Connection;
+    /// A new connection, of the member that calls.
+    fn connection(&self, caller: u64) -> Self::Connection;
 }
 
 /// What takes the frames of one connection, in their order.
@@ -49,8 +49,8 @@ pub(crate) trait Takes: Send + 'static {
 impl<W: World> Answers for Peers<W> {
     type Connection = Connection<W>;
 
-    fn connection(&self) -> Connection<W> {
-        Peers::connection(self)
+    fn connection(&self, caller: u64) -> Connection<W> {
+        Peers::connection(self, caller)
     }
 }
 
@@ -132,7 +132,7 @@ impl<A: Answers> Listening<A> {
         }
         tracing::debug!(member = caller, %from, "a member has connected");
         let why = tokio::select! {
-            why = carry(stream, self.answers.connection()) => why,
+            why = carry(stream, self.answers.connection(caller)) => why,
             () = self.newer(caller) => Some("it has made a newer one".to_owned()),
         };
         tracing::debug!(member = caller, %from, why, "a member's connection has ended");

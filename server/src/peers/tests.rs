@@ -35,7 +35,7 @@ struct Echoing {
 impl Answers for Echo {
     type Connection = Echoing;
 
-    fn connection(&self) -> Echoing {
+    fn connection(&self, _: u64) -> Echoing {
         self.connections.send_modify(|count| *count += 1);
         Echoing { number: *self.connections.borrow(), gate: self.gate.clone() }
     }

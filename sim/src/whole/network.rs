@@ -164,7 +164,7 @@ impl Wires {
         }
         let (life, peers) = self.state().up.get(&to)?.clone();
         if self.state().connections.get(&(from, to)).is_none_or(|wire| wire.life != life) {
-            let connection = Arc::new(Mutex::new(live(life, || peers.connection())));
+            let connection = Arc::new(Mutex::new(live(life, || peers.connection(from))));
             let old = self.state().connections.insert((from, to), Wire { life, connection });
             drop(old);
         }

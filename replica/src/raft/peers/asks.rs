@@ -12,6 +12,7 @@
 //!          18 roll       known u8 │ opened, taken, from u64 │ count u32, each a piece of news
 //!          19 members    done: members.rs
 //!          20 how far    u8: 0 waiting, 1 forming, 2 ready, 3 begun
+//!          22 removed    nothing more: an entry that is applied has removed the member that asks; said to whatever it asks
 //!
 //! named    u8: 0 nothing │ 1 key │ 2 key, instance u64
 //! key      text namespace, text name; a text is its length as u16, then UTF-8
@@ -105,6 +106,8 @@ pub(crate) enum Said {
     Roll(Heard),
     Members(Result<Vec<MemberView>, Unchanged>),
     HowFar(Far),
+    /// Whoever asks was removed, by an entry that is applied where it asks: no answer to what it asked.
+    Removed,
 }
 
 /// What a member is told of its waiters.
@@ -135,6 +138,7 @@ const ROLL: u8 = 18;
 const MEMBERS: u8 = 19;
 const HOW_FAR: u8 = 20;
 const LOST: u8 = 21;
+const REMOVED: u8 = 22;
 
 impl Ask {
     pub(crate) fn put(&self, to: &mut Vec<u8>) {
@@ -219,6 +223,7 @@ impl Said {
                 members::put_done(done, to);
             }
             Said::HowFar(far) => to.extend([HOW_FAR, far.number()]),
+            Said::Removed => to.push(REMOVED),
         }
     }
 
@@ -236,6 +241,7 @@ impl Said {
             }),
             MEMBERS => Said::Members(members::done(from)?),
             HOW_FAR => Said::HowFar(Far::numbered(from.u8()?).ok_or_else(|| from.damaged())?),
+            REMOVED => Said::Removed,
             _ => return Ok(None),
         }))
     }

@@ -13,6 +13,7 @@ use openraft::raft::{AppendEntriesRequest, StreamAppendResult};
 use openraft::type_config::async_runtime::oneshot::{Oneshot, OneshotSender as _};
 
 use super::arriving::Arriving;
+use super::asks::{Ask, Said};
 use super::wire::{Lane, Piece, Reply, Request, WireError};
 use openraft_rt::watch::WatchReceiver as _;
 
@@ -20,6 +21,7 @@ use crate::World;
 use crate::beginning::{self, Far};
 use crate::driver::STALLED;
 use crate::log::Log;
+use crate::members::MemberChange;
 use crate::raft::Group;
 use crate::raft::types::Types;
 use crate::shared::Shared;
@@ -89,18 +91,30 @@ impl<W: World> Peers<W> {
         is_only_one && state.removed.is_empty() && state.membership.log_id() == newest.log_id()
     }
 
-    /// A connection from another member.
-    pub fn connection(&self) -> Connection<W> {
+    /// A connection from the member `caller`, as it was proven to be.
+    pub fn connection(&self, caller: u64) -> Connection<W> {
         let lane = || Appends::start(self.group.clone());
-        Connection { peers: self.clone(), entries: lane(), heartbeats: lane() }
+        Connection { peers: self.clone(), caller, entries: lane(), heartbeats: lane() }
     }
 }
 
 /// A connection from another member. Dropped, it leaves unanswered what it has not answered.
 pub struct Connection<W: World> {
     peers: Peers<W>,
+    caller: u64,
     entries: Appends<W::Runtime>,
     heartbeats: Appends<W::Runtime>,
+}
+
+/// Whether a removed member that sends this is told that it was removed.
+fn tells_removed<R: AsyncRuntime>(request: &Request<R>) -> bool {
+    match request {
+        // Whoever is yet to join under that id has nothing to end, and is refused in more words.
+        Request::Ask(Ask::Members(MemberChange::Join { .. }, _)) => false,
+        // Whoever leads learns of it by the terms; what it sends comes too often to be looked at each time.
+        Request::Append(..) | Request::Piece(_) => false,
+        Request::Vote(_) | Request::PreVote(_) | Request::Lead(_) | Request::Ask(_) => true,
+    }
 }
 
 /// The answer to a frame, as it comes about.
@@ -119,6 +133,9 @@ impl<W: World> Connection<W> {
             return Ok(answering(async { not_now::<W::Runtime>(why) }));
         }
         Ok(match request {
+            request if tells_removed(&request) && peers.shared.state().removed.contains(&self.caller) => {
+                answering(async { Reply::<W::Runtime>::Said(Said::Removed) })
+            }
             Request::Append(..) | Request::Piece(_) if peers.shared.far() == Far::Ready => {
                 answering(async { not_now::<W::Runtime>("it waits for the first voters of a new cluster") })
             }

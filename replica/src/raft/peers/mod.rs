@@ -31,7 +31,7 @@ use std::pin::Pin;
 pub use incoming::{Answering, Connection, Peers};
 pub(crate) use remote::Remotes;
 pub use wire::{PEER_FRAME_BYTES_MAX, WireError, asks_for_vote};
-pub(crate) use wire::{ask_of, frame_of, frame_of_said, said_of};
+pub(crate) use wire::{ask_of, frame_of, frame_of_said, said_of, says_removed};
 
 /// How members reach each other: it carries frames, and decides nothing.
 pub trait Network: Send + Sync + 'static {

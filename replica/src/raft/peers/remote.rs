@@ -23,9 +23,10 @@ use openraft::{OptionalSend, RaftNetworkFactory};
 use openraft_rt::Select2;
 
 use super::acknowledged::Acknowledged;
-use super::asks::Ask;
+use super::asks::{Ask, Said};
 use super::wire::{Lane, Piece, Reply, Request};
 use super::{Link, Network, frame_of};
+use crate::raft::belonging::Belonging;
 use crate::raft::links::Links;
 use crate::raft::types::{Peer, Types, Vote};
 use crate::snapshot::SnapshotFile;
@@ -46,6 +47,7 @@ const SNAPSHOT_BYTES_A_SECOND: u64 = 64 * 1024 * 1024;
 /// Makes openraft's ways to the other members.
 pub(crate) struct Remotes<N: Network> {
     links: Arc<Links<N>>,
+    belonging: Belonging,
     acknowledged: BTreeMap<u64, Arc<Acknowledged>>,
 }
 
@@ -62,8 +64,8 @@ impl<R: AsyncRuntime, N: Network> RaftNetworkFactory<Types<R>> for Remotes<N> {
 }
 
 impl<N: Network> Remotes<N> {
-    pub(crate) fn new(links: Arc<Links<N>>) -> Remotes<N> {
-        Remotes { links, acknowledged: BTreeMap::new() }
+    pub(crate) fn new(links: Arc<Links<N>>, belonging: Belonging) -> Remotes<N> {
+        Remotes { links, belonging, acknowledged: BTreeMap::new() }
     }
 
     fn remote<R: AsyncRuntime>(&mut self, target: u64, node: &Peer, lane: Lane) -> Remote<R, N::Link> {
@@ -71,6 +73,7 @@ impl<N: Network> Remotes<N> {
         Remote {
             target,
             link: self.links.get(target, &node.address),
+            belonging: self.belonging.clone(),
             lane,
             acknowledged,
             runtime: PhantomData,
@@ -82,6 +85,7 @@ impl<N: Network> Remotes<N> {
 pub(crate) struct Remote<R, L> {
     target: u64,
     link: Arc<L>,
+    belonging: Belonging,
     lane: Lane,
     acknowledged: Arc<Acknowledged>,
     runtime: PhantomData<fn() -> R>,
@@ -94,13 +98,17 @@ impl<R: AsyncRuntime, L: Link> Remote<R, L> {
         request: &Request<R>,
         patience: Duration,
     ) -> impl Future<Output = Result<Reply<R>, RPCError<Types<R>>>> + Send + use<R, L> {
-        let asked = self.link.ask(request.encode());
+        let (asked, belonging) = (self.link.ask(request.encode()), self.belonging.clone());
         async move {
             let answer = R::timeout(patience, asked).await;
             let answer = answer.map_err(|_| not_reached(format!("no answer within {patience:?}")))?;
             let bytes = answer.map_err(|error| not_reached(error.why))?;
             match Reply::decode(&bytes) {
                 Ok(Reply::NotNow(why)) => Err(failed(why)),
+                Ok(Reply::Said(Said::Removed)) => {
+                    belonging.is_over();
+                    Err(failed("this member was removed".to_owned()))
+                }
                 Ok(reply) => Ok(reply),
                 Err(error) => Err(failed(error.to_string())),
             }

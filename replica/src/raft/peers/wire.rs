@@ -298,6 +298,11 @@ pub fn asks_for_vote(bytes: &[u8]) -> bool {
     opened(bytes).is_ok_and(|mut from| matches!(from.u8(), Ok(2)))
 }
 
+/// Whether an answer says that the asker was removed.
+pub(crate) fn says_removed(bytes: &[u8]) -> bool {
+    matches!(said_of(bytes), Ok(Said::Removed))
+}
+
 /// What was said, as a frame.
 pub(crate) fn frame_of_said(said: &Said) -> Vec<u8> {
     let mut to = frame();
