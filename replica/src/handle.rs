@@ -139,6 +139,8 @@ pub enum Unavailable {
     NoLeader,
     /// This member has had no news of a leader for 3 s.
     Behind,
+    /// This member hears the leader, which has answered nothing that it was asked for 3 s: what comes from here does not arrive there.
+    Unanswered,
     /// The member is stopping.
     Stopping,
     /// The member's disk is full.
@@ -153,6 +155,9 @@ impl fmt::Display for Unavailable {
             Unavailable::Overloaded { retry_after } => write!(f, "overloaded, try again in {retry_after}"),
             Unavailable::NoLeader => f.write_str("no leader with a quorum"),
             Unavailable::Behind => f.write_str("no news of a leader for 3 s"),
+            Unavailable::Unanswered => {
+                f.write_str("the leader is heard, and has not answered this member for 3 s")
+            }
             Unavailable::Stopping => f.write_str("stopping"),
             Unavailable::DiskFull => f.write_str("the disk is full"),
             Unavailable::DiskStalled => f.write_str("the disk has not synced for 3 s"),
@@ -228,6 +233,16 @@ pub struct Status {
     pub trouble: Option<Unavailable>,
     /// Whether this member is to be left alone; it serves all the same.
     pub drains: bool,
+}
+
+/// Whose state is read here, and how old it may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Age {
+    /// The member.
+    pub member: u64,
+    /// How long ago it last heard the leader, or as the leader a quorum: what was done since may be missing, and what was done just
+    /// before. None where it has heard none since it started.
+    pub heard_ago: Option<Ttl>,
 }
 
 impl Handle {

@@ -3,6 +3,7 @@
 //! The locks: `inbox` may be held while `state` is taken, never the other way round; `status` and the small ones are held with no other.
 //! None is held while a reply is given, but `state` for reads, which need the table. Whoever changes something the driver must see wakes it.
 
+mod hearing;
 mod members;
 
 use std::collections::BTreeSet;
@@ -25,6 +26,7 @@ use crate::queue::{self, Queue, Via};
 use crate::raft::{LogId, Membership};
 use crate::serve::Incoming;
 use crate::waits::{self, Waits, tell_free};
+use hearing::Hearing;
 
 pub(crate) struct Shared {
     pub(crate) clock: Arc<dyn Clock>,
@@ -42,8 +44,7 @@ pub(crate) struct Shared {
     engine_ended: AtomicBool,
     /// A snapshot waits for room on the disk.
     snapshot_waits: AtomicBool,
-    /// The newest term of which a leader was heard, and when that was last.
-    heard: Mutex<Option<(u64, Mono)>>,
+    hearing: Hearing,
     far: Mutex<Far>,
     /// Why the member cannot go on.
     why_ended: Mutex<Option<String>>,
@@ -152,7 +153,7 @@ impl Shared {
             reads: AtomicUsize::new(0),
             engine_ended: AtomicBool::new(false),
             snapshot_waits: AtomicBool::new(false),
-            heard: Mutex::new(None),
+            hearing: Hearing::default(),
             far: Mutex::default(),
             why_ended: Mutex::default(),
         }
@@ -242,21 +243,6 @@ impl Shared {
     pub(crate) fn set_snapshot_waits(&self, waits: bool) {
         self.snapshot_waits.store(waits, Ordering::Relaxed);
         self.poke();
-    }
-
-    /// A leader of that term sends entries or a heartbeat.
-    pub(crate) fn hear_leader(&self, term: u64) {
-        let now = self.clock.now();
-        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-        if heard.is_none_or(|(newest, _)| newest <= term) {
-            *heard = Some((term, now));
-        }
-    }
-
-    /// How long ago a leader of the newest term was heard.
-    pub(crate) fn leader_heard_ago(&self) -> Option<Ttl> {
-        let heard = *self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-        heard.map(|(_, at)| self.clock.now().since(at))
     }
 
     /// Has the driver look again.

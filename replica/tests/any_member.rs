@@ -187,6 +187,22 @@ async fn waits_and_watches_are_answered_from_the_members_own_log() {
 }
 
 #[tokio::test]
+async fn a_member_that_hears_its_leader_and_cannot_ask_it_says_so_until_it_can() {
+    let (cluster, leader, [one, two]) = past_grace().await;
+    cluster.switch.cut_one_way(one, leader);
+    while cluster.status(one).serving {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let status = cluster.status(one);
+    assert_eq!((status.trouble, status.leader), (Some(Unavailable::Unanswered), Some(leader)));
+    assert!([leader, two].iter().all(|id| cluster.status(*id).serving), "the others are well");
+    cluster.switch.mend();
+    while !cluster.status(one).serving {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
 async fn a_member_without_news_of_a_leader_says_so_to_all_who_wait_there() {
     let (cluster, leader, [one, _]) = past_grace().await;
     let handle = cluster.handle(one);

@@ -33,6 +33,8 @@ const STOP_SLACK: Duration = Duration::from_millis(1_500);
 
 /// Why sessions are told to move.
 const BEHIND: &str = "this member has had no news of a leader for 3 s";
+/// The same, of a member that cannot ask its leader.
+const UNANSWERED: &str = "this member hears its leader, which has not answered it for 3 s";
 /// How often a member looks whether its sessions should move.
 const MOVE_LOOK: Duration = Duration::from_millis(250);
 /// After so many looks those who stayed are told again.
@@ -232,7 +234,7 @@ async fn move_while_unfit(doors: Doors) {
         }
         let status = doors.service.status();
         let going = match status.trouble {
-            // Newcomers may stay: a member that is behind answers stale reads.
+            // Newcomers may stay: such a member answers stale reads.
             Some(replica::Unavailable::Behind) => {
                 Some((Going::Must(BEHIND.into()), Going::Should(BEHIND.into())))
             }
@@ -242,6 +244,10 @@ async fn move_while_unfit(doors: Doors) {
             }),
         };
         looks += 1;
+            // Who waits here is still told what comes about.
+            Some(replica::Unavailable::Unanswered) => {
+                Some((Going::Should(UNANSWERED.into()), Going::Should(UNANSWERED.into())))
+            }
         let is_new = told.as_ref() != going.as_ref().map(|(_, newcomers)| newcomers);
         // Who found no other member when it was told may find one now.
         if !is_new && !looks.is_multiple_of(LOOKS_UNTIL_SAID_AGAIN) {

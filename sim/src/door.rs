@@ -253,7 +253,7 @@ fn unavailable(why: Unavailable) -> Reply {
     match why {
         Unavailable::Overloaded { retry_after } => no(Code::Overloaded, Some(retry_after.as_millis())),
         Unavailable::NoLeader => no(Code::NoLeader, Some(200)),
-        Unavailable::Behind => no(Code::Behind, Some(200)),
+        Unavailable::Behind | Unavailable::Unanswered => no(Code::Behind, Some(200)),
         Unavailable::Stopping => no(Code::Stopping, Some(200)),
         Unavailable::DiskFull | Unavailable::DiskStalled => no(Code::DiskFull, Some(200)),
     }

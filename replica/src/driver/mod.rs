@@ -311,6 +311,7 @@ impl<E: Engine> Driver<E> {
             }
             _ if unsynced > STALLED => Some(Unavailable::DiskStalled),
             _ if self.behind => Some(Unavailable::Behind),
+            _ if self.is_unanswered() => Some(Unavailable::Unanswered),
             (None, None) if !matches!(self.role, Role::Follows(_)) => Some(Unavailable::NoLeader),
             (None, _) => None,
         };

@@ -123,6 +123,7 @@ impl<E: Engine> Driver<E> {
         if let Some(age) = self.engine.news_age() {
             let at = Mono(now.0.saturating_sub(age.as_nanos() as u64));
             self.news_at = self.news_at.max(at);
+            self.shared.note_news(at);
         }
         let behind = self.is_behind(now);
         if behind && !std::mem::replace(&mut self.behind, behind) {
@@ -135,6 +136,12 @@ impl<E: Engine> Driver<E> {
     /// Whether this member has had no news of a quorum for so long that whoever waits here should wait elsewhere.
     fn is_behind(&self, now: Mono) -> bool {
         self.news_at.after(BEHIND_AFTER) <= now
+    }
+
+    /// Whether this member hears the leader and cannot ask it: what is passed on from here gets nowhere.
+    pub(super) fn is_unanswered(&self) -> bool {
+        matches!(self.role, Role::Follows(_))
+            && self.shared.unanswered_for().is_some_and(|ago| BEHIND_AFTER <= ago)
     }
 
     /// When it will be so, if no news come.

@@ -5,7 +5,8 @@
 //! * [`machine`] puts the lease table behind its state machine;
 //! * [`codec`] has our own encodings of what openraft wants kept: its serde layout is neither on disk nor on the wire;
 //! * [`peers`] is its network, and [`links`] keeps the ways to the other members;
-//! * [`members`] changes who they are, [`reached`] looks where they are, and [`belonging`] whether this is still one of them.
+//! * [`members`] changes who they are, [`reached`] looks where they are, [`belonging`] whether this is still one of
+//!   them, and [`calling`] whether it can ask who leads.
 //!
 //! Settings, and why: a restarted leader does not lead on without an election (`enable_leader_restore` off: it would report
 //! itself leader of a term that may be over); candidates ask before they raise the term (`enable_pre_vote`), so that a
@@ -13,6 +14,7 @@
 //! only, because lease reads are unsafe across a voter's restart.
 
 pub(crate) mod belonging;
+mod calling;
 pub(crate) mod codec;
 mod links;
 pub(crate) mod log;

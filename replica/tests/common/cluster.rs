@@ -40,6 +40,8 @@ struct Wires {
     cut: BTreeSet<u64>,
     /// A member that elects nobody and is sent no entries: only what members ask each other besides is carried.
     muted: Option<u64>,
+    /// From the one to the other nothing is carried.
+    one_way: Option<(u64, u64)>,
     /// Pieces of snapshots that were carried.
     pieces: usize,
 }
@@ -90,6 +92,9 @@ impl Switch {
         }
         let mut wires = self.0.lock().unwrap();
         let is_rafts = frame[3] < FIRST_ASK;
+        if wires.one_way == Some((from, to)) {
+            return None;
+        }
         if is_rafts && wires.muted.is_some_and(|muted| [from, to].contains(&muted)) {
             return None;
         }
@@ -118,8 +123,14 @@ impl Switch {
         self.0.lock().unwrap().cut.insert(id);
     }
 
+    /// What goes out from one member does not arrive at another, which it hears all the same.
+    pub fn cut_one_way(&self, from: u64, to: u64) {
+        self.0.lock().unwrap().one_way = Some((from, to));
+    }
+
     pub fn mend(&self) {
         let mut wires = self.0.lock().unwrap();
+        wires.one_way = None;
         wires.cut.clear();
         wires.muted = None;
     }

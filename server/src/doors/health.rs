@@ -86,11 +86,17 @@ fn why_not(stopping: bool, status: &replica::Status) -> Option<Problem> {
     };
     let code = match trouble {
         Unavailable::Overloaded { .. } => Code::Overloaded,
-        Unavailable::NoLeader => Code::NoLeader,
+        Unavailable::NoLeader | Unavailable::Unanswered => Code::NoLeader,
         Unavailable::Behind => Code::Behind,
         Unavailable::Stopping => Code::Stopping,
         Unavailable::DiskFull => Code::DiskFull,
         Unavailable::DiskStalled => Code::DiskStalled,
     };
-    Some(Problem::new(code, format!("not ready: {trouble}")).retry_after_ms(1_000))
+    let remedy = match (trouble, status.leader) {
+        (Unavailable::Unanswered, Some(leader)) => {
+            format!(": see that member {} reaches member {leader} at its peer address", status.member)
+        }
+        _ => String::new(),
+    };
+    Some(Problem::new(code, format!("not ready: {trouble}{remedy}")).retry_after_ms(1_000))
 }

@@ -213,6 +213,7 @@ fn what_a_member_could_not_do_is_worth_another_try() {
         (Unavailable::Overloaded { retry_after: Ttl::from_millis(100) }, Code::Overloaded),
         (Unavailable::NoLeader, Code::NoLeader),
         (Unavailable::Behind, Code::Behind),
+        (Unavailable::Unanswered, Code::NoLeader),
         (Unavailable::Stopping, Code::Stopping),
         (Unavailable::DiskFull, Code::DiskFull),
     ];

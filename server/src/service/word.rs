@@ -324,6 +324,11 @@ pub(super) fn overloaded(retry_after: Ttl, chance: u32) -> Problem {
     Problem::new(
         Code::Overloaded,
         format!("more work than can be done in time: not done; try again in {}", Span(millis)),
+        Unavailable::Unanswered => (
+            Code::NoLeader,
+            "the leader has not answered this member for 3 s: not done; try another member",
+            300,
+        ),
     )
     .retry_after_ms(millis)
 }

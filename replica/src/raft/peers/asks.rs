@@ -359,7 +359,8 @@ fn put_answer(answer: &Answer, to: &mut Vec<u8>) {
             let (why, retry_after) = match why {
                 Unavailable::Overloaded { retry_after } => (0, *retry_after),
                 Unavailable::NoLeader => (1, Ttl::ZERO),
-                Unavailable::Behind => (2, Ttl::ZERO),
+                // Only a leader is asked; what is neither is told as what older members know.
+                Unavailable::Behind | Unavailable::Unanswered => (2, Ttl::ZERO),
                 Unavailable::Stopping => (3, Ttl::ZERO),
                 Unavailable::DiskFull => (4, Ttl::ZERO),
                 Unavailable::DiskStalled => (5, Ttl::ZERO),
