@@ -203,10 +203,12 @@ pub(crate) fn plan(standing: &Standing, change: &MemberChange) -> Result<Step, U
             let member = known(members, *id)?;
             match () {
                 () if member.address == *address => Ok(Step::Look),
-                () if member.leads && members.values().any(|other| other.is_voter && other.id != *id) => refused(format!(
-                    "member {id} leads, and no member can call itself to see that it is reached there: hand the lead on first, with \
+                () if member.leads && members.values().any(|other| other.is_voter && other.id != *id) => {
+                    refused(format!(
+                        "member {id} leads, and no member can call itself to see that it is reached there: hand the lead on first, with \
                      transfer-leadership, and the new leader asks member {id} at {address}"
-                )),
+                    ))
+                }
                 () => Ok(Step::Move(*id, address.clone())),
             }
         }
@@ -214,7 +216,7 @@ pub(crate) fn plan(standing: &Standing, change: &MemberChange) -> Result<Step, U
             let member = known(members, *id)?;
             let others = members.values().filter(|it| it.id != *id && it.is_voter && !it.drains).count();
             match () {
-                () if member.drains == *on => Ok(Step::Look),
+                () if member.drains == *on && !(*on && member.leads) => Ok(Step::Look),
                 () if *on && others == 0 => refused(
                     "no other voter is there that is not draining, and one must be able to lead: add voters, or end the draining of one with \
                      `tenure members drain ID --end`"

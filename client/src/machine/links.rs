@@ -8,7 +8,7 @@
 //! ```
 //!
 //! The first endpoint is home: a session that another one took in goes back there after a while, so that a member that was away does
-//! not stay empty while the others carry its sessions too.
+//! not stay empty while the others carry its sessions too. Where home sends it away again, it stays away for twice as long.
 
 use std::time::Duration;
 
@@ -22,6 +22,8 @@ const IDLE: Duration = Duration::from_secs(20);
 const PONG: Duration = Duration::from_secs(10);
 /// How long a replaced link may still bring answers.
 const DRAIN: Duration = Duration::from_secs(10);
+/// The time away from a home that sends a session away again and again doubles so often.
+const AWAY_DOUBLINGS: u32 = 4;
 /// Sessions that lose one member together come back spread over this.
 const SPREAD: Duration = Duration::from_millis(250);
 
@@ -34,6 +36,10 @@ pub(super) struct Links {
     cursor: usize,
     /// The candidate is a try to go home.
     homing: bool,
+    /// Since when the current link has been to home, unless home has sent it away.
+    home_since: Option<Instant>,
+    /// How often home has sent the session away in a row.
+    sent_away: u32,
     /// Connects that failed in a row.
     failures: u32,
     /// Why each endpoint failed last, since one was reached.
@@ -57,6 +63,8 @@ impl Links {
             draining: None,
             cursor: 0,
             homing: false,
+            home_since: None,
+            sent_away: 0,
             failures: 0,
             causes: vec![None; endpoints],
             link_last: 0,
@@ -123,7 +131,9 @@ impl Machine {
 
     /// When a session that is away tries to go home: spread, for many may have been driven out together.
     fn home_at(&mut self, now: Instant) -> Instant {
-        let after = self.config.home_after;
+        // A home that sends it away each time, as one that drains does, is left alone for longer and longer.
+        let after =
+            self.config.home_after * (1 << self.links.sent_away.saturating_sub(1).min(AWAY_DOUBLINGS));
         now.after(after).after(self.chance.up_to(after))
     }
 
@@ -142,6 +152,7 @@ impl Machine {
         link.heard_at = now;
         let at_home = link.endpoint == 0;
         self.links.homing = false;
+        self.links.home_since = at_home.then_some(now);
         self.links.failures = 0;
         self.links.causes.fill(None);
         if let Some(before) = self.links.draining.take() {
@@ -250,6 +261,12 @@ impl Machine {
         let nowhere = self.endpoints() == 1;
         if nowhere || self.links.current() != Some(id) || self.links.candidate.is_some() {
             return;
+        }
+        if !self.timers.is_set(&Timer::Seek)
+            && let Some(since) = self.links.home_since.take()
+        {
+            let stayed = since.after(self.config.home_after) <= now;
+            self.links.sent_away = if stayed { 1 } else { self.links.sent_away.saturating_add(1) };
         }
         let said = Duration::from_millis(going.reconnect_after_ms);
         let after = self.ttl_at_stake().map_or(said, |ttl| said.min(ttl / 8));

@@ -44,12 +44,15 @@ class Stream:
 
 
 class Link:
-    """An open connection. `lost` is called once it takes no more calls."""
+    """An open connection. `lost` is called once it takes no more calls; `going` each time the member says that the session should
+    go to another, with the seconds that it names."""
 
-    def __init__(self, socket: ClientConnection, lost: Callable[["Link"], None]) -> None:
+    def __init__(
+        self, socket: ClientConnection, lost: Callable[["Link"], None], going: Callable[["Link", float], None]
+    ) -> None:
         #: Why it takes no more calls.
         self.cause: str | None = None
-        self._socket, self._lost = socket, lost
+        self._socket, self._lost, self._going = socket, lost, going
         self._last = 0
         self._pending: dict[int, asyncio.Future[Reply]] = {}
         self._standing: set[int] = set()
@@ -61,7 +64,9 @@ class Link:
         self._post({"hello": {"version": 1, "agent": AGENT}})
 
     @staticmethod
-    async def open(address: str, tls: SSLContext | None, within: float, lost: Callable[["Link"], None]) -> "Link":
+    async def open(
+        address: str, tls: SSLContext | None, within: float, lost: Callable[["Link"], None], going: Callable[["Link", float], None]
+    ) -> "Link":
         """Connects within so many seconds; by `tls` where the address is https."""
         secured = address.startswith("https://")
         url = f"{'wss' if secured else 'ws'}://{address.removeprefix('https://')}/v1/session"
@@ -69,7 +74,7 @@ class Link:
             url, ssl=tls if secured else None, open_timeout=within, close_timeout=0.5, ping_interval=20, ping_timeout=10,
             max_size=REPLY_BYTES_MAX, compression=None, proxy=None, create_connection=Socket,
         )
-        return Link(socket, lost)
+        return Link(socket, lost, going)
 
     def send(self, verb: str, body: dict[str, Any]) -> tuple[int, asyncio.Future[Reply]]:
         """Sends a call; gives its number and its reply to come."""
@@ -171,7 +176,8 @@ class Link:
             self._events(push["events"]["id"], push["events"]["events"])
         elif "unreadable" in push:
             self.lose("a frame that the server could not read")
-        # `going`: waits are answered `stopping`, and the close that follows moves the rest.
+        elif "going" in push:
+            self._going(self, push["going"]["reconnect_after_ms"] / 1_000)
 
     def _answer(self, frame: int, reply: Reply) -> None:
         future, stream = self._pending.pop(frame, None), self._streams.get(frame)

@@ -1,7 +1,7 @@
 """Which member to talk to: one link at a time, and after it one to the next endpoint.
 
     seek ──▶ opening ──▶ current
-     ▲          │ failed    │ lost, or left because an answer was overdue
+     ▲          │ failed    │ lost, or left because an answer was overdue or the member said to go
      └──pause───┴───────────┘
 """
 
@@ -56,6 +56,9 @@ class Links:
         self._current: Link | None = None
         self._left: list[Link] = []
         self._seeking: asyncio.Task[None] | None = None
+        #: Where the current link goes to.
+        self._at = ""
+        self._moving: asyncio.Task[None] | None = None
         self.closed = False
 
     async def first(self) -> bool:
@@ -80,9 +83,11 @@ class Links:
     async def close(self) -> None:
         """Closes all of them."""
         self.closed = True
-        if self._seeking is not None:
-            self._seeking.cancel()
-            await asyncio.wait([self._seeking])
+        tasks = [task for task in (self._seeking, self._moving) if task is not None]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
         links = self._left + ([self._current] if self._current else [])
         await asyncio.gather(*(link.close() for link in links))
 
@@ -107,13 +112,41 @@ class Links:
             stake = self._at_stake()
             within = CONNECT_SECONDS_MAX if stake is None else min(CONNECT_SECONDS_MAX, max(stake / 6, 0.1))
             try:
-                self._current = await Link.open(address, self._tls, within, self._lost)
+                self._current = await Link.open(address, self._tls, within, self._lost, self._going)
             except Exception as error:  # Whatever keeps this link from opening, the next endpoint may do better.
                 self.causes[address] = tls.cause(error)
                 continue
+            self._at = address
             self.causes.clear()
             return True
         return False
+
+    # Whoever knows no other member is served on, or comes back once this one has closed the link.
+    def _going(self, link: Link, after: float) -> None:
+        if len(self.endpoints) > 1 and link is self._current and not self.closed and (self._moving is None or self._moving.done()):
+            self._moving = asyncio.create_task(self._move(link, after))
+
+    async def _move(self, link: Link, after: float) -> None:
+        stake = self._at_stake()
+        await asyncio.sleep(after if stake is None else min(after, stake / 8))
+        left = self._at
+        # Not by way of `_round`: until another link is there, this one serves.
+        for _ in self.endpoints:
+            address, self._next = self.endpoints[self._next], (self._next + 1) % len(self.endpoints)
+            if address == left:
+                continue
+            try:
+                other = await Link.open(address, self._tls, CONNECT_SECONDS_MAX, self._lost, self._going)
+            except Exception as error:  # The next endpoint may do better.
+                self.causes[address] = tls.cause(error)
+                continue
+            if link is not self._current or self.closed:
+                return await other.close()
+            self._current, self._at = other, address
+            self._left = [one for one in self._left if one.is_open()] + [link]
+            link.leave("the member sent the session away")
+            return None
+        return None
 
     def _lost(self, link: Link) -> None:
         if link is self._current and not self.closed:

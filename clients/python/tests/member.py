@@ -33,6 +33,10 @@ class Asked:
         event = {"revision": str(revision), "namespace": "default", "name": "a", "pinned": {"entity": "e"}}
         await self.connection.send(json.dumps({"push": {"events": {"id": self.id, "events": [event]}}}))
 
+    async def send_away(self, after_ms=100):
+        going = {"why": "member 1 is draining", "reconnect_after_ms": after_ms}
+        await self.connection.send(json.dumps({"push": {"going": going}}))
+
     def cut(self):
         """The connection is gone, and nobody says goodbye."""
         self.connection.transport.abort()

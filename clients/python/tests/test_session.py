@@ -75,6 +75,27 @@ class Rules(unittest.IsolatedAsyncioTestCase):
             await again.grant()
             self.assertTrue((await claim).is_held())
 
+    async def test_a_session_that_is_sent_away_goes_and_its_guard_with_it(self):
+        home, other = Member(), Member()
+        async with session_with(home, other) as session:
+            claim = asyncio.create_task(session.claim("a", holder="h", ttl=1.2))
+            first = await home.asked("claim")
+            await first.grant(extend_after_ms=300)
+            guard = await claim
+            await first.send_away()
+            extend = await other.asked("extend")
+            await extend.grant()
+            self.assertTrue(guard.is_held())
+
+    async def test_one_that_knows_no_other_member_stays_and_is_served(self):
+        home = Member()
+        async with session_with(home) as session:
+            claim = asyncio.create_task(session.claim("a", holder="h", ttl=20.0))
+            first = await home.asked("claim")
+            await first.send_away(after_ms=0)
+            await first.grant()
+            self.assertTrue((await claim).is_held())
+
     async def test_a_dead_endpoint_is_passed_over_and_all_dead_are_named(self):
         async with Member() as gone:
             dead = gone.address

@@ -122,7 +122,8 @@ impl<W: World> Raft<W> {
                 }
                 None => {
                     return Err(Unchanged::Refused(format!(
-                        "member {} at {} does not answer the leader: see that it runs, and can be reached there",
+                        "member {} at {} does not answer the leader how far it is: see that it runs, can be reached there, and is of the \
+                         leader's version or a newer one",
                         member.id, member.address
                     )));
                 }
@@ -144,7 +145,7 @@ impl<W: World> Raft<W> {
                 self.change(ChangeMembers::AddNodes(BTreeMap::from([(id, Peer::at(address))]))).await
             }
             Step::Move(id, address) => self.set(id, |peer| peer.address = address).await,
-            Step::Drain(id, on) => self.set(id, |peer| peer.drains = on).await,
+            Step::Drain(id, on) => self.drain(id, on).await,
             Step::Change { promote, remove } => {
                 let (members, _) = self.members();
                 let is_voter = |id: &u64| members.get(id).is_some_and(|member| member.is_voter);
@@ -159,6 +160,46 @@ impl<W: World> Raft<W> {
             }
             Step::Lead(to) => self.hand_on_to(to).await,
         }
+    }
+
+    /// A member that drains is done with only once it leads no more: whoever asks may stop it next.
+    async fn drain(&self, id: u64, on: bool) -> Result<(), Unchanged> {
+        if self.peer(id).is_none_or(|peer| peer.drains != on) {
+            if on {
+                self.check_all_know_draining().await?;
+            }
+            self.set(id, |peer| peer.drains = on).await?;
+        }
+        if !on || self.leader_here() != Some(id) {
+            return Ok(());
+        }
+        for _ in 0..how_often(HAND_ON_WITHIN) {
+            // The driver hands on.
+            if self.members().0.values().any(|member| member.leads && member.id != id) {
+                return Ok(());
+            }
+            W::Runtime::sleep(LOOK_EVERY).await;
+        }
+        Err(Unchanged::Refused(format!(
+            "member {id} drains, and still leads: no other voter has taken the lead within {HAND_ON_WITHIN:?}. It goes on trying; see with \
+             list that another voter is heard and lacks nothing, and wait until that one leads before member {id} is stopped"
+        )))
+    }
+
+    /// A member of a version that knows no draining could not read the entry that begins it: each of them must show first that it
+    /// does, by an answer that came with draining.
+    async fn check_all_know_draining(&self) -> Result<(), Unchanged> {
+        let me = self.leader_here();
+        for member in self.members().0.into_values().filter(|member| Some(member.id) != me) {
+            if how_far(self, member.id, &member.address).await.is_none() {
+                return Err(Unchanged::Refused(format!(
+                    "member {} does not answer whether it knows draining: it is down, or of an older version that would end at it. Nothing was \
+                     changed: start it, or upgrade it, and ask again",
+                    member.id
+                )));
+            }
+        }
+        Ok(())
     }
 
     async fn set(&self, id: u64, set: impl FnOnce(&mut Peer)) -> Result<(), Unchanged> {

@@ -221,6 +221,36 @@ fn a_session_that_is_away_goes_home_after_a_while_and_its_calls_with_it() {
 }
 
 #[test]
+fn a_home_that_sends_the_session_away_again_and_again_is_left_alone_for_longer_and_longer() {
+    let mut rig = Rig::connected(2);
+    rig.opens();
+    let (mut now, mut home, mut away) = (0, LinkId(1), Vec::new());
+    for _ in 0..4 {
+        let going = Going { why: "draining".to_owned(), reconnect_after_ms: 100 };
+        rig.input(Input::Answer { link: home, frame: ServerFrame::push(Push::Going(going)) });
+        let (other, endpoint) = rig.at(now + 100).opens()[0];
+        assert_eq!(endpoint, 1);
+        rig.input(Input::Opened { link: other });
+        let left_at = now;
+        home = loop {
+            now += 5_000;
+            rig.at(now).input(Input::Heard { link: other });
+            if let Some((link, endpoint)) = rig.opens().first() {
+                assert_eq!(*endpoint, 0);
+                break *link;
+            }
+        };
+        rig.input(Input::Opened { link: home });
+        away.push(now - left_at);
+    }
+    // Home after 30 s and as much again at the most, doubled each time.
+    for (round, away) in away.iter().enumerate() {
+        let least = 30_000 << round;
+        assert!((least..=2 * least + 10_000).contains(away), "round {round}: {away} ms");
+    }
+}
+
+#[test]
 fn a_home_that_is_not_there_costs_nothing_and_is_tried_again() {
     let mut rig = away();
     for round in 0..3 {
