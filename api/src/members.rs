@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::decimal;
+use crate::{Stale, decimal};
 
 /// See the cluster's members, or change them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -12,6 +12,9 @@ pub struct ChangeMembers {
     /// What to change; without it, the members are only shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub change: Option<MemberChange>,
+    /// Only to look: answer with the members that this one knows, without asking a leader. It may be old, and needs no quorum.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stale: bool,
     /// How long the caller waits for an answer, in milliseconds: 1 to 60,000. Default 5,000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline_ms: Option<u64>,
@@ -84,7 +87,7 @@ pub enum MemberChange {
     },
 }
 
-/// The cluster's members, as the leader sees them.
+/// The cluster's members, as the leader sees them; or, of a stale answer, as the member that answered knows them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Members {
     /// By id.
@@ -99,6 +102,9 @@ pub struct Members {
     /// The SHA-256 of each CA under which the members' certificates are, in hexadecimal digits; none without TLS between them.
     #[serde(default)]
     pub peer_ca: Vec<String>,
+    /// Of a stale answer: whose state it is, and how old that may be. Absent of all others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stale: Option<Stale>,
 }
 
 /// One member.

@@ -78,6 +78,22 @@ pub struct Lease {
     #[serde(with = "decimal")]
     #[schema(value_type = String)]
     pub revision: u64,
+    /// Of a stale answer: whose state it is, and how old that may be. Absent of all others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stale: Option<Stale>,
+}
+
+/// Whose state a stale answer was read from, and how old that may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Stale {
+    /// The member that answered, from what it has itself.
+    #[serde(with = "decimal")]
+    #[schema(value_type = String, example = "2")]
+    pub member: u64,
+    /// How long ago that member last heard the leader, or as the leader a quorum, in milliseconds. What was done since may be missing,
+    /// and what was done just before. Absent where it has heard none since it started: then nothing is known of the age.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heard_ago_ms: Option<u64>,
 }
 
 /// A living grant, as readers see it.
@@ -157,6 +173,9 @@ pub struct Page {
     #[serde(with = "decimal")]
     #[schema(value_type = String)]
     pub revision: u64,
+    /// Of a stale answer: whose state it is, and how old that may be. Absent of all others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stale: Option<Stale>,
 }
 
 /// How many leases are held: of count.
@@ -168,6 +187,9 @@ pub struct Counted {
     #[serde(with = "decimal")]
     #[schema(value_type = String)]
     pub revision: u64,
+    /// Of a stale answer: whose state it is, and how old that may be. Absent of all others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stale: Option<Stale>,
 }
 
 /// A watch has begun: of watch.

@@ -1,5 +1,6 @@
 //! How a verb reaches the cluster: where it is, as whom, and the one session that it opens.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
@@ -26,12 +27,19 @@ pub(crate) const PATIENCE_DEFAULT: &str = "5s";
 /// Where the cluster is, and in which namespace the lease.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Reach {
-    /// Where the members are: HOST:PORT, with commas between, tried in this order; https://HOST:PORT by TLS.
-    #[arg(long, env = "TENURE_ENDPOINTS", default_value = ENDPOINTS_DEFAULT, value_parser = parse::endpoints())]
-    endpoints: Endpoints,
+    #[command(flatten)]
+    way: Way,
     /// The lease's namespace.
     #[arg(long, env = "TENURE_NAMESPACE", default_value = api::NAMESPACE_DEFAULT, value_parser = parse::namespace())]
     pub(crate) namespace: String,
+}
+
+/// Where the cluster is.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Way {
+    /// Where the members are: HOST:PORT, with commas between, tried in this order; https://HOST:PORT by TLS.
+    #[arg(long, env = "TENURE_ENDPOINTS", default_value = ENDPOINTS_DEFAULT, value_parser = parse::endpoints())]
+    endpoints: Endpoints,
     /// How long to try before giving up; of wait, how long to try to connect at first: after that it goes on trying until its
     /// --timeout.
     #[arg(long, value_name = "TIME", default_value = PATIENCE_DEFAULT, value_parser = parse::patience())]
@@ -45,7 +53,15 @@ const NEW: u8 = 0;
 const LINKED: u8 = 1;
 const LOST: u8 = 2;
 
-impl Reach {
+impl Deref for Reach {
+    type Target = Way;
+
+    fn deref(&self) -> &Way {
+        &self.way
+    }
+}
+
+impl Way {
     /// The endpoints, as a flag or variable takes them.
     pub(crate) fn endpoints(&self) -> String {
         let endpoints = self.endpoints.0.iter().map(ToString::to_string);

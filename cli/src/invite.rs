@@ -8,7 +8,7 @@ use claimer::duration::GoDuration;
 use serde::Serialize;
 use server::JoinToken;
 
-use crate::connect::{Reach, misfit};
+use crate::connect::{Way, misfit};
 use crate::exit::{Exit, Failure};
 use crate::output::{JsonFlag, print, say};
 
@@ -21,9 +21,9 @@ struct Invited {
 }
 
 /// Makes a token for the member `id`, good for so long.
-pub(crate) fn invite(id: u64, life: Duration, reach: &Reach, json: JsonFlag) -> Result<Exit, Failure> {
+pub(crate) fn invite(id: u64, life: Duration, way: &Way, json: JsonFlag) -> Result<Exit, Failure> {
     let call = Call::Members(ChangeMembers::default());
-    let Reply::Members(members) = reach.call(call)? else { return Err(misfit()) };
+    let Reply::Members(members) = way.call(call)? else { return Err(misfit()) };
     check(id, &members)?;
     let cluster = u128::from_str_radix(&members.cluster, 16).map_err(|_| misfit())?;
     let until = server::wall_seconds() + life.as_secs();

@@ -7,11 +7,12 @@ use api::{Call, ChangeMembers, MemberChange, Reply};
 use claimer::duration::GoDuration;
 use clap::{Args, Subcommand};
 
-use crate::connect::{Reach, UNKNOWN_REMEDY, misfit};
+use crate::connect::{UNKNOWN_REMEDY, Way, misfit};
 use crate::exit::{Exit, Failure};
 use crate::invite;
 use crate::output::{JsonFlag, print};
 use crate::parse;
+use crate::read::say_stale;
 
 /// See the cluster's members, and change them. Any member may be asked.
 ///
@@ -34,7 +35,13 @@ enum Verb {
     /// Columns: ID; PART: leader, voter or observer, and whether it is draining; ADDRESS, where the others reach it; LACKS, how many entries
     /// of the leader's log it does not have yet; HEARD, how long ago the leader heard it. A dash is nothing: of the leader itself, and of
     /// a member that this leader has not heard at all.
-    List(Reached),
+    List {
+        /// Show the members as the one that is asked knows them: it may be old, and needs no quorum. LACKS and HEARD are then dashes.
+        #[arg(long)]
+        stale: bool,
+        #[command(flatten)]
+        reached: Reached,
+    },
     /// Make a token by which a new member joins, with tenure join: it is good once.
     Invite {
         /// The new member's id, from 1, which no member has or had.
@@ -122,7 +129,7 @@ enum Verb {
 #[derive(Clone, Debug, Args)]
 struct Reached {
     #[command(flatten)]
-    reach: Reach,
+    way: Way,
     #[command(flatten)]
     json: JsonFlag,
 }
@@ -134,7 +141,7 @@ impl Members {
 
     fn asked(&self) -> (&Reached, Option<MemberChange>) {
         match &self.verb {
-            Verb::List(reached) | Verb::Invite { reached, .. } => (reached, None),
+            Verb::List { reached, .. } | Verb::Invite { reached, .. } => (reached, None),
             Verb::Add { id, address, reached } => {
                 (reached, Some(MemberChange::Add { id: *id, address: address.clone() }))
             }
@@ -157,12 +164,16 @@ impl Members {
 pub(crate) fn members(args: &Members) -> Result<Exit, Failure> {
     let (reached, change) = args.asked();
     if let Verb::Invite { id, expires, .. } = &args.verb {
-        return invite::invite(*id, *expires, &reached.reach, reached.json);
+        return invite::invite(*id, *expires, &reached.way, reached.json);
     }
-    let call = Call::Members(ChangeMembers { change, deadline_ms: None });
-    let done = reached.reach.call(call).map_err(|mut failure| {
+    let stale = matches!(args.verb, Verb::List { stale: true, .. });
+    let call = Call::Members(ChangeMembers { change, deadline_ms: None, stale });
+    let done = reached.way.call(call).map_err(|mut failure| {
         // A lease is not what was asked about.
         failure.message = failure.message.replace(UNKNOWN_REMEDY, ": look with `tenure members list`");
+        if failure.code == "no_leader" && matches!(args.verb, Verb::List { .. }) {
+            failure.message.push_str("; or see what one member knows with --stale");
+        }
         failure
     });
     let Reply::Members(members) = done? else { return Err(misfit()) };
@@ -187,6 +198,7 @@ pub(crate) fn members(args: &Members) -> Result<Exit, Failure> {
             ]
         })
         .collect();
+    say_stale(members.stale);
     print(reached.json.format(), &["ID", "PART", "ADDRESS", "LACKS", "HEARD"], &rows, &members)?;
     Ok(Exit::Done)
 }

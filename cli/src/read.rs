@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use api::{Call, Count as CountCall, Counted, Get as GetCall, Lease, List as ListCall, Page, Reply};
+use api::{Call, Count as CountCall, Counted, Get as GetCall, Lease, List as ListCall, Page, Reply, Stale};
 use claimer::duration::GoDuration;
 use clap::Args;
 use client::Session;
 
 use crate::connect::{Reach, misfit, runtime};
 use crate::exit::{Exit, Failure};
-use crate::output::{Format, JsonFlag, print};
+use crate::output::{Format, JsonFlag, print, say};
 use crate::parse;
 use crate::usage::is_given;
 
@@ -39,7 +39,8 @@ pub(crate) struct Get {
 /// How they are read.
 #[derive(Debug, Args)]
 struct HowRead {
-    /// Answer from what the member that is asked knows: it may be old, and needs no quorum.
+    /// Answer from what the member that is asked knows: it may be old, and needs no quorum. Stderr says which member that was, and how
+    /// long ago it heard the leader.
     #[arg(long)]
     stale: bool,
 }
@@ -92,6 +93,7 @@ pub(crate) fn get(args: &Get) -> Result<Exit, Failure> {
     let call =
         GetCall { namespace: args.reach.namespace.clone(), name: args.name.clone(), stale: args.how.stale };
     let Reply::Lease(lease) = args.reach.call(Call::Get(call))? else { return Err(misfit()) };
+    say_stale(lease.stale);
     print(args.json.format(), TITLES, &[row(&lease)], &lease)?;
     Ok(Exit::Done)
 }
@@ -103,7 +105,10 @@ pub(crate) fn list(args: &List) -> Result<Exit, Failure> {
         let session = args.reach.connect().await?;
         let mut after = None;
         loop {
-            let page = page(&session, args, after).await?;
+            let page = page(&session, args, after.clone()).await?;
+            if after.is_none() {
+                say_stale(page.stale);
+            }
             leases.extend(page.leases);
             after = page.next;
             if after.is_none() {
@@ -142,11 +147,25 @@ pub(crate) fn count(args: &Count) -> Result<Exit, Failure> {
         stale: args.how.stale,
     };
     let Reply::Counted(counted) = args.reach.call(Call::Count(call))? else { return Err(misfit()) };
+    say_stale(counted.stale);
     let Counted { held, .. } = &counted;
     // One number needs no title, not even on a terminal.
     let format = if args.json.json { Format::Json } else { Format::Plain };
     print(format, &["HELD"], &[vec![held.to_string()]], &counted)?;
     Ok(Exit::Done)
+}
+
+/// Says whose state a stale answer is, and how old that may be.
+pub(crate) fn say_stale(stale: Option<Stale>) {
+    let Some(Stale { member, heard_ago_ms }) = stale else { return };
+    say(match heard_ago_ms {
+        Some(millis) => {
+            format!("as member {member} knows it, which last heard of a quorum {} ago", remaining(millis))
+        }
+        None => format!(
+            "as member {member} knows it, which has heard of no quorum since it started: nobody can tell how old this is"
+        ),
+    });
 }
 
 impl Which {
@@ -232,6 +251,7 @@ mod tests {
             pins: Vec::new(),
             last_end: None,
             revision: 1,
+            stale: None,
         }
     }
 

@@ -332,6 +332,16 @@ impl Handle {
         self.shared.change_members(change, deadline, reply);
     }
 
+    /// The members as this one knows them, from the entries that it has applied: without a leader's news of each.
+    pub fn members(&self) -> Vec<MemberView> {
+        self.shared.members()
+    }
+
+    /// How old what is read here may be.
+    pub fn age(&self) -> Age {
+        self.shared.age()
+    }
+
     /// Ids of members that were removed, as far as this member knows.
     pub fn removed(&self) -> Vec<u64> {
         self.shared.state().removed.iter().copied().collect()

@@ -246,6 +246,7 @@ fn seen(key: usize, view: Option<Box<lease::LeaseView>>, at: Reading) -> api::Le
         pins: Vec::new(),
         last_end: view.and_then(|view| view.last_end).map(|end| ended(end, at)),
         revision: at.revision.0,
+        stale: None,
     }
 }
 

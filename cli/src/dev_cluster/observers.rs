@@ -28,7 +28,7 @@ pub(super) fn add(plan: &Plan) -> Result<(), Failure> {
         for Member { id, peers, .. } in plan.observers() {
             let change = MemberChange::Add { id, address: peers.to_string() };
             let deadline_ms = Some(ADDED_WITHIN.as_millis() as u64);
-            let call = Call::Members(ChangeMembers { change: Some(change), deadline_ms });
+            let call = Call::Members(ChangeMembers { change: Some(change), deadline_ms, stale: false });
             match session.call(call, ADDED_WITHIN).await.map_err(Failure::from) {
                 Ok(Reply::Members(_)) => {}
                 Ok(_) => return Err(misfit()),

@@ -170,9 +170,18 @@ fn a_stale_read_is_answered_by_the_last_member_that_is_left_and_no_other_is() {
     assert!(cluster.done_at(member, &["get", "a", "--stale"]).contains("\th1\t"));
     assert!(cluster.done_at(member, &["list", "--stale"]).contains("\th1\t"));
     assert_eq!(cluster.done_at(member, &["count", "--stale"]), "1\n");
+    let lease: serde_json::Value =
+        serde_json::from_str(&cluster.done_at(member, &["get", "a", "--stale", "--json"])).unwrap();
+    assert_eq!(lease["stale"]["member"], member.id.to_string(), "{lease}");
+    assert!(lease["stale"]["heard_ago_ms"].is_u64(), "{lease}");
+    let listed = cluster.done_at(member, &["members", "list", "--stale"]);
+    assert_eq!(listed.lines().filter(|line| line.ends_with("\t-\t-")).count(), 3, "{listed}");
     let get = "GET /v1/leases/default/a?stale=true HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
     let seen = support::http(last, get);
     assert!(seen.text.contains("\"holder\":\"h1\""), "{seen:?}");
+    let get = "GET /v1/members?stale=true HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+    let seen = support::http(last, get);
+    assert!(seen.text.contains(&format!("\"stale\":{{\"member\":\"{}\"", member.id)), "{seen:?}");
 }
 
 /// How many connections this process has to that port.

@@ -135,6 +135,7 @@ pub(crate) fn lease(name: &str) -> Reply {
         pins: Vec::new(),
         last_end: None,
         revision: 1,
+        stale: None,
     }))
 }
 

@@ -81,7 +81,7 @@ pub(super) async fn release(State(service): State<Arc<Service>>, Body(release): 
 pub(super) struct HowRead {
     /// Answer from the state that the member has, without asking a leader: it may be old, and needs no quorum.
     #[serde(default)]
-    stale: bool,
+    pub(super) stale: bool,
 }
 
 /// See one lease. A lease that nobody holds is answered as free, known or not.
@@ -329,6 +329,8 @@ pub(super) async fn no_query(request: Request, next: Next) -> Response {
         uri.path(),
         "/v1/leases" | "/v1/count" | "/v1/wait" | "/v1/history" | "/v1/check" | "/v1/watch"
     );
+    // To see the members takes one, and to change them none.
+    let takes_one = takes_one || (uri.path() == "/v1/members" && request.method() == Method::GET);
     let takes_one = takes_one || uri.path().starts_with("/v1/leases/");
     match uri.query().filter(|query| !takes_one && !query.is_empty()) {
         None => next.run(request).await,

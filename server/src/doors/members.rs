@@ -4,22 +4,30 @@ use std::sync::Arc;
 
 use api::{Call, ChangeMembers, ErrorBody, Members};
 use axum::extract::State;
+use axum::http::Uri;
 use axum::response::Response;
 
 use super::body::Body;
-use super::http::answer;
+use super::http::{HowRead, answer, read_query};
+use super::reply::problem;
 use crate::service::Service;
 
-/// The cluster's members, as the leader sees them.
+/// The cluster's members, as the leader sees them; or, stale, as the member that is asked knows them.
 #[utoipa::path(
-    get, path = "/v1/members", tag = "member",
+    get, path = "/v1/members", tag = "member", params(HowRead),
     responses(
         (status = 200, description = "By id", body = Members),
+        (status = 400, description = "`bad_request`", body = ErrorBody),
         (status = 503, description = "`no_leader`, `stopping`", body = ErrorBody),
     )
 )]
-pub(super) async fn list(State(service): State<Arc<Service>>) -> Response {
-    answer(&service, Call::Members(ChangeMembers::default())).await
+pub(super) async fn list(State(service): State<Arc<Service>>, uri: Uri) -> Response {
+    match read_query(&uri) {
+        Ok(HowRead { stale }) => {
+            answer(&service, Call::Members(ChangeMembers { stale, ..ChangeMembers::default() })).await
+        }
+        Err(error) => problem(error),
+    }
 }
 
 /// Change the cluster's members. Any member may be asked.

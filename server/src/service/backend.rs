@@ -2,8 +2,8 @@
 
 use lease::{Claim, Key, Revision, Table, Ttl};
 use replica::{
-    Answer, FrozenState, Handle, MemberChange, MemberView, Proposal, Pulled, Read, Reading, ReplyFn, Status,
-    Unchanged, Unwatchable, WaitId, Waited, Wake, Watched,
+    Age, Answer, FrozenState, Handle, MemberChange, MemberView, Proposal, Pulled, Read, Reading, ReplyFn,
+    Status, Unchanged, Unwatchable, WaitId, Waited, Wake, Watched,
 };
 
 /// A replica as the service sees it.
@@ -40,6 +40,10 @@ pub(crate) trait Backend: Send + Sync + 'static {
     fn cancel(&self, ticket: Ticket) -> bool;
     /// As [`Handle::change_members`].
     fn change_members(&self, change: MemberChange, deadline: Ttl, reply: ReplyFn<Changed>);
+    /// As [`Handle::age`].
+    fn age(&self) -> Age;
+    /// As [`Handle::members`].
+    fn members(&self) -> Vec<MemberView>;
     /// As [`Handle::removed`].
     fn removed(&self) -> Vec<u64>;
     /// As [`Handle::freeze`].
@@ -138,6 +142,14 @@ impl Backend for Handle {
 
     fn change_members(&self, change: MemberChange, deadline: Ttl, reply: ReplyFn<Changed>) {
         Handle::change_members(self, change, deadline, reply);
+    }
+
+    fn age(&self) -> Age {
+        Handle::age(self)
+    }
+
+    fn members(&self) -> Vec<MemberView> {
+        Handle::members(self)
     }
 
     fn removed(&self) -> Vec<u64> {

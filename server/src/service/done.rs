@@ -1,6 +1,6 @@
 //! What came of a call, before it is worded.
 
-use api::{Problem, Reply};
+use api::{Problem, Reply, Stale};
 use lease::{End, GrantView, Key, LeaseView, Refusal, Revision, Token};
 use replica::{Answer, Reading, Unavailable, Unwatchable, Waited};
 
@@ -59,6 +59,8 @@ pub(crate) enum Done {
         /// The state that was read.
         at: Reading,
     },
+    /// A stale read: from whose state, and what was found.
+    Stale(Stale, Box<Done>),
     /// The members were looked at, or changed.
     Members(Changed, Around),
     /// A watch began, or could not.

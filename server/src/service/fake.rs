@@ -4,8 +4,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use lease::{Batch, Command, Key, Request, Revision, Table, Time, Ttl};
 use replica::{
-    Answer, FrozenState, MemberChange, Proposal, Pulled, Read, Reading, ReplyFn, Status, Unchanged,
-    Unwatchable, Waited, Wake, Watched,
+    Age, Answer, FrozenState, MemberChange, MemberView, Proposal, Pulled, Read, Reading, ReplyFn, Status,
+    Unchanged, Unwatchable, Waited, Wake, Watched,
 };
 
 use super::backend::Changed;
@@ -208,6 +208,16 @@ impl Backend for Fake {
 
     fn change_members(&self, _: MemberChange, _: Ttl, reply: ReplyFn<Changed>) {
         reply(Err(Unchanged::NoLeader));
+    }
+
+    fn age(&self) -> Age {
+        Age { member: 2, heard_ago: Some(Ttl::from_millis(40)) }
+    }
+
+    fn members(&self) -> Vec<MemberView> {
+        let address = "m2:7401".to_owned();
+        let (lacks, heard_ago) = (None, None);
+        vec![MemberView { id: 2, address, is_voter: true, leads: false, drains: false, lacks, heard_ago }]
     }
 
     fn removed(&self) -> Vec<u64> {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use api::{ChangeMembers, Code, Member, Members, Problem, Reply};
-use replica::{MemberChange, MemberView, Unchanged};
+use replica::{MemberChange, MemberView, ReplyFn, Unchanged};
 
 use super::{Done, Service, parse, word};
 use crate::tls;
@@ -15,17 +15,32 @@ impl Service {
             Ok(deadline) => deadline,
             Err(problem) => return sink(Done::refused(problem)),
         };
+        if asked.stale && asked.change.is_some() {
+            let message =
+                "stale goes with no change: members are changed by who leads; leave one of them out";
+            return sink(Done::refused(Problem::new(Code::BadRequest, message).in_field("stale")));
+        }
+        let from = asked.stale.then(|| self.stale());
         let change = asked.change.map_or(MemberChange::List, changed);
         let peer_ca = match self.peer_ca.as_deref().map_or(Ok(Vec::new()), tls::fingerprints) {
             Ok(peer_ca) => peer_ca.iter().map(|print| print.to_string()).collect(),
             Err(error) => return sink(Done::refused(Problem::new(Code::Members, error.to_string()))),
         };
         let (cluster, backend) = (format!("{:032x}", self.cluster), Arc::clone(&self.backend));
-        let reply = Box::new(move |changed: Result<Vec<MemberView>, Unchanged>| {
+        let reply: ReplyFn<_> = Box::new(move |changed: Result<Vec<MemberView>, Unchanged>| {
             let around = Around { cluster, removed: backend.removed(), peer_ca };
-            sink(Done::Members(changed, around));
+            let done = Done::Members(changed, around);
+            sink(match from {
+                Some(from) => Done::Stale(from, Box::new(done)),
+                None => done,
+            });
         });
-        self.backend.change_members(change, deadline, reply);
+        match from {
+            // Nothing is applied here yet.
+            Some(_) if self.backend.members().is_empty() => reply(Err(Unchanged::NoLeader)),
+            Some(_) => reply(Ok(self.backend.members())),
+            None => self.backend.change_members(change, deadline, reply),
+        }
     }
 }
 
@@ -54,7 +69,7 @@ pub(super) fn worded(changed: Result<Vec<MemberView>, Unchanged>, around: Around
     match changed {
         Ok(members) => {
             let members = members.into_iter().map(shown).collect();
-            Reply::Members(Members { members, cluster, removed, peer_ca })
+            Reply::Members(Members { members, cluster, removed, peer_ca, stale: None })
         }
         Err(Unchanged::Refused(why)) => Reply::Error(Problem::new(Code::Members, why)),
         Err(Unchanged::Unknown) => Reply::Error(word::unknown()),

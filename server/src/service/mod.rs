@@ -33,7 +33,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use api::{Call, Code, Hello, Problem, Reply, Step, Welcome};
+use api::{Call, Code, Hello, Problem, Reply, Stale, Step, Welcome};
 use lease::{Command, DEADLINE_DEFAULT, DEADLINE_MAX, Filter, Key, Revision, Token, Ttl};
 use replica::{Answer, Read, Status};
 
@@ -231,12 +231,24 @@ impl Service {
         }
     }
 
+    /// Whose state a stale answer is read from.
+    fn stale(&self) -> Stale {
+        let age = self.backend.age();
+        Stale { member: age.member, heard_ago_ms: age.heard_ago.map(Ttl::as_millis) }
+    }
+
     fn read(
         &self,
         stale: bool,
         sink: impl FnOnce(Done) + Send + 'static,
         look: impl FnOnce(&lease::Table, replica::Reading) -> Done + Send + 'static,
     ) {
+        // Before the state is read: it is no older than what is said of it.
+        let from = stale.then(|| self.stale());
+        let look = move |table: &lease::Table, at| match from {
+            Some(from) => Done::Stale(from, Box::new(look(table, at))),
+            None => look(table, at),
+        };
         self.backend.read(Read {
             stale,
             deadline: DEADLINE_DEFAULT,

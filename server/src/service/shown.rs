@@ -21,7 +21,12 @@ pub(super) fn page_of(mut views: Vec<LeaseView>, limit: usize, at: Reading) -> P
     let more = views.len() > shown;
     views.truncate(shown);
     let next = views.last().filter(|_| more).map(|view| page::cursor(&view.key));
-    Page { leases: views.into_iter().map(|view| lease_of(view, at)).collect(), next, revision: at.revision.0 }
+    Page {
+        leases: views.into_iter().map(|view| lease_of(view, at)).collect(),
+        next,
+        revision: at.revision.0,
+        stale: None,
+    }
 }
 
 /// Bytes that a lease takes at the most: its keys and numbers, and its texts as JSON may write them, a byte of a value as six and one
@@ -60,6 +65,7 @@ pub(super) fn free_lease(key: &Key, at: Reading) -> Lease {
         pins: Vec::new(),
         last_end: None,
         revision: at.revision.0,
+        stale: None,
     }
 }
 

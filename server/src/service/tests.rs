@@ -268,6 +268,35 @@ fn a_bulk_call_has_a_limit() {
 }
 
 #[test]
+fn a_stale_answer_says_whose_state_it_is_and_how_old_that_may_be_and_no_other_answer_does() {
+    let bench = Bench::new();
+    bench.granted(Call::Claim(claim("a", "h1", 1)));
+    let said = |stale: bool| {
+        let get = Get { namespace: "default".into(), name: "a".into(), stale };
+        let Reply::Lease(lease) = bench.call(Call::Get(get)) else { panic!("no lease") };
+        let list = List { stale, ..List::default() };
+        let Reply::Page(page) = bench.call(Call::List(list)) else { panic!("no page") };
+        let count = api::Count { stale, ..api::Count::default() };
+        let Reply::Counted(counted) = bench.call(Call::Count(count)) else { panic!("no count") };
+        assert!(
+            lease.held.is_some()
+                && counted.held == 1
+                && page.leases.iter().all(|lease| lease.stale.is_none())
+        );
+        [lease.stale, page.stale, counted.stale]
+    };
+    assert_eq!(said(true), [Some(Stale { member: 2, heard_ago_ms: Some(40) }); 3]);
+    assert_eq!(said(false), [None; 3]);
+    let members = api::ChangeMembers { stale: true, ..api::ChangeMembers::default() };
+    let Reply::Members(members) = bench.call(Call::Members(members)) else { panic!("no members") };
+    assert_eq!(members.stale.map(|stale| stale.member), Some(2));
+    let change = Some(api::MemberChange::TransferLeadership { to: None });
+    let both = api::ChangeMembers { change, stale: true, deadline_ms: None };
+    let problem = bench.problem(Call::Members(both));
+    assert_eq!((problem.code, problem.field.as_deref()), (Code::BadRequest, Some("stale")));
+}
+
+#[test]
 fn pages_follow_each_other_to_the_end() {
     let bench = Bench::new();
     for number in 0..5 {

@@ -1,6 +1,6 @@
 //! From the replica's answers to sentences: every message names the value, the limit and the remedy.
 
-use api::{Code, Counted, Ending, Free, Grant, Problem, Released, Reply, Span, Watching};
+use api::{Code, Counted, Ending, Free, Grant, Problem, Released, Reply, Span, Stale, Watching};
 use lease::{Full, Granted, Holder, Key, LeaseView, Outcome, Refusal, Revision, Token, Ttl};
 use replica::{Answer, Reading, Unavailable, Unwatchable, Waited, Whose};
 
@@ -19,7 +19,10 @@ impl Done {
                 None => free_lease(&key, at),
             })),
             Done::Page { views, limit, at } => Reply::Page(page_of(views, limit, at)),
-            Done::Counted { held, at } => Reply::Counted(Counted { held, revision: at.revision.0 }),
+            Done::Counted { held, at } => {
+                Reply::Counted(Counted { held, revision: at.revision.0, stale: None })
+            }
+            Done::Stale(stale, done) => marked(stale, done.reply(chance)),
             Done::Ends { ends, at } => Reply::Ends(ends_of(ends, at)),
             Done::Checked { asked, found: Ok(grant), at } => Reply::Checked(checked(&asked, &grant, at)),
             Done::Checked { asked, found: Err(unfit), at } => {
@@ -43,6 +46,19 @@ impl Done {
             }
         }
     }
+}
+
+/// A reply that says from whose state it is.
+fn marked(stale: Stale, mut reply: Reply) -> Reply {
+    let mark = match &mut reply {
+        Reply::Lease(lease) => &mut lease.stale,
+        Reply::Page(page) => &mut page.stale,
+        Reply::Counted(counted) => &mut counted.stale,
+        Reply::Members(members) => &mut members.stale,
+        _ => return reply,
+    };
+    *mark = Some(stale);
+    reply
 }
 
 fn step(asked: Asked, answer: Answer, chance: &mut dyn FnMut() -> u32) -> Reply {
@@ -308,6 +324,11 @@ pub(super) fn unavailable(why: Unavailable, chance: u32) -> Problem {
             "this member has had no news of a leader for 3 s: not done; try another member",
             300,
         ),
+        Unavailable::Unanswered => (
+            Code::NoLeader,
+            "the leader has not answered this member for 3 s: not done; try another member",
+            300,
+        ),
         Unavailable::Stopping => return stopping(chance),
         Unavailable::DiskFull => {
             (Code::DiskFull, "the member's disk is full: not done; free space on it, then try again", 2_000)
@@ -324,11 +345,6 @@ pub(super) fn overloaded(retry_after: Ttl, chance: u32) -> Problem {
     Problem::new(
         Code::Overloaded,
         format!("more work than can be done in time: not done; try again in {}", Span(millis)),
-        Unavailable::Unanswered => (
-            Code::NoLeader,
-            "the leader has not answered this member for 3 s: not done; try another member",
-            300,
-        ),
     )
     .retry_after_ms(millis)
 }

@@ -248,6 +248,7 @@ impl Cluster {
             pins: Vec::new(),
             last_end: None,
             revision: 1,
+            stale: None,
         }))
     }
 }

@@ -334,5 +334,6 @@ pub(super) fn lease(held: Option<(u64, &str)>) -> Reply {
         pins: Vec::new(),
         last_end: None,
         revision: 9,
+        stale: None,
     }))
 }
