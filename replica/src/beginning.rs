@@ -191,7 +191,8 @@ async fn until<W: World>(
         if round % SAY_EVERY == SAY_EVERY - 1 {
             tracing::warn!(
                 ?missing,
-                "a new cluster begins once all its voters are there: start these too, with the same peer.voters"
+                "a new cluster begins once all its voters have said that they are there: start those of these that do not run, and see that \
+                 peer.voters is the same at each voter"
             );
         }
         W::Runtime::sleep(ASK_EVERY).await;
@@ -230,7 +231,8 @@ async fn wait<W: World>(raft: Raft<W>, me: u64, mark: OnBegun) -> Result<(), Str
 
 fn lost(me: u64, other: u64, what: &str) -> String {
     format!(
-        "member {me} has an empty data folder, and member {other} {what}: what this member had is lost, {}",
+        "member {me} has an empty data folder, and member {other} {what}. If member {me} was never one of that cluster, its peer.voters are \
+         not those that the cluster began with: have it join, as a new member. Otherwise what it had is lost, {}",
         come_anew(me)
     )
 }

@@ -39,6 +39,9 @@ const UNANSWERED: &str = "this member hears its leader, which has not answered i
 const MOVE_LOOK: Duration = Duration::from_millis(250);
 /// After so many looks those who stayed are told again.
 const LOOKS_UNTIL_SAID_AGAIN: u32 = 20;
+/// How often a member for trying things looks whether it is ready, and after how many looks it says that it is not.
+const READY_LOOK: Duration = Duration::from_millis(50);
+const LOOKS_UNTIL_NOT_READY: u32 = 40;
 /// How often the certificates' files are looked at.
 const REREAD_EVERY: Duration = Duration::from_secs(60);
 const REREADS_A_DAY: u64 = 24 * 60 * 60 / REREAD_EVERY.as_secs();
@@ -71,6 +74,9 @@ pub fn serve(config: Config) -> Result<(), ServeError> {
     let no_signals = |error| ServeError::System { what: "listening for signals", error };
     let (mut stop, hangup) = runtime.block_on(async { signals() }).map_err(no_signals)?;
     announce(&config, server.address);
+    if config.dev {
+        runtime.spawn(introduce(server.address, Arc::clone(&server.doors.service)));
+    }
     runtime.block_on(until_stop(&mut stop, hangup, config, set_level, &server));
     runtime.spawn(async move {
         let name = stop.next().await;
@@ -238,16 +244,16 @@ async fn move_while_unfit(doors: Doors) {
             Some(replica::Unavailable::Behind) => {
                 Some((Going::Must(BEHIND.into()), Going::Should(BEHIND.into())))
             }
+            // Who waits here is still told what comes about.
+            Some(replica::Unavailable::Unanswered) => {
+                Some((Going::Should(UNANSWERED.into()), Going::Should(UNANSWERED.into())))
+            }
             _ => status.drains.then(|| {
                 let going = Going::Should(doors::health::drains(status.member).into());
                 (going.clone(), going)
             }),
         };
         looks += 1;
-            // Who waits here is still told what comes about.
-            Some(replica::Unavailable::Unanswered) => {
-                Some((Going::Should(UNANSWERED.into()), Going::Should(UNANSWERED.into())))
-            }
         let is_new = told.as_ref() != going.as_ref().map(|(_, newcomers)| newcomers);
         // Who found no other member when it was told may find one now.
         if !is_new && !looks.is_multiple_of(LOOKS_UNTIL_SAID_AGAIN) {
@@ -288,9 +294,28 @@ fn announce(config: &Config, address: SocketAddr) {
     drop(writeln!(out, "listening on {address}").and_then(|()| out.flush()));
     if config.dev {
         eprintln!(
-            "tenure is listening on {address}, for this machine only; its data is in {}. Try:",
+            "tenure is listening on {address}, for this machine only; its data is in {}",
             config.data.display()
         );
+    }
+}
+
+/// Says what to try, once that would work: a member that waits for others, or is not in step yet, says so first.
+async fn introduce(address: SocketAddr, service: Arc<Service>) {
+    for look in 0_u32.. {
+        let status = service.status();
+        if status.serving || service.is_stopping() {
+            break;
+        }
+        if look == LOOKS_UNTIL_NOT_READY {
+            eprintln!(
+                "tenure is not ready yet, and says here when it is; until then http://{address}/readyz says why not"
+            );
+        }
+        tokio::time::sleep(READY_LOOK).await;
+    }
+    if !service.is_stopping() {
+        eprintln!("tenure is ready. Try:");
         eprintln!(
             "  curl -sd '{{\"name\":\"db/primary\",\"holder\":\"me\"}}' -H content-type:application/json http://{address}/v1/claim"
         );

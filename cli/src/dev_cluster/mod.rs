@@ -134,19 +134,25 @@ impl Cluster<'_> {
         }
         let tenure = std::env::args().next().unwrap_or_else(|| "tenure".to_owned());
         let endpoints: Vec<String> = self.plan.members().map(|member| member.clients.to_string()).collect();
-        say("In another terminal, claim through each of them, and look:");
+        say(match endpoints.len() {
+            1 => "In another terminal, claim a lease, and look:",
+            _ => "In another terminal, claim through each of them, and look:",
+        });
         for (number, endpoint) in endpoints.iter().enumerate() {
             say(format!("  {tenure} claim try/{} --holder me --ttl 10m --endpoints {endpoint}", number + 1));
         }
         let all = endpoints.join(",");
         say(format!("  {tenure} list --endpoints {all}"));
-        if let Some(first) = self.running.first() {
-            say("Kill one, claim what is left, and start it again:");
+        if let Some(first) = self.running.first().filter(|_| self.running.len() > 1) {
+            say("Kill one, claim from those that are left, and start it again:");
             say(format!("  kill -9 {}", first.pid()));
             say(format!("  {tenure} claim try/more --holder me --ttl 10m --endpoints {all}"));
             say(format!("  {tenure} {}", first.by_hand(&self.plan)));
         }
-        say("Ctrl-C ends all members.");
+        say(match self.running.len() {
+            1 => "Ctrl-C ends it.",
+            _ => "Ctrl-C ends them all.",
+        });
         Ok(())
     }
 
@@ -181,7 +187,11 @@ impl Cluster<'_> {
 
     /// Stops all, in order where they do.
     fn stop(mut self) {
-        say(format!("ending {} members", self.running.len()));
+        match self.running.as_slice() {
+            [] => say("no member is left to end"),
+            [last] => say(format!("ending member {}", last.id())),
+            all => say(format!("ending {} members", all.len())),
+        }
         self.running.iter_mut().for_each(Running::ask_to_stop);
         let began = Instant::now();
         while began.elapsed() < STOP_WITHIN {

@@ -182,8 +182,16 @@ impl Kept {
         let counts = [("members", wanted.members, voters), ("observers", wanted.observers, observers)];
         for (what, wanted, count) in counts {
             if wanted.is_some_and(|wanted| wanted != count) {
+                // `members` counts the voters.
+                let counted = match (what, count) {
+                    ("observers", 0) => "no observers".to_owned(),
+                    ("observers", 1) => "1 observer".to_owned(),
+                    ("observers", _) => format!("{count} observers"),
+                    (_, 1) => "1 voter".to_owned(),
+                    _ => format!("{count} voters"),
+                };
                 return Err(Failure::usage(format!(
-                    "{} has a cluster of {count} {what}: leave --{what} out, or name another folder",
+                    "{} has a cluster of {counted}: leave --{what} out, or name another folder",
                     folder.display()
                 )));
             }
