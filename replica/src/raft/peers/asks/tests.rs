@@ -95,6 +95,7 @@ pub(in crate::raft::peers) fn said() -> Vec<Said> {
         Said::HowFar(Far::Forming),
         Said::HowFar(Far::Ready),
         Said::HowFar(Far::Begun),
+        Said::Removed,
         Said::Members(Err(Unchanged::Unknown)),
         Said::Members(Ok(vec![MemberView {
             id: 1,
