@@ -304,6 +304,10 @@ impl Table {
 
     /// The next token, for the grant that `slot` is about to get.
     pub(crate) fn mint(&mut self, slot: Slot) -> Token {
+        #[cfg(planted)]
+        if self.held == 0 && planted::is(planted::Bug::TokensCountedAnew) {
+            self.next_token = Token::from_u64(1);
+        }
         let token = self.next_token;
         self.next_token = Token::from_u64(token.as_u64() + 1);
         self.tokens.set(token, slot, Trace::Lives);

@@ -70,7 +70,13 @@ impl LeaseClock {
     /// Anchors the clock in a new term: `applied` is the table's time once the term's first entry is applied, and `mono`
     /// is read after that.
     pub fn anchor(term: u64, applied: Time, mono: Mono) -> LeaseClock {
-        LeaseClock { term, now0: applied, mono0: mono, grace: GRACE, skipped: Ttl::ZERO }
+        let grace = GRACE;
+        #[cfg(planted)]
+        let grace = match lease::planted::is(lease::planted::Bug::GraceOfWholeTtl) {
+            true => lease::TTL_DEFAULT,
+            false => grace,
+        };
+        LeaseClock { term, now0: applied, mono0: mono, grace, skipped: Ttl::ZERO }
     }
 
     /// The term whose batches this clock may stamp.

@@ -208,6 +208,42 @@ async fn a_change_that_is_given_up_leaves_room_for_the_next() {
     }
 }
 
+/// Seed 2024 of whole clusters: a new leader tried once to end such a change, before the first entry of its term was committed, which
+/// is refused; and the cluster stayed joint for as long as it led.
+#[tokio::test]
+async fn a_change_that_a_leader_has_left_joint_is_ended_by_the_next_one() {
+    let mut cluster = Cluster::start(3).await;
+    let leader = cluster.leader().await;
+    let handle = cluster.handle(leader);
+    let (old, other) = (cluster.others(leader)[0], cluster.others(leader)[1]);
+    cluster.add(4).await;
+    change(&handle, MemberChange::Add { id: 4, address: "m4:7401".to_owned() }).await.unwrap();
+    while change(&handle, MemberChange::List).await.unwrap().iter().any(|member| member.lacks.is_none()) {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    // The leader and the new one have the entry, which is no majority of the voters that were there.
+    cluster.stop(old).await;
+    cluster.switch.cut(other);
+    let left = change_within(&handle, MemberChange::Replace { old, new: 4 }, Ttl::from_millis(1_000)).await;
+    assert_eq!(left, Err(Unchanged::Unknown));
+    cluster.stop(leader).await;
+    cluster.switch.mend();
+    cluster.begin(leader).await;
+    let next = cluster.leader_of(&[leader, other, 4]).await;
+    // Whoever leads then has the entry: without it nobody gets a majority.
+    let voters = async || {
+        let members = change(&cluster.handle(next), MemberChange::List).await.unwrap_or_default();
+        members.into_iter().filter(|member| member.is_voter).map(|member| member.id).collect::<Vec<_>>()
+    };
+    let mut new = vec![leader, other, 4];
+    new.sort_unstable();
+    while voters().await != new {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    let drained = change(&cluster.handle(next), MemberChange::Drain { id: other, on: true }).await;
+    drained.expect("the next change is free to be made");
+}
+
 /// Hands the lead on, as soon as a leader that may be new has heard of whom it goes to.
 async fn lead(handle: &replica::Handle, to: u64) {
     while let Err(why) = change(handle, MemberChange::Lead(Some(to))).await {

@@ -12,17 +12,30 @@ pub(crate) struct Named<'a> {
     pub(crate) instance: u64,
 }
 
+/// Whether a caller ever waits in line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lines {
+    /// As often as it claims.
+    Often,
+    /// It claims, and waits until a lease is free.
+    Never,
+}
+
 /// A call, and how many nanoseconds its caller waits for it.
 pub(crate) type Asking = (Call, u64);
 
 impl Named<'_> {
-    /// What one does that does not hold the lease: claims it, waits in line for it, or waits until it is free.
-    pub(crate) fn want(self, chance: &mut Chance, ttl_ms: u64) -> Asking {
+    /// What one does that does not hold the lease: claims it, waits in line for it where it ever `lines` up, or waits until it is
+    /// free. Where nobody lines up a lease is free for a while now and then.
+    pub(crate) fn want(self, chance: &mut Chance, ttl_ms: u64, lines: Lines) -> Asking {
         let (namespace, name) = (api::NAMESPACE_DEFAULT.to_owned(), self.name.to_owned());
         let (holder, ttl_ms) = (self.holder.to_owned(), Some(ttl_ms));
         let within_ms = chance.pick(&[100, 500, 1_500, 4_000]);
         let timeout_ms = Some(within_ms);
         let call = match chance.below(10) {
+            4..8 if lines == Lines::Never => {
+                Call::Wait(api::Wait { namespace, name, after: None, timeout_ms })
+            }
             0..4 => Call::Claim(api::Claim { namespace, name, holder, ttl_ms, ..api::Claim::default() }),
             4..8 => Call::Acquire(api::Acquire {
                 namespace,

@@ -287,7 +287,7 @@ impl World {
         let ttl_ms = self.ttl_ms();
         let (holder, instance) = (&self.clients[c].holder, self.clients[c].instance);
         let lease = caller::Named { name: NAMES[key], holder, instance };
-        let (call, within) = lease.want(&mut self.chance, ttl_ms);
+        let (call, within) = lease.want(&mut self.chance, ttl_ms, caller::Lines::Often);
         let op = self.call(c, key, call, within);
         self.clients[c].busy[key] = Some(op);
     }

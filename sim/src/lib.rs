@@ -41,6 +41,9 @@ pub mod whole;
 mod world;
 
 use std::fmt;
+use std::time::Duration;
+
+use nix::time::{ClockId, clock_gettime};
 
 /// A broken promise.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,14 +65,28 @@ impl fmt::Display for Violation {
 }
 
 /// What a seed came to.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Ran {
+    /// How many voters its cluster began with; 0 where it has no voters.
+    pub voters: u64,
+    /// How long it lasted, in simulated time; zero where that is not told.
+    pub lived: Duration,
+    /// How long a core was busy with it.
+    pub took: Duration,
     /// How many events there were.
     pub events: u64,
     /// A line an event, where it was asked for.
     pub trace: String,
     /// What happened, where it is counted.
     pub tally: tally::Tally,
+}
+
+impl PartialEq for Ran {
+    /// How long it took is not the seed's.
+    fn eq(&self, other: &Ran) -> bool {
+        let seeds = |it: &Ran| (it.voters, it.lived, it.events);
+        seeds(self) == seeds(other) && self.trace == other.trace && self.tally == other.tally
+    }
 }
 
 /// Whether to write down what happens.
@@ -83,5 +100,13 @@ pub enum Trace {
 
 /// Lives through one seed.
 pub fn run(seed: u64, trace: Trace) -> (Ran, Result<(), Violation>) {
-    world::World::new(seed, trace).run()
+    let began = busy();
+    let (mut ran, kept) = world::World::new(seed, trace).run();
+    ran.took = busy() - began;
+    (ran, kept)
+}
+
+/// How long a core has been busy with this thread.
+fn busy() -> Duration {
+    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
 }

@@ -46,8 +46,13 @@ happenings! {
     VoterPromoted = "voters promoted",
     MemberRemoved = "members removed",
     VoterReplaced = "voters replaced",
+    MemberMoved = "members moved to another address",
+    MemberDrained = "members drained",
+    DrainEnded = "drains ended",
     SnapshotTaken = "snapshots taken",
     SnapshotInstalled = "snapshots installed",
+    WaitMetSnapshot = "waits that a snapshot came upon",
+    WaitFreedBySnapshot = "of them, whose lease is free by it",
     SegmentPurged = "log segments given back",
     Applied = "entries applied first",
     Granted = "grants",
@@ -70,7 +75,13 @@ pub struct Tally(BTreeMap<Happened, u64>);
 
 impl Tally {
     pub(crate) fn count(&mut self, happened: Happened) {
-        *self.0.entry(happened).or_default() += 1;
+        self.add(happened, 1);
+    }
+
+    pub(crate) fn add(&mut self, happened: Happened, times: u64) {
+        if times > 0 {
+            *self.0.entry(happened).or_default() += times;
+        }
     }
 }
 

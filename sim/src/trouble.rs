@@ -4,7 +4,7 @@ use crate::chance::MILLI;
 
 /// How long after the end of a trouble the cluster may still be busy with it: what docs/contract.md allows for a change of leader, and the
 /// new one's grace.
-const AFTERMATH: u64 = 2_500 * MILLI;
+pub(crate) const AFTERMATH: u64 = 2_500 * MILLI;
 
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Trouble {

@@ -1,6 +1,6 @@
 //! The whole-cluster simulation itself: some seeds are clean, those that once failed among them, and a seed is always the same.
 
-use sim::{Trace, whole::run};
+use sim::{Trace, Violation, whole::run};
 
 #[test]
 fn a_few_seeds_are_clean() {
@@ -13,14 +13,20 @@ fn a_few_seeds_are_clean() {
 
 #[test]
 fn seeds_that_once_failed_are_clean() {
-    let seeds = include_str!("../regressions/whole.txt").lines().filter(|line| !line.starts_with('#'));
-    for line in seeds {
-        let seed = line.split_whitespace().next().and_then(|seed| seed.parse().ok());
-        let seed = seed.unwrap_or_else(|| panic!("{line:?} begins with no seed"));
-        if let (_, Err(violation)) = run(seed, Trace::Off) {
-            panic!("{violation}");
-        }
-    }
+    let lines = include_str!("../regressions/whole.txt").lines().filter(|line| !line.starts_with('#'));
+    let seed = |line: &str| line.split_whitespace().next().and_then(|seed| seed.parse().ok());
+    let seeds: Vec<u64> =
+        lines.map(|line| seed(line).unwrap_or_else(|| panic!("{line:?} begins with no seed"))).collect();
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let broken: Vec<Violation> = std::thread::scope(|scope| {
+        let of = |core: usize| {
+            let seeds = seeds.iter().skip(core).step_by(cores);
+            scope.spawn(move || seeds.filter_map(|seed| run(*seed, Trace::Off).1.err()).collect::<Vec<_>>())
+        };
+        let cores: Vec<_> = (0..cores).map(of).collect();
+        cores.into_iter().flat_map(|core| core.join().unwrap_or_else(|_| panic!("a run panicked"))).collect()
+    });
+    assert!(broken.is_empty(), "{}", broken[0]);
 }
 
 #[test]

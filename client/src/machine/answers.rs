@@ -240,6 +240,10 @@ impl Machine {
         self.timers.set(Timer::Op(id), None);
         self.cancel_attempts(now, &mut op);
         self.tell(id, &op, result.clone());
+        #[cfg(planted)]
+        if api::rules::planted::is(api::rules::planted::Bug::ToldTwice) && id.0 % 8 == 7 {
+            self.tell(id, &op, result.clone());
+        }
         self.settle_op(now, id, &op, &result);
         if result.is_err() {
             self.drop_confirmation(now, &op);

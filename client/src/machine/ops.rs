@@ -336,10 +336,6 @@ impl Machine {
         };
         self.ops.remove(&id);
         self.timers.set(Timer::Op(id), None);
-        #[cfg(planted)]
-        if api::rules::planted::is(api::rules::planted::Bug::ToldTwice) && id.0 % 8 == 7 {
-            self.out.push(Effect::Done { op: id, result: result.clone() });
-        }
         self.out.push(Effect::Done { op: id, result });
     }
 

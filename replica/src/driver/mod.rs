@@ -421,3 +421,6 @@ fn acquiring(id: u64, claim: Claim, now: Mono) -> Pending {
 fn sum(a: Ttl, b: Ttl) -> Ttl {
     Ttl::from_nanos(a.as_nanos().saturating_add(b.as_nanos()))
 }
+
+#[cfg(test)]
+mod tests;

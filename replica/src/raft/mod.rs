@@ -162,10 +162,19 @@ impl<W: World> Raft<W> {
         // entry of a leader's term is committed, and nothing tells when that is over.
         while !matches!(W::Runtime::timeout(LOOK_EVERY, metrics.changed()).await, Ok(Err(_))) {
             self.shared.poke();
+            self.follow_members();
             let raft = self.clone();
             drop(W::Runtime::spawn(async move { raft.finish_change().await }));
         }
         self.shared.end_engine();
+    }
+
+    /// Members may be at other addresses than before.
+    fn follow_members(&self) {
+        let metrics = self.raft.server_metrics();
+        let metrics = metrics.borrow_watched();
+        let members = metrics.membership_config.membership().nodes();
+        self.links.follow(members.map(|(id, peer)| (*id, peer.address.as_str())));
     }
 
     pub(crate) async fn shutdown(&self) {
@@ -272,7 +281,7 @@ impl<W: World> Raft<W> {
 
     /// Asks whoever is at `address`.
     pub(crate) fn ask_at(&self, member: u64, address: &str, frame: Vec<u8>, patience: Duration) -> Asked {
-        let asked = self.links.get(member, address).ask(frame);
+        let asked = self.links.way(member, address).ask(frame);
         let belonging = self.belonging.clone();
         Box::pin(async move {
             let late = || Unreached::unanswered(format!("no answer within {patience:?}"));

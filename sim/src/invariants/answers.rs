@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use api::Call;
+
 use super::Kept;
 use crate::chance::MILLI;
 use crate::clock::Shown;
@@ -12,7 +14,7 @@ const SLACK: u64 = 500 * MILLI;
 struct Open {
     since: u64,
     life: u64,
-    what: String,
+    what: Call,
     /// None where it is for as long as its asker likes.
     by: Option<u64>,
 }
@@ -25,7 +27,7 @@ pub(crate) struct Answers {
 
 impl Answers {
     /// Something is asked of a member in its `life`, to be answered by then. Its number is the answer's.
-    pub(crate) fn asked(&mut self, since: u64, life: u64, what: String, by: Option<u64>) -> u64 {
+    pub(crate) fn asked(&mut self, since: u64, life: u64, what: Call, by: Option<u64>) -> u64 {
         self.last += 1;
         self.open.insert(self.last, Open { since, life, what, by });
         self.last
@@ -33,7 +35,7 @@ impl Answers {
 
     /// What is open, a line each: for a trace.
     pub(crate) fn lines(&self) -> impl Iterator<Item = String> {
-        self.open.values().map(|it| format!("since {}, life {}: {}", Shown(it.since), it.life, it.what))
+        self.open.values().map(|it| format!("since {}, life {}: {:?}", Shown(it.since), it.life, it.what))
     }
 
     pub(crate) fn told(&mut self, ask: u64) -> Kept {
@@ -46,7 +48,7 @@ impl Answers {
     /// Its answer will never come: no harm where its member is gone, which `lives` tells of a life.
     pub(crate) fn dropped(&mut self, ask: u64, lives: impl Fn(u64) -> bool) -> Kept {
         match self.open.remove(&ask) {
-            Some(open) if lives(open.life) => Err(format!("{} was dropped, and never answered", open.what)),
+            Some(open) if lives(open.life) => Err(format!("{:?} was dropped, and never answered", open.what)),
             _ => Ok(()),
         }
     }
@@ -56,7 +58,7 @@ impl Answers {
         for open in self.open.values() {
             let Some((by, since)) = open.by.zip(since(open.life)) else { continue };
             if by.max(since) + SLACK < now {
-                return Err(format!("{} was to be answered by {}, and was not", open.what, Shown(by)));
+                return Err(format!("{:?} was to be answered by {}, and was not", open.what, Shown(by)));
             }
         }
         Ok(())

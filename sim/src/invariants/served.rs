@@ -11,14 +11,16 @@ pub(crate) const BOUND: u64 = 250 * MILLI;
 
 #[derive(Default)]
 pub(crate) struct Served {
-    waiting: BTreeMap<(usize, bool), u64>,
+    waiting: BTreeMap<(usize, Who), u64>,
 }
 
 /// Whom a free key keeps waiting.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Who {
     InLine,
     Waiting,
+    /// Who waits, and has been looked at since it came.
+    LookedAt,
 }
 
 impl Served {
@@ -33,7 +35,7 @@ impl Served {
         calm_since: u64,
         bound: u64,
     ) -> Kept {
-        let place = (key, who == Who::InLine);
+        let place = (key, who);
         if !waits {
             self.waiting.remove(&place);
             return Ok(());

@@ -4,19 +4,20 @@
 //! promise.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use api::{Call, ClientFrame, Code, Reply, ServerFrame};
 use client::machine::{Input, LinkId};
 use lease::Ttl;
 use replica::{Answer, Handle, Proposal, Read, Waited};
-use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use super::cluster::Cluster;
 use super::executor::{Life, chance, now, sleep, spawn_in};
 use super::judge;
 use crate::chance::MILLI;
-use crate::door::{self, Put, Told, Words};
+use crate::door::{self, NAMES, Put, Told, Words};
 use crate::tally::Happened;
 
 /// Where an answer goes.
@@ -81,38 +82,68 @@ impl Drop for Owed {
     }
 }
 
-/// Who waits where: by a member's life and a lease.
+/// Who waits where: by a member's life, a lease, and a number of its own.
 #[derive(Clone, Default)]
-pub(crate) struct Standing(Arc<Mutex<BTreeMap<(Life, usize), u64>>>);
+pub(crate) struct Standing(Arc<Mutex<Places>>);
+
+#[derive(Default)]
+struct Places {
+    last: u64,
+    /// Each with whether it has surely been looked at.
+    waits: BTreeMap<(Life, usize, u64), LookedAt>,
+}
+
+/// Whether a wait has surely been looked at since it came.
+type LookedAt = Arc<AtomicBool>;
 
 /// One who waits; until it is dropped.
 struct Stands {
     standing: Standing,
-    at: (Life, usize),
+    at: (Life, usize, u64),
 }
 
 impl Standing {
-    fn places(&self) -> MutexGuard<'_, BTreeMap<(Life, usize), u64>> {
+    fn places(&self) -> MutexGuard<'_, Places> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn stand(&self, life: Life, key: usize) -> Stands {
-        *self.places().entry((life, key)).or_default() += 1;
-        Stands { standing: self.clone(), at: (life, key) }
+        let mut places = self.places();
+        places.last += 1;
+        let at = (life, key, places.last);
+        places.waits.insert(at, LookedAt::default());
+        drop(places);
+        Stands { standing: self.clone(), at }
+    }
+
+    /// The one that came last.
+    fn newest(&self, life: Life, key: usize) -> Option<LookedAt> {
+        let places = self.places();
+        places.waits.range((life, key, 0)..(life, key + 1, 0)).next_back().map(|(_, it)| Arc::clone(it))
+    }
+
+    /// How many wait for a lease at a member.
+    pub(crate) fn count(&self, life: Life, key: usize) -> usize {
+        self.places().waits.range((life, key, 0)..(life, key + 1, 0)).count()
     }
 
     /// Whether anybody waits for a lease, of one of these lives.
     pub(crate) fn any(&self, lives: &[Life], key: usize) -> bool {
+        lives.iter().any(|life| self.count(*life, key) > 0)
+    }
+
+    /// Whether anybody waits there who has surely been looked at.
+    pub(crate) fn any_looked_at(&self, life: Life, key: usize) -> bool {
         let places = self.places();
-        lives.iter().any(|life| places.get(&(*life, key)).is_some_and(|count| *count > 0))
+        let mut of = places.waits.range((life, key, 0)..(life, key + 1, 0));
+        of.any(|(_, looked_at)| looked_at.load(Ordering::Relaxed))
     }
 }
 
 impl Drop for Stands {
     fn drop(&mut self) {
-        if let Some(count) = self.standing.places().get_mut(&self.at) {
-            *count -= 1;
-        }
+        let gone = self.standing.places().waits.remove(&self.at);
+        drop(gone);
     }
 }
 
@@ -123,7 +154,7 @@ pub(crate) fn put(words: &Words, frame: ClientFrame, handle: &Handle, life: Life
         _ => None,
     };
     let key = words.index(door::name_of(&frame.call));
-    let what = format!("{:?}", frame.call);
+    let what = frame.call.clone();
     let owed = |by: Option<Ttl>| {
         let by = by.map(|by| now() + by.as_nanos());
         Owed { ask: judge::asks(life, what.clone(), by), key, transferred, to: to.clone(), given: false }
@@ -196,6 +227,44 @@ pub(crate) fn put(words: &Words, frame: ClientFrame, handle: &Handle, life: Life
 
 fn taken(owed: &Mutex<Option<Owed>>) -> Option<Owed> {
     owed.lock().unwrap_or_else(PoisonError::into_inner).take()
+}
+
+/// Waits at every member for every lease, and for longer than a session's caller would: whoever stands there while its member is cut
+/// off may be told by what a snapshot says, and by no entry.
+pub(crate) async fn stand_by(cluster: Cluster) {
+    let words = Words::new();
+    let pace = chance(|it| it.pick(&[200, 1_000, 3_000]));
+    loop {
+        sleep(chance(|it| it.millis(50, pace))).await;
+        for member in cluster.ids() {
+            let Some((life, handle)) = cluster.door(member) else { continue };
+            for name in NAMES {
+                if !cluster.waits.any(&[life], words.index(name)) {
+                    wait_long(&cluster, &words, name, &handle, life);
+                }
+            }
+        }
+    }
+}
+
+/// Waits for a lease, and reads behind that: once the read is answered the wait has been looked at, and from then on whatever frees the
+/// lease at this member tells it.
+fn wait_long(cluster: &Cluster, words: &Words, name: &str, handle: &Handle, life: Life) {
+    // It hears no answer: what it is owed is judged when it is given.
+    let (inbox, _) = unbounded_channel();
+    let to = From { inbox, link: LinkId(0), frame: 0, sent: now(), cluster: cluster.clone() };
+    let timeout_ms = Some(chance(|it| it.pick(&[2_000, 10_000, 30_000])));
+    let key = words.index(name);
+    let (namespace, name) = (api::NAMESPACE_DEFAULT.to_owned(), name.to_owned());
+    let call = Call::Wait(api::Wait { namespace, name, after: None, timeout_ms });
+    put(words, ClientFrame { id: 0, call }, handle, life, to);
+    let looked_at = cluster.waits.newest(life, key);
+    let reply = Box::new(move |read: Result<(&lease::Table, replica::Reading), _>| {
+        if let (Ok(_), Some(wait)) = (read, looked_at) {
+            wait.store(true, Ordering::Relaxed);
+        }
+    });
+    handle.read(Read { stale: false, deadline: lease::DEADLINE_DEFAULT, reply });
 }
 
 /// Reads at any member, and often at one that leads or thinks so: what was told before a read is asked for, it has seen.

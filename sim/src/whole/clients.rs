@@ -15,7 +15,7 @@ use super::cluster::Cluster;
 use super::executor::{Life, chance, now, sleep, sleep_until, spawn_in};
 use super::judge;
 use super::runtime::Simulated;
-use crate::caller::{Asking, Named};
+use crate::caller::{Asking, Lines, Named};
 use crate::chance::{MICRO, MILLI};
 use crate::clock::Rate;
 use crate::door::{NAMES, Words};
@@ -44,6 +44,7 @@ struct Client {
     busy: BTreeMap<usize, OpId>,
     held: BTreeMap<usize, u64>,
     pace: u64,
+    lines: Lines,
 }
 
 /// Lives as one client.
@@ -59,6 +60,7 @@ pub(crate) async fn live(number: usize, rate: Rate, cluster: Cluster) {
         rate,
         holder,
         instance,
+        lines: cluster.sizes.lines,
         cluster,
         words: Words::new(),
         inbox,
@@ -212,9 +214,10 @@ impl Client {
             return;
         }
         let Some(token) = self.held.get(&key).copied() else {
+            let lines = self.lines;
             let asking = chance(|it| {
                 let ttl_ms = it.between(1_000, 4_000);
-                lease.want(it, ttl_ms)
+                lease.want(it, ttl_ms, lines)
             });
             self.busy.insert(key, OpId(self.op_last + 1));
             return self.call(key, asking);

@@ -16,8 +16,10 @@ use super::disk::{Disks, Trap};
 use super::executor::{self, Life, chance};
 use super::judge;
 use super::network::Wires;
+use crate::caller::Lines;
 use crate::chance::MILLI;
 use crate::clock::Rate;
+use crate::trouble::AFTERMATH;
 
 /// How long a cluster that is let alone may take until it serves.
 pub(crate) const HEALS_WITHIN: u64 = 15_000 * MILLI;
@@ -28,6 +30,8 @@ pub(crate) struct Place {
     pub(crate) trap: Trap,
     pub(crate) life: Life,
     pub(crate) handle: Option<Handle>,
+    /// Since when it has been up.
+    pub(crate) up_at: u64,
     pub(crate) first: First,
     pub(crate) begun: bool,
     /// A bit of its disks has changed, and they have not been read since.
@@ -40,12 +44,13 @@ pub(crate) struct Place {
     pub(crate) strays: bool,
 }
 
-/// How large everything is, from the seed.
+/// How large everything is, and whether anybody lines up, from the seed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sizes {
     pub(crate) voters: u64,
     pub(crate) segment_bytes: u64,
     pub(crate) snapshot_log_bytes: u64,
+    pub(crate) lines: Lines,
 }
 
 /// All of them. Clones are the same cluster.
@@ -97,6 +102,7 @@ impl Cluster {
             trap: Trap::default(),
             life: 0,
             handle: None,
+            up_at: 0,
             first,
             begun: false,
             decayed: false,
@@ -105,6 +111,7 @@ impl Cluster {
             strays: false,
         };
         self.places().insert(id, place);
+        self.wires.listen(id, address(id));
         id
     }
 
@@ -149,6 +156,11 @@ impl Cluster {
     /// Whether a member belongs to the cluster, and is not about to leave it.
     pub(crate) fn stays(&self, member: u64) -> bool {
         self.members().contains_key(&member) && self.place(member, |place| !place.leaves) == Some(true)
+    }
+
+    /// Whether a member has been up for long enough to have heard of its leader.
+    pub(crate) fn is_settled(&self, member: u64) -> bool {
+        self.place(member, |place| place.up_at + AFTERMATH < executor::now()) == Some(true)
     }
 
     /// The cluster's members are these, each with whether it votes.
@@ -203,6 +215,11 @@ impl Cluster {
         if self.leader().is_none() {
             return Some("no member leads".to_owned());
         }
+        let voters = self.voters();
+        let other = |leader: &u64| voters.iter().any(|id| id != leader && !self.drains(*id));
+        if let Some(id) = self.leader().filter(|id| self.drains(*id) && other(id)) {
+            return Some(format!("m{id} drains, and leads"));
+        }
         let lags = status
             .iter()
             .find(|(_, it)| it.as_ref().is_none_or(|it| !it.serving || it.applied + 20 < newest));
@@ -214,13 +231,18 @@ impl Cluster {
         })
     }
 
+    /// Whether a member knows that it is to be left alone.
+    pub(crate) fn drains(&self, member: u64) -> bool {
+        self.door(member).is_some_and(|(_, handle)| handle.status().drains)
+    }
+
     pub(crate) fn clock_rate(&self, member: u64) -> (Rate, bool) {
         let strays = self.place(member, |place| place.strays).unwrap_or(false);
         (chance(if strays { Rate::stray } else { Rate::any }), strays)
     }
 }
 
-/// Where a member is reached.
+/// Where a member is reached at first.
 pub(crate) fn address(id: u64) -> String {
     format!("m{id}:7401")
 }

@@ -4,11 +4,15 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use lease::{Applied, Batch, Command, Outcome, Table, Token, What, Why};
+use api::Call;
+use lease::{Applied, Batch, Command, Key, Outcome, Table, Token, What, Why};
 use replica::log::LogId;
 
+use super::asks::Standing;
 use super::executor::{self, Life, now};
+use super::lookout;
 use crate::clock::Shown;
+use crate::door::Words;
 use crate::invariants::{
     Answers, AsModel, Believed, ClockForward, Committed, Invariants, Kept, OneLeader, ReplicasAgree,
     SERVED_WITHIN, Served, Who,
@@ -33,6 +37,9 @@ struct Judge {
     /// By member, and for the line at the leader under 0.
     served: BTreeMap<u64, Served>,
     trouble: Trouble,
+    /// Who waits until a lease is free, and the leases.
+    waits: Standing,
+    keys: Vec<Key>,
     /// Clients whose clocks run at rates outside rho: what they believe is not judged.
     stray_clients: BTreeSet<usize>,
     granted: u64,
@@ -74,6 +81,11 @@ pub(crate) fn say(line: impl FnOnce() -> String) {
             let _ = writeln!(it.ran.trace, "{} {}", Shown(at), line());
         }
     });
+}
+
+/// The cluster begins with so many voters.
+pub(crate) fn voters(voters: u64) {
+    JUDGE.with_borrow_mut(|it| it.ran.voters = voters);
 }
 
 /// Something happened.
@@ -174,6 +186,24 @@ pub(crate) fn restored(member: u64, index: Option<u64>, table: &Table) {
     judge("a snapshot or a restart forgets nothing", kept);
 }
 
+/// Who waits until a lease is free is counted there.
+pub(crate) fn watches_over(waits: Standing) {
+    JUDGE.with_borrow_mut(|it| (it.waits, it.keys) = (waits, Words::new().keys));
+}
+
+/// A snapshot has come to those who wait at the member of `life`.
+pub(crate) fn came_upon(life: Life, table: &Table) {
+    JUDGE.with_borrow_mut(|it| {
+        for (key, of) in it.keys.iter().enumerate() {
+            let waits = it.waits.count(life, key) as u64;
+            it.ran.tally.add(Happened::WaitMetSnapshot, waits);
+            if table.is_free(of) {
+                it.ran.tally.add(Happened::WaitFreedBySnapshot, waits);
+            }
+        }
+    });
+}
+
 /// What a client believes from now on.
 pub(crate) fn believes(client: usize, beliefs: &[Believed]) {
     let at = now();
@@ -233,7 +263,7 @@ pub(crate) fn look_at_client(client: usize) {
 }
 
 /// Something is asked of a member.
-pub(crate) fn asks(life: Life, what: String, by: Option<u64>) -> u64 {
+pub(crate) fn asks(life: Life, what: Call, by: Option<u64>) -> u64 {
     let at = now();
     JUDGE.with_borrow_mut(|it| it.answers.asked(at, life, what, by))
 }
@@ -275,6 +305,16 @@ pub(crate) fn leads(member: u64, term: u64, leader: u64) -> bool {
     }
     judge("one leader a term", known.map(drop));
     news
+}
+
+/// Whether somebody whom a member has looked at waits there for `key`, which is free in its own table: whatever freed it has told
+/// them, in trouble or not.
+pub(crate) fn stands(member: u64, key: usize, waits: bool) {
+    let at = now();
+    let kept = JUDGE.with_borrow_mut(|it| {
+        it.served.entry(member).or_default().look(key, Who::LookedAt, waits, at, 0, 2 * lookout::EVERY)
+    });
+    judge("whoever waits is told by what frees the lease", kept);
 }
 
 /// Whether `who` waits at a member for `key`, which is free there, over a network that may take `slow` nanoseconds a frame.

@@ -67,7 +67,7 @@ impl Cluster {
             clock: Arc::new(Skewed { rate, strays }),
             log_disk: Arc::new(disks.log),
             snapshot_disk: Arc::new(disks.snapshots),
-            network: Port { from: member, to: member, wires: self.wires.clone() },
+            network: Port { from: member, to: member, address: String::new(), wires: self.wires.clone() },
             on_fatal,
             on_begun,
         };
@@ -138,7 +138,7 @@ impl Cluster {
         self.wires.join(member, life, started.peers());
         self.place(member, |place| {
             place.decayed = false;
-            place.handle = Some(handle);
+            (place.handle, place.up_at) = (Some(handle), now());
         });
         judge::say(|| format!("m{member} is up"));
         let why = started.ended().await.unwrap_or_default();

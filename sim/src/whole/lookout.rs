@@ -10,7 +10,7 @@ use crate::chance::MILLI;
 use crate::door::{NAMES, Words};
 use crate::invariants::Who;
 
-const EVERY: u64 = 20 * MILLI;
+pub(crate) const EVERY: u64 = 20 * MILLI;
 
 /// The member that leads, in which life and term.
 type Lead = (u64, Life, u64);
@@ -36,14 +36,10 @@ pub(crate) async fn look(cluster: Cluster) {
                 leads = Some((member, life, status.term));
             }
             for (key, of) in words.keys.iter().enumerate() {
-                let waits = stays && status.serving && cluster.waits.any(&[life], key);
-                judge::waits(
-                    member,
-                    key,
-                    Who::Waiting,
-                    waits && handle.peek(|table, _| table.is_free(of)),
-                    slow,
-                );
+                let is_free = cluster.waits.any(&[life], key) && handle.peek(|table, _| table.is_free(of));
+                let waits = stays && status.serving && cluster.is_settled(member) && is_free;
+                judge::waits(member, key, Who::Waiting, waits, slow);
+                judge::stands(member, key, is_free && cluster.waits.any_looked_at(life, key));
             }
         }
         if leads.is_none() || leads != led || !cluster.has_quorum() {

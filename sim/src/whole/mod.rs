@@ -32,12 +32,14 @@ mod steward;
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
 use replica::World;
 use replica::log::{Log, LogId, OnFatal, OpenError, Writer};
 
 use self::cluster::{Cluster, Sizes};
 use self::executor::Life;
+use crate::caller::Lines;
 use crate::chance::SECOND;
 use crate::clock::Rate;
 use crate::tally::Happened;
@@ -62,6 +64,7 @@ impl World for Whole {
         judge::count(Happened::SnapshotInstalled);
         judge::say(|| format!("m{member} installs a snapshot"));
         judge::restored(member, last.map(|id| id.index), table);
+        judge::came_upon(executor::life(), table);
     }
 
     fn entries_kept() -> u64 {
@@ -94,23 +97,32 @@ fn run_here(seed: u64, trace: Trace) -> (Ran, Result<(), Violation>) {
     }
     let polls = executor::polls();
     judge::say(|| format!("the end, after {polls} polls"));
+    let lived = Duration::from_nanos(executor::now());
     executor::clear();
-    judge::end()
+    let (mut ran, kept) = judge::end();
+    // The thread is the run's own.
+    (ran.lived, ran.took) = (lived, crate::busy());
+    (ran, kept)
 }
 
 async fn live() {
     ENTRIES_KEPT.set(executor::chance(|it| it.pick(&[0, 10, 100, 1_000])));
-    let cluster = Cluster::new(executor::chance(|it| Sizes {
+    let sizes = executor::chance(|it| Sizes {
         voters: it.pick(&[1, 3, 3, 3, 5]),
         segment_bytes: it.pick(&[16, 64]) * 1_024,
         snapshot_log_bytes: it.pick(&[1_000, 4_000, 20_000]),
-    }));
+        lines: it.pick(&[Lines::Often, Lines::Often, Lines::Never]),
+    });
+    judge::voters(sizes.voters);
+    let cluster = Cluster::new(sizes);
     let _over = Over(cluster.clone());
+    judge::watches_over(cluster.waits.clone());
     cluster.ids().into_iter().for_each(|id| cluster.start(id));
     let clients = (0..executor::chance(|it| it.between(2, clients::CLIENTS_MAX as u64)) as usize)
         .map(|number| begin_client(number, &cluster))
         .collect();
     executor::spawn_in(0, asks::read(cluster.clone()));
+    executor::spawn_in(0, asks::stand_by(cluster.clone()));
     executor::spawn_in(0, lookout::look(cluster.clone()));
     executor::spawn_in(0, operator::live(cluster.clone(), FAULTS));
     executor::spawn_in(0, steward::live(cluster.clone(), FAULTS));

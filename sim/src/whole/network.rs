@@ -29,6 +29,8 @@ struct State {
     ways: BTreeMap<(u64, u64), Way>,
     /// Nothing gets from the first to the second.
     cut: BTreeSet<(u64, u64)>,
+    /// Where each member listens: at two addresses while it moves from one to the other.
+    listens: BTreeMap<u64, BTreeSet<String>>,
     /// Of a thousand frames so many break their connection.
     breaks: u64,
     /// The most nanoseconds that a frame may take besides.
@@ -58,14 +60,16 @@ struct Way {
 pub(crate) struct Port {
     pub(crate) from: u64,
     pub(crate) to: u64,
+    /// Where the one that is called is looked for.
+    pub(crate) address: String,
     pub(crate) wires: Wires,
 }
 
 impl Network for Port {
     type Link = Port;
 
-    fn link(&self, member: u64, _: &str) -> Port {
-        Port { to: member, ..self.clone() }
+    fn link(&self, member: u64, address: &str) -> Port {
+        Port { to: member, address: address.to_owned(), ..self.clone() }
     }
 }
 
@@ -94,6 +98,9 @@ impl Link for Port {
 
 impl Port {
     fn deliver(self, frame: Vec<u8>, answer: oneshot::Sender<Vec<u8>>) {
+        if !self.wires.listens(self.to, &self.address) {
+            return;
+        }
         let Some((life, connection)) = self.wires.connection(self.from, self.to) else { return };
         let answering = live(life, || connection.lock().unwrap_or_else(PoisonError::into_inner).take(&frame));
         let answering = answering.unwrap_or_else(|error| panic!("a frame of ours: {error}"));
@@ -181,6 +188,20 @@ impl Wires {
 
     pub(crate) fn is_cut(&self, from: u64, to: u64) -> bool {
         self.state().cut.contains(&(from, to))
+    }
+
+    fn listens(&self, member: u64, address: &str) -> bool {
+        self.state().listens.get(&member).is_some_and(|at| at.contains(address))
+    }
+
+    /// A member listens at an address, too.
+    pub(crate) fn listen(&self, member: u64, address: String) {
+        self.state().listens.entry(member).or_default().insert(address);
+    }
+
+    /// It listens there and nowhere else.
+    pub(crate) fn listen_only(&self, member: u64, address: String) {
+        self.state().listens.insert(member, BTreeSet::from([address]));
     }
 
     pub(crate) fn join(&self, member: u64, life: Life, peers: Peers<Whole>) {

@@ -1,7 +1,8 @@
-//! The steward: members come and go, voters are replaced, the lead is handed on; and who is ruined gets a successor.
+//! The steward: members come and go, drain, and move to other addresses; voters are replaced, the lead is handed on; and who is ruined
+//! gets a successor.
 //!
 //! It asks the cluster itself, at its leader or at any other member, and does by what it is told. When faults have stopped it goes on
-//! until the cluster has the members that there are, and no others.
+//! until the cluster has the members that there are, and no others. Who drains then is left so in half of the runs: it must not lead.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,13 +26,18 @@ struct Steward {
     cluster: Cluster,
     /// Who was surely removed.
     removed: Vec<u64>,
+    /// Addresses are numbered, and none is given twice.
+    address_last: u64,
+    /// Once faults have stopped, nobody drains any more.
+    ends_drains: bool,
 }
 
 type Members = BTreeMap<u64, MemberView>;
 
 /// Keeps the house: changes of its own accord until `calm`.
 pub(crate) async fn live(cluster: Cluster, calm: u64) {
-    let mut steward = Steward { cluster, removed: Vec::new() };
+    let ends_drains = chance(|it| it.one_in(2));
+    let mut steward = Steward { cluster, removed: Vec::new(), address_last: 0, ends_drains };
     let pace = chance(|it| it.pick(&[1_500, 5_000, 5_000, 20_000]));
     loop {
         let next = now() + chance(|it| it.millis(50, pace));
@@ -83,7 +89,7 @@ impl Steward {
         let (observers, voters) = self.observers_and_voters(members);
         let followers: Vec<u64> = voters.iter().copied().filter(|id| !members[id].leads).collect();
         let ready: Vec<u64> = observers.iter().copied().filter(|id| is_ready(&members[id])).collect();
-        match chance(|it| it.below(9)) {
+        match chance(|it| it.below(12)) {
             0..2 if members.len() < MEMBERS_MAX => self.observe().await,
             2 if ready.len() >= 2 && voters.len() < 5 => {
                 let pair = BTreeSet::from([ready[0], ready[1]]);
@@ -106,6 +112,17 @@ impl Steward {
                 if again.is_ok() {
                     let kept = Err(format!("m{id} was removed, and is taken in again under the same id"));
                     judge::judge("an id is one member's for good", kept);
+                }
+            }
+            8 => {
+                let id = chance(|it| it.pick(&[&observers[..], &voters[..]].concat()));
+                self.move_to_another(id).await;
+            }
+            9..11 => {
+                let draining: Vec<u64> = members.values().filter(|it| it.drains).map(|it| it.id).collect();
+                match chance(|it| (!draining.is_empty() && !it.one_in(3)).then(|| it.pick(&draining))) {
+                    Some(id) => self.drain(id, false).await,
+                    None => self.drain(chance(|it| it.pick(&voters)), true).await,
                 }
             }
             _ if voters.len() > 1 => {
@@ -149,6 +166,25 @@ impl Steward {
         }
     }
 
+    /// It listens at a new address first, and at its old one until the others surely know the new one.
+    async fn move_to_another(&mut self, id: u64) {
+        self.address_last += 1;
+        let address = format!("m{id}-{}:7401", self.address_last);
+        self.cluster.wires.listen(id, address.clone());
+        if self.ask(MemberChange::Move { id, address: address.clone() }).await.is_ok() {
+            judge::count(Happened::MemberMoved);
+            judge::say(|| format!("m{id} listens at {address} alone"));
+            judge::trouble(now());
+            self.cluster.wires.listen_only(id, address);
+        }
+    }
+
+    async fn drain(&self, id: u64, on: bool) {
+        if self.ask(MemberChange::Drain { id, on }).await.is_ok() {
+            judge::count(if on { Happened::MemberDrained } else { Happened::DrainEnded });
+        }
+    }
+
     /// Of one that may have been removed nobody expects anything.
     fn leaves(&self, id: u64, leaves: bool) {
         self.cluster.place(id, |place| place.leaves = leaves);
@@ -183,6 +219,11 @@ impl Steward {
 
     /// The members and their places become the same.
     async fn tidy(&mut self, members: &Members) {
+        if self.ends_drains
+            && let Some(draining) = members.values().find(|it| it.drains)
+        {
+            self.drain(draining.id, false).await;
+        }
         for id in self.cluster.ids().into_iter().filter(|id| !members.contains_key(id)) {
             self.cluster.retire(id);
         }

@@ -27,7 +27,7 @@ use super::asks::{Ask, Said};
 use super::wire::{Lane, Piece, Reply, Request};
 use super::{Link, Network, frame_of};
 use crate::raft::belonging::Belonging;
-use crate::raft::links::Links;
+use crate::raft::links::{Links, Way};
 use crate::raft::types::{Peer, Types, Vote};
 use crate::snapshot::SnapshotFile;
 
@@ -72,7 +72,7 @@ impl<N: Network> Remotes<N> {
         let acknowledged = Arc::clone(self.acknowledged.entry(target).or_default());
         Remote {
             target,
-            link: self.links.get(target, &node.address),
+            way: self.links.way(target, &node.address),
             belonging: self.belonging.clone(),
             lane,
             acknowledged,
@@ -84,7 +84,7 @@ impl<N: Network> Remotes<N> {
 /// One member.
 pub(crate) struct Remote<R, L> {
     target: u64,
-    link: Arc<L>,
+    way: Arc<Way<L>>,
     belonging: Belonging,
     lane: Lane,
     acknowledged: Arc<Acknowledged>,
@@ -98,7 +98,7 @@ impl<R: AsyncRuntime, L: Link> Remote<R, L> {
         request: &Request<R>,
         patience: Duration,
     ) -> impl Future<Output = Result<Reply<R>, RPCError<Types<R>>>> + Send + use<R, L> {
-        let (asked, belonging) = (self.link.ask(request.encode()), self.belonging.clone());
+        let (asked, belonging) = (self.way.ask(request.encode()), self.belonging.clone());
         async move {
             let answer = R::timeout(patience, asked).await;
             let answer = answer.map_err(|_| not_reached(format!("no answer within {patience:?}")))?;
@@ -186,7 +186,7 @@ impl<R: AsyncRuntime, L: Link> Remote<R, L> {
                     lacks = at.index,
                     "A MEMBER HAS LOST WHAT IT HAD ACKNOWLEDGED, and is told to end: its data folder is an older one, or was empty"
                 );
-                let told = R::timeout(TOLD_WITHIN, self.link.ask(frame_of(&Ask::Lost(had)))).await;
+                let told = R::timeout(TOLD_WITHIN, self.way.ask(frame_of(&Ask::Lost(had)))).await;
                 drop(told);
                 Err(failed(format!("member {target} has lost entry {} of the log", at.index)))
             }
