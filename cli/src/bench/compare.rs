@@ -15,8 +15,9 @@ const RUNS_BESIDE: u32 = 3;
 /// What to measure beside ours.
 #[derive(Debug, Args)]
 struct Beside {
-    /// Measure another service too, in turn with this one, on three members of its own with their real syncs; it must be installed.
-    #[arg(long, value_name = "SERVICE")]
+    /// Measure another service too, in turn with this one, on three members of its own with their real syncs; it must be installed, and
+    /// is reached without TLS.
+    #[arg(long, value_name = "SERVICE", conflicts_with = "tls")]
     vs: Option<Vs>,
     /// How many rounds, each on servers of its own; the medians are told [default: 1; with --vs 3].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000))]
