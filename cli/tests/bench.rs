@@ -125,6 +125,16 @@ fn a_storm_ends_with_every_lease_held_by_one() {
 }
 
 #[test]
+fn observers_take_their_part_of_a_storm() {
+    let args =
+        ["storm", "--leases", "60", "--holders", "3", "--ttl", "6", "--seconds", "4", "--observers", "1"];
+    let (text, report) = measured(&args);
+    assert!(text.contains("; a cluster of 4 of its own; "), "{text}");
+    assert_eq!(figures(&report, "tenure", ["lost", "errors"]), [0.0, 0.0], "{report}");
+    assert_eq!(report["setting"]["endpoints"].as_array().map(Vec::len), Some(4), "{report}");
+}
+
+#[test]
 fn a_storm_whose_leases_would_not_be_extended_is_refused() {
     let mut bench = Command::new(env!("CARGO_BIN_EXE_tenure"));
     let refused = bench.args(["bench", "storm", "--seconds", "5"]).output().expect("it runs");

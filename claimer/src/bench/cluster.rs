@@ -16,6 +16,7 @@ use nix::unistd::Pid;
 use serde::Deserialize;
 use tempfile::TempDir;
 
+use super::At;
 use super::reach::Reach;
 use crate::RunError;
 use crate::embedded::TIED_FLAG;
@@ -61,18 +62,19 @@ struct Ready {
 }
 
 impl Cluster {
-    /// Starts so many members from `program`, and waits until all are in step.
+    /// Starts so many voters from `program`, and beside them what is asked for, and waits until all are in step.
     ///
     /// # Errors
     /// Where they cannot be started, or one of them is not ready within a minute.
-    pub(crate) fn start(program: &Path, members: u64, tls: bool) -> Result<Cluster, RunError> {
+    pub(crate) fn start(program: &Path, members: u64, at: &At) -> Result<Cluster, RunError> {
         let folder = TempDir::with_prefix("tenure-bench-")?;
         let log = folder.path().join("log");
         let data = folder.path().join("cluster");
         let mut child = Command::new(program)
-            .args(["dev-cluster", "--restart", TIED_FLAG, "--members", &members.to_string(), "--data"])
+            .args(["dev-cluster", "--restart", TIED_FLAG, "--members", &members.to_string()])
+            .args(["--observers", &at.observers.to_string(), "--data"])
             .arg(&data)
-            .args(tls.then_some("--tls"))
+            .args(at.tls.then_some("--tls"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(File::create(&log)?)
@@ -86,13 +88,14 @@ impl Cluster {
             rows.map_while(Result::ok).filter_map(|row| member(&row)).try_for_each(|member| tell.send(member))
         });
         let mut started_first = Vec::new();
+        let members = members + at.observers;
         for _ in 0..members {
             match started.recv_timeout(PATIENCE) {
                 Ok(member) => started_first.push(member),
                 Err(_) => break,
             }
         }
-        let reach = reach(&started_first, tls.then_some(&data))?;
+        let reach = reach(&started_first, at.tls.then_some(&data))?;
         let cluster = Cluster { child, started, members: started_first, reach, log, _folder: folder };
         if (cluster.members.len() as u64) < members {
             return Err(cluster.broken("a member did not start"));

@@ -36,7 +36,7 @@ use tokio::time::{sleep, timeout};
 use super::cluster::Cluster;
 use super::crowd::{Crowd, HOME_AFTER};
 use super::reach::Reach;
-use super::{Figure, Report, Setting, Times, Whose, broken};
+use super::{At, Figure, Report, Setting, Times, Whose, broken};
 use crate::RunError;
 
 /// Leases of one session.
@@ -99,7 +99,7 @@ impl fmt::Display for Failover {
 ///
 /// # Errors
 /// Where what was measured is not right, or could not be measured.
-pub fn measure(failover: Failover, tls: bool, program: &Path) -> Result<Report<Failover>, RunError> {
+pub fn measure(failover: Failover, at: &At, program: &Path) -> Result<Report<Failover>, RunError> {
     if failover.members == 1 {
         return Err(RunError::Wrong("of one member nobody is left to lead: give --members 3, 5 or 7".into()));
     }
@@ -108,7 +108,7 @@ pub fn measure(failover: Failover, tls: bool, program: &Path) -> Result<Report<F
             "nobody is there to come again: give --holders 3, so that two wait for each lease".into(),
         ));
     }
-    let mut cluster = Cluster::start(program, failover.members, tls)?;
+    let mut cluster = Cluster::start(program, failover.members, at)?;
     let reach = cluster.reach().clone();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let (mut gap, mut late) = (Times::new()?, Times::new()?);

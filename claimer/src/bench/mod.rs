@@ -50,6 +50,8 @@ pub struct At {
     pub trust: Option<Trust>,
     /// Whether its own are reached by TLS.
     pub tls: bool,
+    /// How many observers its own have beside the voters: they serve clients, and have no vote.
+    pub observers: u64,
 }
 
 /// Where a bench measures.
@@ -83,8 +85,8 @@ impl Place {
             let reach = Reach::new(at.endpoints.clone(), at.trust.clone())?;
             return Ok(Place { reach, whose: Whose::Theirs, own: Own::Nothing });
         }
-        let (reach, own) = if members > 1 || at.tls {
-            let cluster = Cluster::start(program, members, at.tls)?;
+        let (reach, own) = if members > 1 || at.tls || at.observers > 0 {
+            let cluster = Cluster::start(program, members, at)?;
             (cluster.reach().clone(), Own::Cluster(cluster))
         } else {
             let node = Embedded::start(program)?;

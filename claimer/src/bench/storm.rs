@@ -55,8 +55,10 @@ pub struct Storm {
     pub seconds: u64,
     /// How many rounds.
     pub runs: u32,
-    /// How many members there are, where they are its own.
+    /// How many voters there are, where they are its own.
     pub members: u64,
+    /// How many observers beside them.
+    pub observers: u64,
     /// What is measured beside.
     pub vs: Option<Contender>,
 }
@@ -85,7 +87,8 @@ pub fn measure(storm: Storm, at: &At, program: &Path) -> Result<Report<Storm>, R
     let mut setting = None;
     let rounds = alternate(storm.runs, &services(storm.vs), |service| match service {
         Contender::Tenure => {
-            let place = Place::find(at, program, storm.members)?;
+            let at = At { observers: storm.observers, ..at.clone() };
+            let place = Place::find(&at, program, storm.members)?;
             setting.get_or_insert_with(|| place.setting());
             let endpoints = place.reach.endpoints.iter().map(ToString::to_string).collect();
             let trust = place.reach.trust.clone();

@@ -132,6 +132,9 @@ pub(super) struct Storm {
     /// How long the steady state behind the storm is measured: half of the ttl at least.
     #[arg(long, value_name = "N", default_value = "60", value_parser = clap::value_parser!(u64).range(1..=3_600))]
     seconds: u64,
+    /// How many observers its own cluster has beside the voters: members that serve clients, and have no vote.
+    #[arg(long, value_name = "N", default_value = "0", value_parser = clap::value_parser!(u64).range(..=9), conflicts_with = "endpoints")]
+    observers: u64,
     #[command(flatten)]
     beside: Beside,
     #[command(flatten)]
@@ -150,6 +153,7 @@ impl Storm {
             seconds: self.seconds,
             runs: self.beside.runs(),
             members: self.beside.members,
+            observers: self.observers,
             vs: self.beside.vs(),
         };
         self.common.run(|program| storm::measure(storm, &at, program))

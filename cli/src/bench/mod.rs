@@ -70,7 +70,7 @@ impl Where {
         let trust = self.trust.load(endpoints)?.and(self.trust.files(endpoints)?);
         let trust = trust
             .map(|files| workload::Trust { ca: files.ca, own: files.own.map(|own| (own.cert, own.key)) });
-        Ok(At { endpoints: endpoints.clone(), trust, tls: false })
+        Ok(At { endpoints: endpoints.clone(), trust, ..At::default() })
     }
 }
 
@@ -183,7 +183,8 @@ fn failover(args: &FailoverArgs) -> Result<Exit, Failure> {
         runs: args.runs,
         members: args.members,
     };
-    args.common.run(|program| failover::measure(failover, args.tls, program))
+    let at = At { tls: args.tls, ..At::default() };
+    args.common.run(|program| failover::measure(failover, &at, program))
 }
 
 fn expiry(args: &ExpiryArgs) -> Result<Exit, Failure> {
