@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::closed_loop::{self, Act, Holder, Service, Trouble, not_as_believed};
+use super::closed_loop::{self, Act, Holder, Service, Trouble};
 use super::rounds::{Round, alternate};
 use super::tenure::{OneSession, Tenure};
 use super::{At, Contender, Place, Report, check_holders, on_one_thread};
@@ -72,14 +72,7 @@ async fn round(bulk: Bulk, service: Framed, pids: &[u32]) -> Result<Round, RunEr
     let mut holders = closed_loop::connect(&service, bulk.holders).await?;
     closed_loop::claim_all(&mut holders, bulk.leases, &prefix).await?;
     let lasts = Duration::from_secs(bulk.seconds);
-    let (holders, mut round) = closed_loop::run(holders, Act::Extend, &prefix, lasts, pids).await?;
-    let (lost, looked_at) = not_as_believed(&service, &holders, &prefix).await?;
-    round.lost = round.lost.max(lost);
-    round.looked_at = looked_at;
-    for holder in holders {
-        holder.leave().await;
-    }
-    Ok(round)
+    closed_loop::round(&service, holders, Act::Extend, &prefix, lasts, pids).await
 }
 
 /// Ours, where each call is a frame.

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::closed_loop::{self, Act, Holder, Service, not_as_believed};
+use super::closed_loop::{self, Act, Service};
 use super::etcd::Etcd;
 use super::rounds::{Round, alternate};
 use super::tenure::Tenure;
@@ -77,12 +77,5 @@ async fn round<S: Service>(claim: Claim, service: &S, pids: &[u32]) -> Result<Ro
     let holders = closed_loop::connect(service, claim.holders).await?;
     let each = claim.leases.div_ceil(claim.holders);
     let lasts = Duration::from_secs(claim.seconds);
-    let (holders, mut round) = closed_loop::run(holders, Act::Claim(each), &prefix, lasts, pids).await?;
-    let (lost, looked_at) = not_as_believed(service, &holders, &prefix).await?;
-    round.lost = round.lost.max(lost);
-    round.looked_at = looked_at;
-    for holder in holders {
-        holder.leave().await;
-    }
-    Ok(round)
+    closed_loop::round(service, holders, Act::Claim(each), &prefix, lasts, pids).await
 }

@@ -44,7 +44,7 @@ pub(super) trait Service {
     fn held(&self, prefix: &str) -> impl Future<Output = Result<BTreeMap<String, u64>, RunError>>;
 }
 
-/// One connection to it. A lease's number is its place among those that this holder has claimed.
+/// One connection to it, and the leases that were claimed over it.
 pub(super) trait Holder: 'static {
     /// Takes a lease that nobody has.
     fn claim(&mut self, name: String) -> impl Future<Output = Result<(), Trouble>>;
@@ -65,19 +65,13 @@ pub(super) trait Holder: 'static {
     fn leave(self) -> impl Future<Output = ()>;
 }
 
-/// Why a call did not do what was asked.
+/// Why a call did not do what was asked: refused, not done, or nobody knows. Which leases are lost says the service in the end.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Trouble {
-    /// The lease is somebody else's, or nobody's.
-    Lost(String),
-    /// It was not done, or that is not known.
-    Failed(String),
-}
+pub(super) struct Trouble(pub(super) String);
 
 impl From<Trouble> for RunError {
     fn from(trouble: Trouble) -> RunError {
-        let (Trouble::Lost(why) | Trouble::Failed(why)) = trouble;
-        RunError::Broken(why)
+        RunError::Broken(trouble.0)
     }
 }
 
@@ -106,7 +100,6 @@ pub(super) async fn claim_all<H: Holder>(
         let names = (at..leases).step_by(count).map(|number| format!("{prefix}{number}"));
         holder.claim_all(names.collect())
     });
-    // Boxed: futures of borrowed holders are of one type only so.
     let takes: Vec<_> = takes.collect();
     stream::iter(takes).buffer_unordered(AT_ONCE).try_collect::<()>().await?;
     Ok(())
@@ -134,7 +127,6 @@ struct Tally {
     /// Of what was answered in the warm-up.
     warming: Answered,
     answered: Answered,
-    lost: u64,
     errors: u64,
     why: Option<String>,
     from: Instant,
@@ -148,21 +140,34 @@ impl Tally {
             Ok(done) if now < self.from => self.warming.take(now - sent, done),
             Ok(done) if now <= self.until => self.answered.take(now - sent, done),
             Ok(_) => {}
-            Err(trouble) => {
-                let (Trouble::Lost(why) | Trouble::Failed(why)) = &trouble;
-                self.why.get_or_insert_with(|| why.clone());
-                match trouble {
-                    Trouble::Lost(_) => self.lost += 1,
-                    Trouble::Failed(_) => self.errors += 1,
-                }
+            Err(Trouble(why)) => {
+                self.errors += 1;
+                self.why.get_or_insert(why);
             }
         }
     }
 }
 
+/// A whole round: the loop for so long, what the service says of it in the end, and the holders' goodbye.
+pub(super) async fn round<S: Service>(
+    service: &S,
+    holders: Vec<S::Holder>,
+    act: Act,
+    prefix: &str,
+    lasts: Duration,
+    pids: &[u32],
+) -> Result<Round, RunError> {
+    let (holders, mut round) = run(holders, act, prefix, lasts, pids).await?;
+    check(service, &holders, prefix, &mut round).await?;
+    for holder in holders {
+        holder.leave().await;
+    }
+    Ok(round)
+}
+
 /// Runs the loop for so long behind its warm-up, within a `LocalSet`; gives the holders back, and what came of it. `pids` are the
 /// servers'. Where all is done sooner, it is measured until then, and where it is done within the warm-up, that is what is measured.
-pub(super) async fn run<H: Holder>(
+async fn run<H: Holder>(
     holders: Vec<H>,
     act: Act,
     prefix: &str,
@@ -173,7 +178,7 @@ pub(super) async fn run<H: Holder>(
     let from = stretch.begun + WARM_UP;
     let until = from + lasts;
     let (warming, answered) = (Answered::none()?, Answered::none()?);
-    let tally = Tally { warming, answered, lost: 0, errors: 0, why: None, from, until };
+    let tally = Tally { warming, answered, errors: 0, why: None, from, until };
     let tally = Rc::new(RefCell::new(tally));
     let mut loops = JoinSet::new();
     for (number, holder) in holders.into_iter().enumerate() {
@@ -221,8 +226,7 @@ impl Tally {
             let why = self.why.as_deref().unwrap_or("no call was answered: give it more --seconds");
             return Err(RunError::Broken(format!("nothing was done: {why}")));
         }
-        let mut round =
-            Round { lost: self.lost, errors: self.errors, why: self.why.clone(), ..Round::default() };
+        let mut round = Round { errors: self.errors, why: self.why.clone(), ..Round::default() };
         round.add("ops_per_s", Figure::Number(*done as f64 / (ended - stretch.begun).as_secs_f64()));
         round.add_times("", times);
         if let (Some(before), Some(after)) = (&stretch.before, after) {
@@ -260,14 +264,17 @@ async fn work<H: Holder>(mut holder: H, act: Act, prefix: String, tally: Rc<RefC
     holder
 }
 
-/// Asks the service whether each lease is held as its holder believes, and says how many are not.
-pub(super) async fn not_as_believed<S: Service>(
+/// Counts the leases that the service does not say are held as their holders believe.
+async fn check<S: Service>(
     service: &S,
     holders: &[S::Holder],
     prefix: &str,
-) -> Result<(u64, u64), RunError> {
+    round: &mut Round,
+) -> Result<(), RunError> {
     let held = service.held(prefix).await?;
-    let believed: Vec<(String, u64)> = holders.iter().flat_map(Holder::believes).collect();
-    let wrong = believed.iter().filter(|(name, token)| held.get(name) != Some(token)).count();
-    Ok((wrong as u64, believed.len() as u64))
+    for (name, token) in holders.iter().flat_map(Holder::believes) {
+        round.looked_at += 1;
+        round.lost += u64::from(held.get(&name) != Some(&token));
+    }
+    Ok(())
 }

@@ -56,7 +56,7 @@ impl Holder for OneClient {
                 self.leases.push((name, id));
                 Ok(())
             }
-            Claimed::Held(_) => Err(Trouble::Lost(format!("{name} is somebody else's"))),
+            Claimed::Held(_) => Err(Trouble(format!("{name} is somebody else's"))),
         }
     }
 
@@ -75,7 +75,7 @@ impl Holder for OneClient {
         let (name, id) = &self.leases[turn];
         match self.keep_alive.extend(*id).await.map_err(failed)? {
             true => Ok(1),
-            false => Err(Trouble::Lost(format!("{name} has no lease {id} any more"))),
+            false => Err(Trouble(format!("{name} has no lease {id} any more"))),
         }
     }
 
@@ -87,5 +87,5 @@ impl Holder for OneClient {
 }
 
 fn failed(status: Status) -> Trouble {
-    Trouble::Failed(status.to_string())
+    Trouble(status.to_string())
 }

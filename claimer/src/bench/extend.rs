@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::closed_loop::{self, Act, Holder, Service, not_as_believed};
+use super::closed_loop::{self, Act, Service};
 use super::etcd::Etcd;
 use super::rounds::{Round, alternate};
 use super::tenure::Tenure;
@@ -84,12 +84,5 @@ async fn round<S: Service>(extend: Extend, service: &S, pids: &[u32]) -> Result<
     let mut holders = closed_loop::connect(service, extend.holders).await?;
     closed_loop::claim_all(&mut holders, extend.leases, &prefix).await?;
     let lasts = Duration::from_secs(extend.seconds);
-    let (holders, mut round) = closed_loop::run(holders, Act::Extend, &prefix, lasts, pids).await?;
-    let (lost, looked_at) = not_as_believed(service, &holders, &prefix).await?;
-    round.lost = round.lost.max(lost);
-    round.looked_at = looked_at;
-    for holder in holders {
-        holder.leave().await;
-    }
-    Ok(round)
+    closed_loop::round(service, holders, Act::Extend, &prefix, lasts, pids).await
 }

@@ -182,6 +182,8 @@ struct Seen {
     /// Of each lease that has been claimed, its holder's token.
     tokens: BTreeMap<String, u64>,
     first_claims: usize,
+    /// When the latest of these was.
+    last_claim: Nanos,
     all_held: Option<Nanos>,
     steady: bool,
     connections: u64,
@@ -200,6 +202,7 @@ impl Seen {
             leases: workload.leases(),
             tokens: BTreeMap::new(),
             first_claims: 0,
+            last_claim: Nanos(0),
             all_held: None,
             steady: false,
             connections: 0,
@@ -240,8 +243,9 @@ impl Seen {
                 if self.tokens.insert(lease.to_owned(), *token).is_none() {
                     self.first_claims += 1;
                     // Events of several processes come in any order: the latest of these claims may not be the last to be seen.
+                    self.last_claim = self.last_claim.max(event.at);
                     if self.first_claims == self.leases {
-                        self.all_held = Some(event.at);
+                        self.all_held = Some(self.last_claim);
                     }
                 }
             }
@@ -292,5 +296,39 @@ impl Seen {
         round.add_times("claim", &self.claims);
         round.add_times("extend", &self.extends);
         Ok(round)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_are_held_at_the_latest_first_claim_whichever_is_seen_last() {
+        let pace = Pace {
+            claim_time: Duration::from_secs(60),
+            renew_time: Duration::from_secs(30),
+            sleep: Duration::ZERO,
+            ramp: Duration::ZERO,
+            duration: None,
+            scale: 1.0,
+        };
+        let holders = make_holders(2, 2).unwrap();
+        let namespace = api::NAMESPACE_DEFAULT.to_owned();
+        let workload = Workload { endpoints: Vec::new(), trust: None, namespace, holders, pace };
+        let mut seen = Seen::new(&workload).unwrap();
+        let claimed = |holder, at, token| Event {
+            at: Nanos(at),
+            holder,
+            what: What::Claimed { token, until: Nanos(u64::MAX), took: Duration::from_millis(2) },
+        };
+        seen.see(&claimed(2, 900, 8));
+        seen.see(&Event { at: Nanos(950), holder: 3, what: What::Denied { took: Duration::from_millis(1) } });
+        assert_eq!(seen.all_held, None);
+        seen.see(&claimed(0, 700, 7));
+        assert_eq!(seen.all_held, Some(Nanos(900)));
+        let held = BTreeMap::from([("a0000".to_owned(), 7), ("a0001".to_owned(), 9)]);
+        let round = seen.round(Contender::Tenure, Nanos(900), Nanos(0), &held, Nanos(1_000)).unwrap();
+        assert_eq!((round.lost, round.looked_at), (1, 2), "the service says that another grant is there");
     }
 }

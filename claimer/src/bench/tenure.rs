@@ -90,7 +90,7 @@ impl OneSession {
             match step.into_result().map_err(trouble)? {
                 Stepped::Granted(extended) => check_token(grant, &extended)?,
                 Stepped::Released => {
-                    return Err(Trouble::Failed("an extend was answered as a release".into()));
+                    return Err(Trouble("an extend was answered as a release".into()));
                 }
             }
         }
@@ -113,7 +113,7 @@ impl Holder for OneSession {
                 match step.into_result().map_err(trouble)? {
                     Stepped::Granted(grant) => self.grants.push(grant),
                     Stepped::Released => {
-                        return Err(Trouble::Failed("a claim was answered as a release".into()));
+                        return Err(Trouble("a claim was answered as a release".into()));
                     }
                 }
             }
@@ -150,13 +150,10 @@ impl Holder for OneSession {
 fn check_token(asked: &Grant, answered: &Grant) -> Result<(), Trouble> {
     match asked.token() == answered.token() && asked.name() == answered.name() {
         true => Ok(()),
-        false => Err(Trouble::Lost(format!("{asked:?} was extended, and the answer was for {answered:?}"))),
+        false => Err(Trouble(format!("{asked:?} was extended, and the answer was for {answered:?}"))),
     }
 }
 
 fn trouble(failure: Failure) -> Trouble {
-    match failure {
-        Failure::Refused(problem) => Trouble::Lost(problem.to_string()),
-        other => Trouble::Failed(other.to_string()),
-    }
+    Trouble(failure.to_string())
 }
