@@ -19,6 +19,7 @@ use std::thread::{self, JoinHandle};
 use tokio::sync::oneshot;
 
 use crate::history::Event;
+use crate::target::Contender;
 use crate::targets;
 use crate::worker::work;
 use crate::workload::Share;
@@ -88,8 +89,7 @@ impl Member {
     fn on_thread(share: Share, out: Sender<Message>) -> Member {
         let (stop, stopped) = oneshot::channel();
         let thread = thread::spawn(move || {
-            let target = targets::session::Sessions::new(&share);
-            let ended = work(&share, target, out.clone(), stopped).map_err(|error| error.to_string());
+            let ended = begin(&share, out.clone(), stopped);
             let _ = out.send(Message::Ended(ended));
         });
         Member::Thread { stop, thread }
@@ -129,6 +129,15 @@ impl Member {
     }
 }
 
+/// Works against the service that the share names.
+fn begin(share: &Share, out: Sender<Message>, stop: oneshot::Receiver<()>) -> Result<(), String> {
+    let worked = match share.service {
+        Contender::Tenure => work(share, targets::session::Sessions::new(share), out, stop),
+        Contender::Etcd => work(share, targets::etcd::Etcd::new(share), out, stop),
+    };
+    worked.map_err(|error| error.to_string())
+}
+
 /// Passes a child's events on, until its stdout ends.
 fn forward(stdout: impl BufRead, out: &Sender<Message>) -> Result<(), String> {
     for line in stdout.lines() {
@@ -158,8 +167,7 @@ pub fn child() -> Result<(), String> {
     });
     let (out, inbox) = mpsc::channel();
     let writer = thread::spawn(move || report(&inbox));
-    let target = targets::session::Sessions::new(&share);
-    let worked = work(&share, target, out, stopped).map_err(|error| error.to_string());
+    let worked = begin(&share, out, stopped);
     let _ = writer.join();
     worked
 }

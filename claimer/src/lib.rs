@@ -27,6 +27,7 @@ mod clock;
 mod crew;
 pub mod duration;
 mod embedded;
+mod etcd;
 pub mod history;
 mod holder;
 mod lines;

@@ -3,9 +3,39 @@
 //! A target opens a holder's session, and a session makes the three calls of the loop in `holder`. A target
 //! keeps no time and no counts, prints nothing and retries nothing: it only says what came of a call.
 
+use std::fmt;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::history::Nanos;
+
+/// Which service is claimed against.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Contender {
+    /// Ours.
+    #[default]
+    Tenure,
+    /// etcd's.
+    Etcd,
+}
+
+impl Contender {
+    /// As figures and messages call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Contender::Tenure => "tenure",
+            Contender::Etcd => "etcd",
+        }
+    }
+}
+
+impl fmt::Display for Contender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
 
 /// A service that can be claimed against.
 pub trait Target: 'static {

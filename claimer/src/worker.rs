@@ -76,7 +76,7 @@ fn seat(share: &Share, number: u32, holder: &str) -> Seat {
 }
 
 /// Raises the soft limit of open descriptors to the hard one, and checks that the holders fit.
-fn raise_descriptors(holders: usize) -> io::Result<()> {
+pub(crate) fn raise_descriptors(holders: usize) -> io::Result<()> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     if soft < hard {
         setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::duration::GoDuration;
 use crate::history::Nanos;
+use crate::target::Contender;
 
 /// Files that one process may have open, of which each holder's connection is one.
 pub const DESCRIPTORS_MAX: usize = 20_000;
@@ -90,6 +91,9 @@ pub struct Workload {
 /// One process's part of a workload.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Share {
+    /// Which service is claimed against.
+    #[serde(default)]
+    pub service: Contender,
     /// As in the workload.
     pub endpoints: Vec<String>,
     /// As in the workload.
@@ -210,6 +214,7 @@ impl Workload {
 
     fn empty_share(&self, start: Nanos) -> Share {
         Share {
+            service: Contender::default(),
             endpoints: self.endpoints.clone(),
             trust: self.trust.clone(),
             namespace: self.namespace.clone(),

@@ -24,6 +24,19 @@ fn measured(args: &[&str]) -> (String, Value) {
     (text, report)
 }
 
+/// Figures of a service, each of which must be there.
+fn figures<const N: usize>(report: &Value, service: &str, names: [&str; N]) -> [f64; N] {
+    names.map(|name| report["results"][service][name].as_f64().unwrap_or_else(|| panic!("{name}: {report}")))
+}
+
+/// Nothing was lost, nothing failed, and what the servers cost was seen.
+fn assert_is_sound(report: &Value, service: &str) {
+    assert_eq!(figures(report, service, ["lost", "errors"]), [0.0, 0.0], "{report}");
+    let each = report["results"][service]["rss_bytes_each"].as_array().expect("a list");
+    assert_eq!(each.len(), 3, "{report}");
+    assert!(each.iter().all(|rss| rss.as_u64() > Some(1 << 20)), "{report}");
+}
+
 fn assert_are_times(report: &Value, figures: &[&str]) {
     for figure in figures {
         let figures = &report["results"]["tenure"][figure];
@@ -71,4 +84,100 @@ fn a_bench_at_a_given_node_leaves_nothing_behind() {
     assert_eq!(node.done(&["count"]), "0\n", "nor do those who stood in line");
     let said = node.fails(&["bench", "handover", "--waiters", "0"], 2);
     assert!(said.contains("--waiters"), "{said}");
+}
+
+#[test]
+fn extends_are_counted_and_every_lease_is_still_its_holders() {
+    let (text, report) = measured(&["extend", "--leases", "120", "--holders", "40", "--seconds", "1"]);
+    assert!(text.contains("of 120 leases, all but 0 are held as their holders were told"), "{text}");
+    assert_is_sound(&report, "tenure");
+    let [rate, p50, p99, p999] = figures(&report, "tenure", ["ops_per_s", "p50_ms", "p99_ms", "p999_ms"]);
+    assert!(rate > 0.0 && 0.0 < p50 && p50 <= p99 && p99 <= p999, "{report}");
+    assert_eq!(report["setting"]["tls"], false);
+    assert!(report["ratio"].is_null(), "it was alone: {report}");
+}
+
+#[test]
+fn claims_end_where_all_leases_are_claimed() {
+    let (text, report) = measured(&["claim", "--leases", "300", "--holders", "30", "--seconds", "30"]);
+    assert!(text.contains("of 300 leases, all but 0 are held as their holders were told"), "{text}");
+    assert_is_sound(&report, "tenure");
+}
+
+#[test]
+fn leases_are_extended_in_frames_of_many() {
+    let args = ["bulk", "--leases", "500", "--holders", "3", "--frame", "100", "--seconds", "1"];
+    let (text, report) = measured(&args);
+    assert!(text.contains("of 500 leases, all but 0 are held as their holders were told"), "{text}");
+    assert_is_sound(&report, "tenure");
+}
+
+#[test]
+fn a_storm_ends_with_every_lease_held_by_one() {
+    let args = ["storm", "--leases", "300", "--holders", "3", "--ttl", "6", "--seconds", "4"];
+    let (text, report) = measured(&args);
+    assert!(text.contains("of 300 leases, all but 0 are held as their holders were told"), "{text}");
+    assert_is_sound(&report, "tenure");
+    let names = ["all_held_s", "connections", "claim_p99_ms", "extend_p99_ms"];
+    let [all_held, connections, claim, extend] = figures(&report, "tenure", names);
+    assert!(all_held > 0.0 && claim > 0.0 && extend > 0.0, "{report}");
+    assert_eq!(connections, 900.0, "{report}");
+}
+
+#[test]
+fn observers_take_their_part_of_a_storm() {
+    let args =
+        ["storm", "--leases", "60", "--holders", "3", "--ttl", "6", "--seconds", "4", "--observers", "1"];
+    let (text, report) = measured(&args);
+    assert!(text.contains("; a cluster of 4 of its own; "), "{text}");
+    assert_eq!(figures(&report, "tenure", ["lost", "errors"]), [0.0, 0.0], "{report}");
+    assert_eq!(report["setting"]["endpoints"].as_array().map(Vec::len), Some(4), "{report}");
+}
+
+#[test]
+fn a_storm_whose_leases_would_not_be_extended_is_refused() {
+    let mut bench = Command::new(env!("CARGO_BIN_EXE_tenure"));
+    let refused = bench.args(["bench", "storm", "--seconds", "5"]).output().expect("it runs");
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(2), "{said}");
+    assert!(said.contains("--seconds 30 or more"), "{said}");
+}
+
+#[test]
+fn members_with_certificates_are_measured_too() {
+    let (text, report) = measured(&["extend", "--holders", "10", "--seconds", "1", "--tls"]);
+    assert!(text.contains("a cluster of 3 of its own, by TLS; "), "{text}");
+    assert_is_sound(&report, "tenure");
+    assert_eq!(report["setting"]["tls"], true);
+    assert!(report["setting"]["endpoints"][0].as_str().expect("an endpoint").starts_with("https://"));
+}
+
+#[test]
+fn memory_is_told_of_a_connection_and_of_a_lease() {
+    let (text, report) = measured(&["memory", "--leases", "20000", "--holders", "200", "--members", "1"]);
+    assert!(text.contains("20201 leases are held"), "{text}");
+    let names = ["rss_bytes_per_connection", "rss_bytes_per_lease"];
+    assert!(figures(&report, "tenure", names).into_iter().all(|bytes| bytes > 0.0), "{report}");
+}
+
+#[test]
+fn etcd_is_measured_in_turn_or_its_absence_is_said() {
+    let args = ["extend", "--holders", "10", "--seconds", "1", "--runs", "1", "--vs", "etcd"];
+    if Command::new("etcd").arg("--version").output().is_err() {
+        let mut bench = Command::new(env!("CARGO_BIN_EXE_tenure"));
+        let refused = bench.arg("bench").args(args).output().expect("it runs");
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(3), "{said}");
+        assert!(
+            said.contains("etcd cannot be run") && said.contains("apt-get install etcd-server"),
+            "{said}"
+        );
+        return;
+    }
+    for bench in ["extend", "claim"] {
+        let (text, report) = measured(&[&[bench], &args[1..]].concat());
+        assert!(text.contains("; beside etcd "), "{text}");
+        ["tenure", "etcd"].into_iter().for_each(|service| assert_is_sound(&report, service));
+        assert!(report["ratio"].as_f64() > Some(0.0), "{report}");
+    }
 }

@@ -191,7 +191,7 @@ fn certificates_and_endpoints_that_do_not_go_together_are_a_usage_error() {
     usage(member.operator(&["get", "a"]).env_remove("TENURE_KEY"), &["--cert is given, and --key is not"]);
     usage(
         &mut tenure(&["bench", "handover", "--endpoints", "https://a:1"]),
-        &["https://a:1", "takes no certificates"],
+        &["https://a:1 is reached by TLS", "TENURE_CA"],
     );
     usage(&mut member.operator(&["get", "a", "--ca", "/none"]), &["/none: it cannot be read", "--ca"]);
 }

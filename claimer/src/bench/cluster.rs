@@ -2,22 +2,25 @@
 //! starts them again.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use client::Endpoint;
+use client::{Endpoint, Tls, fetch};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde::Deserialize;
 use tempfile::TempDir;
 
+use super::At;
+use super::reach::Reach;
 use crate::RunError;
 use crate::embedded::TIED_FLAG;
+use crate::workload::Trust;
 
 /// How long the cluster may take to start, a member to be in step again, and one of them to lead.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -25,8 +28,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const STOP_MAX: Duration = Duration::from_secs(15);
 /// How often a member is asked how it is.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// How long a member may take to say how it is, here on this machine.
-const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+/// How long a member may take to say how it is, here on this machine. It is asked once, and again at the next look.
+const ANSWER_WITHIN: Duration = Duration::from_millis(250);
 
 /// The members' processes.
 pub(crate) struct Cluster {
@@ -34,6 +37,7 @@ pub(crate) struct Cluster {
     /// Each member that was started, as it was.
     started: Receiver<Member>,
     members: Vec<Member>,
+    reach: Reach,
     log: PathBuf,
     _folder: TempDir,
 }
@@ -58,16 +62,19 @@ struct Ready {
 }
 
 impl Cluster {
-    /// Starts so many members from `program`, and waits until all are in step.
+    /// Starts so many voters from `program`, and beside them what is asked for, and waits until all are in step.
     ///
     /// # Errors
     /// Where they cannot be started, or one of them is not ready within a minute.
-    pub(crate) fn start(program: &Path, members: u64) -> Result<Cluster, RunError> {
+    pub(crate) fn start(program: &Path, members: u64, at: &At) -> Result<Cluster, RunError> {
         let folder = TempDir::with_prefix("tenure-bench-")?;
         let log = folder.path().join("log");
+        let data = folder.path().join("cluster");
         let mut child = Command::new(program)
-            .args(["dev-cluster", "--restart", TIED_FLAG, "--members", &members.to_string(), "--data"])
-            .arg(folder.path().join("cluster"))
+            .args(["dev-cluster", "--restart", TIED_FLAG, "--members", &members.to_string()])
+            .args(["--observers", &at.observers.to_string(), "--data"])
+            .arg(&data)
+            .args(at.tls.then_some("--tls"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(File::create(&log)?)
@@ -80,10 +87,18 @@ impl Cluster {
             let rows = stdout.into_iter().flat_map(|stdout| BufReader::new(stdout).lines());
             rows.map_while(Result::ok).filter_map(|row| member(&row)).try_for_each(|member| tell.send(member))
         });
-        let mut cluster = Cluster { child, started, members: Vec::new(), log, _folder: folder };
+        let mut started_first = Vec::new();
+        let members = members + at.observers;
         for _ in 0..members {
-            let member = cluster.next()?;
-            cluster.members.push(member);
+            match started.recv_timeout(PATIENCE) {
+                Ok(member) => started_first.push(member),
+                Err(_) => break,
+            }
+        }
+        let reach = reach(&started_first, at.tls.then_some(&data))?;
+        let cluster = Cluster { child, started, members: started_first, reach, log, _folder: folder };
+        if (cluster.members.len() as u64) < members {
+            return Err(cluster.broken("a member did not start"));
         }
         for member in &cluster.members {
             cluster.until_ready(member)?;
@@ -91,18 +106,21 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// Where clients connect.
-    pub(crate) fn endpoints(&self) -> Result<Vec<Endpoint>, RunError> {
-        let parse = |member: &Member| member.address.to_string().parse();
-        let endpoints: Result<_, _> = self.members.iter().map(parse).collect();
-        endpoints.map_err(|_| RunError::Broken("a member has no address".into()))
+    /// How clients come to it.
+    pub(crate) fn reach(&self) -> &Reach {
+        &self.reach
+    }
+
+    /// The members' processes.
+    pub(crate) fn pids(&self) -> Vec<u32> {
+        self.members.iter().map(|member| member.pid.cast_unsigned()).collect()
     }
 
     /// Who leads, once somebody does.
     pub(crate) fn leader(&self) -> Result<Member, RunError> {
         let began = Instant::now();
         while began.elapsed() < PATIENCE {
-            let leads = |member: &&Member| leader_of(member) == Some(member.id);
+            let leads = |member: &&Member| self.leader_of(member) == Some(member.id);
             if let Some(leader) = self.members.iter().find(leads) {
                 return Ok(leader.clone());
             }
@@ -113,7 +131,7 @@ impl Cluster {
 
     /// The newest term that a member knows of.
     pub(crate) fn term(&self) -> Result<u64, RunError> {
-        let terms = self.members.iter().filter_map(|member| ready(member)?.term?.parse().ok());
+        let terms = self.members.iter().filter_map(|member| self.ready(member)?.term?.parse().ok());
         terms.max().ok_or_else(|| self.broken("no member says its term"))
     }
 
@@ -141,12 +159,31 @@ impl Cluster {
     fn until_ready(&self, member: &Member) -> Result<(), RunError> {
         let began = Instant::now();
         while began.elapsed() < PATIENCE {
-            if ready(member).is_some_and(|ready| ready.ready) {
+            if self.ready(member).is_some_and(|ready| ready.ready) {
                 return Ok(());
             }
             std::thread::sleep(LOOK_EVERY);
         }
         Err(self.broken(&format!("member {} was not ready within {PATIENCE:?}", member.id)))
+    }
+
+    fn leader_of(&self, member: &Member) -> Option<u64> {
+        self.ready(member)?.leader?.parse().ok()
+    }
+
+    /// What a member says of itself; nothing where it does not answer, or is not ready. On a thread of its own: the caller's may be one
+    /// that drives sessions.
+    fn ready(&self, member: &Member) -> Option<Ready> {
+        let port = member.address.port();
+        let endpoint = self.reach.endpoints.iter().find(|endpoint| endpoint.port() == port)?;
+        let tls = self.reach.tls();
+        std::thread::scope(|scope| {
+            let asked = scope.spawn(|| {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
+                runtime.block_on(readiness(endpoint, tls))
+            });
+            asked.join().ok().flatten()
+        })
     }
 
     fn broken(&self, why: &str) -> RunError {
@@ -175,18 +212,28 @@ fn member(row: &str) -> Option<Member> {
     Some(Member { id, address, pid: cells.nth(1)?.parse().ok()? })
 }
 
-fn leader_of(member: &Member) -> Option<u64> {
-    ready(member)?.leader?.parse().ok()
+/// The members' addresses, and where they have certificates what they are known by: `dev-cluster` has put that into its folder.
+fn reach(members: &[Member], secured: Option<&PathBuf>) -> Result<Reach, RunError> {
+    let scheme = if secured.is_some() { "https" } else { "http" };
+    let parse = |member: &Member| format!("{scheme}://{}", member.address).parse();
+    let endpoints: Result<_, _> = members.iter().map(parse).collect();
+    let trust = secured.map(|data| {
+        let folder = data.join("tls/1");
+        let operator = ["crt", "key"].map(|end| folder.join("operator").join(format!("admin.{end}")));
+        let [cert, key] = operator;
+        Trust { ca: folder.join("ca/client.crt"), own: Some((cert, key)) }
+    });
+    Reach::new(endpoints.map_err(|_| RunError::Broken("a member has no address".into()))?, trust)
 }
 
-/// What a member says of itself; nothing where it does not answer.
-fn ready(member: &Member) -> Option<Ready> {
-    let mut stream = TcpStream::connect_timeout(&member.address, ANSWER_WITHIN).ok()?;
-    stream.set_read_timeout(Some(ANSWER_WITHIN)).ok()?;
-    stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").ok()?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).ok()?;
-    serde_json::from_str(answer.split_once("\r\n\r\n")?.1).ok()
+/// What a member says of itself.
+async fn readiness(endpoint: &Endpoint, tls: Option<&Tls>) -> Option<Ready> {
+    let mut answer = fetch(std::slice::from_ref(endpoint), tls, "/readyz", ANSWER_WITHIN).await.ok()?;
+    let mut text = Vec::new();
+    while let Some(piece) = answer.piece(ANSWER_WITHIN).await.ok()? {
+        text.extend_from_slice(&piece);
+    }
+    serde_json::from_slice(&text).ok()
 }
 
 #[cfg(test)]

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use client::{Acquire, Endpoint, Options, Session};
+use client::{Acquire, Options, Session};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use tokio::task::JoinHandle;
 
 use super::broken;
+use super::reach::Reach;
 use crate::RunError;
 
 /// A session goes back to its first member so soon after that is there again, or in twice the time.
@@ -21,7 +22,7 @@ const WAVE: usize = 3;
 
 /// Waiters, and what they were granted.
 pub(super) struct Crowd {
-    endpoints: Vec<Endpoint>,
+    reach: Reach,
     patience: Duration,
     waiters: Vec<Waiter>,
     granted: Arc<AtomicU64>,
@@ -41,11 +42,11 @@ impl Crowd {
         leases: Range<usize>,
         each: usize,
         lease: impl Fn(usize) -> String,
-        endpoints: &[Endpoint],
+        reach: &Reach,
         patience: Duration,
     ) -> Result<Crowd, RunError> {
         let mut crowd =
-            Crowd { endpoints: endpoints.to_vec(), patience, waiters: Vec::new(), granted: Arc::default() };
+            Crowd { reach: reach.clone(), patience, waiters: Vec::new(), granted: Arc::default() };
         let wanted = leases.flat_map(|number| std::iter::repeat_n(lease(number), each)).enumerate().collect();
         crowd.waiters = crowd.come(wanted).await?;
         Ok(crowd)
@@ -88,10 +89,7 @@ impl Crowd {
     }
 
     async fn comes(&self, number: usize, lease: String) -> Result<Waiter, RunError> {
-        let mut endpoints = self.endpoints.clone();
-        let nearest = number % endpoints.len();
-        endpoints.rotate_left(nearest);
-        let options = Options { deadline: self.patience, home_after: HOME_AFTER, ..Options::new(endpoints) };
+        let options = Options { home_after: HOME_AFTER, ..self.reach.options(number, self.patience) };
         let session = Session::connect(options).await.map_err(broken)?;
         let acquire = Acquire::new(lease.clone(), format!("waiter-{number}"));
         let (waiting, granted) = (session.clone(), Arc::clone(&self.granted));

@@ -23,13 +23,14 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use api::{Reply, What};
-use client::{Claim, Endpoint, Grant, Options, Session, Step, Stepped};
+use client::{Claim, Grant, Session, Step, Stepped};
 use serde::Serialize;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::{Place, Report, Times, broken};
+use super::reach::Reach;
+use super::{At, Place, Report, Times, broken};
 use crate::RunError;
 
 /// Leases of one session, and waits of another.
@@ -67,12 +68,12 @@ impl fmt::Display for Expiry {
 ///
 /// # Errors
 /// Where what was measured is not right, or could not be measured.
-pub fn measure(expiry: Expiry, endpoints: &[Endpoint], program: &Path) -> Result<Report<Expiry>, RunError> {
-    let place = Place::find(endpoints, program, expiry.members)?;
+pub fn measure(expiry: Expiry, at: &At, program: &Path) -> Result<Report<Expiry>, RunError> {
+    let place = Place::find(at, program, expiry.members)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let (mut first_to_last, mut last_told, mut lateness) = (Times::new()?, Times::new()?, Times::new()?);
     runtime.block_on(async {
-        let crowd = Crowd::gather(expiry.leases, &place.endpoints).await?;
+        let crowd = Crowd::gather(expiry.leases, &place.reach).await?;
         for run in 0..expiry.runs {
             let end = crowd.end_at_once(run).await?;
             first_to_last.record(end.first_to_last);
@@ -94,6 +95,7 @@ pub fn measure(expiry: Expiry, endpoints: &[Endpoint], program: &Path) -> Result
         run: expiry,
         setting: place.setting(),
         results: BTreeMap::from([("tenure", figures)]),
+        ratio: None,
         checked: vec![
             format!("each of {} leases ended once, and by expiry", expiry.leases * expiry.runs as usize),
             "each wait was answered once".to_owned(),
@@ -106,7 +108,7 @@ pub fn measure(expiry: Expiry, endpoints: &[Endpoint], program: &Path) -> Result
 struct Crowd {
     pairs: Vec<(Session, Session)>,
     leases: usize,
-    endpoints: Vec<Endpoint>,
+    reach: Reach,
     prefix: String,
 }
 
@@ -117,20 +119,20 @@ struct End {
 }
 
 impl Crowd {
-    async fn gather(leases: usize, endpoints: &[Endpoint]) -> Result<Crowd, RunError> {
+    async fn gather(leases: usize, reach: &Reach) -> Result<Crowd, RunError> {
         let mut pairs = Vec::new();
         for at in 0..leases.div_ceil(SESSION_LEASES) {
-            pairs.push((connect(endpoints, at).await?, connect(endpoints, at + 1).await?));
+            pairs.push((reach.session(at, PATIENCE).await?, reach.session(at + 1, PATIENCE).await?));
         }
         let prefix = format!("bench/expiry/{}/", pairs[0].0.instance());
         sleep(GRACE_OVER).await;
-        Ok(Crowd { pairs, leases, endpoints: endpoints.to_vec(), prefix })
+        Ok(Crowd { pairs, leases, reach: reach.clone(), prefix })
     }
 
     /// Has all leases end at one instant.
     async fn end_at_once(&self, run: u32) -> Result<End, RunError> {
         let prefix = format!("{}{run}/", self.prefix);
-        let ends = Ends::watch(self.endpoints.clone(), prefix.clone(), self.leases).await?;
+        let ends = Ends::watch(self.reach.clone(), prefix.clone(), self.leases).await?;
         let within = A_THOUSAND_WITHIN * (self.leases.div_ceil(SESSION_LEASES) as u32 + 4);
         let (mut grants, mut told) = (Vec::new(), JoinSet::new());
         for (at, (holder, waiter)) in self.pairs.iter().enumerate() {
@@ -186,15 +188,6 @@ impl Crowd {
     }
 }
 
-/// A session that is nearest to another member than the one before.
-async fn connect(endpoints: &[Endpoint], at: usize) -> Result<Session, RunError> {
-    let mut endpoints = endpoints.to_vec();
-    let nearest = at % endpoints.len().max(1);
-    endpoints.rotate_left(nearest);
-    let options = Options { deadline: PATIENCE, ..Options::new(endpoints) };
-    Session::connect(options).await.map_err(broken)
-}
-
 async fn granted(session: &Session, steps: Vec<Step>) -> Result<Vec<Grant>, RunError> {
     let done = session.bulk(steps).await.map_err(broken)?;
     let grants = done.into_iter().map(|step| match step.into_result() {
@@ -227,12 +220,12 @@ struct Ends {
 
 impl Ends {
     /// Watches for so many ends of leases whose names start so; returns once it does.
-    async fn watch(endpoints: Vec<Endpoint>, prefix: String, count: usize) -> Result<Ends, RunError> {
+    async fn watch(reach: Reach, prefix: String, count: usize) -> Result<Ends, RunError> {
         let (begun, begins) = oneshot::channel();
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(async {
-                let session = connect(&endpoints, 0).await?;
+                let session = reach.session(0, PATIENCE).await?;
                 let watch = api::Watch {
                     namespace: api::NAMESPACE_DEFAULT.to_owned(),
                     prefix: Some(prefix),

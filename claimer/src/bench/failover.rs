@@ -28,14 +28,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use api::Reply;
-use client::{Claim, Endpoint, Grant, Options, Outcome, Session, Step, Stepped};
+use client::{Claim, Grant, Options, Outcome, Session, Step, Stepped};
 use serde::Serialize;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use super::cluster::Cluster;
 use super::crowd::{Crowd, HOME_AFTER};
-use super::{Figure, Report, Setting, Times, Whose, broken};
+use super::reach::Reach;
+use super::{At, Figure, Report, Setting, Times, Whose, broken};
 use crate::RunError;
 
 /// Leases of one session.
@@ -98,7 +99,7 @@ impl fmt::Display for Failover {
 ///
 /// # Errors
 /// Where what was measured is not right, or could not be measured.
-pub fn measure(failover: Failover, program: &Path) -> Result<Report<Failover>, RunError> {
+pub fn measure(failover: Failover, at: &At, program: &Path) -> Result<Report<Failover>, RunError> {
     if failover.members == 1 {
         return Err(RunError::Wrong("of one member nobody is left to lead: give --members 3, 5 or 7".into()));
     }
@@ -107,14 +108,14 @@ pub fn measure(failover: Failover, program: &Path) -> Result<Report<Failover>, R
             "nobody is there to come again: give --holders 3, so that two wait for each lease".into(),
         ));
     }
-    let mut cluster = Cluster::start(program, failover.members)?;
-    let endpoints = cluster.endpoints()?;
+    let mut cluster = Cluster::start(program, failover.members, at)?;
+    let reach = cluster.reach().clone();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let (mut gap, mut late) = (Times::new()?, Times::new()?);
     let (lost, granted, connections, elections) = runtime.block_on(async {
-        let fleet = Fleet::claim(failover.leases, &endpoints).await?;
+        let fleet = Fleet::claim(failover.leases, &reach).await?;
         let mut crowd =
-            Crowd::gather(0..failover.leases, failover.holders - 1, lease, &endpoints, PATIENCE).await?;
+            Crowd::gather(0..failover.leases, failover.holders - 1, lease, &reach, PATIENCE).await?;
         let connections = (fleet.beats.len() + crowd.len()) as u64;
         let before = tokio::task::block_in_place(|| cluster.term())?;
         for run in 0..failover.runs {
@@ -166,8 +167,9 @@ pub fn measure(failover: Failover, program: &Path) -> Result<Report<Failover>, R
     Ok(Report {
         bench: "failover",
         run: failover,
-        setting: Setting::of(&endpoints, Whose::Ours),
+        setting: Setting::of(&reach.endpoints, Whose::Ours),
         results: BTreeMap::from([("tenure", figures)]),
+        ratio: None,
         checked,
     })
 }
@@ -223,13 +225,10 @@ impl Seen {
 
 impl Fleet {
     /// Claims all leases, over as many sessions as they need, with as many of them at each member.
-    async fn claim(leases: usize, endpoints: &[Endpoint]) -> Result<Fleet, RunError> {
+    async fn claim(leases: usize, reach: &Reach) -> Result<Fleet, RunError> {
         let mut beats = Vec::new();
         for first in (0..leases).step_by(SESSION_LEASES) {
-            let mut endpoints = endpoints.to_vec();
-            let nearest = beats.len() % endpoints.len();
-            endpoints.rotate_left(nearest);
-            let options = Options { deadline: PATIENCE, home_after: HOME_AFTER, ..Options::new(endpoints) };
+            let options = Options { home_after: HOME_AFTER, ..reach.options(beats.len(), PATIENCE) };
             let session = Session::connect(options).await.map_err(broken)?;
             let claim = |number| Claim { ttl: TTL, ..Claim::new(lease(number), "holder") };
             let steps = (first..leases.min(first + SESSION_LEASES)).map(|number| Step::Claim(claim(number)));

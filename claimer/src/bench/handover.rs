@@ -22,13 +22,14 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use api::{Call, Reply};
-use client::{Endpoint, Failure, Options, Session};
+use client::{Failure, Session};
 use serde::Serialize;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
-use super::{Place, Report, Times, broken};
+use super::reach::Reach;
+use super::{At, Place, Report, Times, broken};
 use crate::RunError;
 
 /// Waiters of one session.
@@ -41,6 +42,8 @@ const PAUSE: Duration = Duration::from_millis(5);
 const IDLE_AGAIN: Duration = Duration::from_secs(1);
 /// No handover takes longer, or something is wrong.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a session goes on with a call that names no other time.
+const CALL_WITHIN: Duration = Duration::from_secs(5);
 /// As long as a run can last.
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const TTL_MS: u64 = 60_000;
@@ -63,19 +66,15 @@ impl fmt::Display for Handover {
     }
 }
 
-/// Measures at these endpoints, or at a node of its own where there are none.
+/// Measures where it is told to, or at a node of its own.
 ///
 /// # Errors
 /// Where what was measured is not right, or could not be measured.
-pub fn measure(
-    handover: Handover,
-    endpoints: &[Endpoint],
-    program: &Path,
-) -> Result<Report<Handover>, RunError> {
-    let place = Place::find(endpoints, program, handover.members)?;
+pub fn measure(handover: Handover, at: &At, program: &Path) -> Result<Report<Handover>, RunError> {
+    let place = Place::find(at, program, handover.members)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (grant, confirmed) = runtime.block_on(async {
-        let mut line = Line::form(handover, &place.endpoints).await?;
+        let mut line = Line::form(handover, &place.reach).await?;
         let times = line.measure(handover).await?;
         line.disperse().await?;
         Ok::<_, RunError>(times)
@@ -87,6 +86,7 @@ pub fn measure(
         run: handover,
         setting: place.setting(),
         results: BTreeMap::from([("tenure", figures)]),
+        ratio: None,
         checked: vec![
             format!("each of {} releases woke exactly one waiter", handover.runs + WARM_UP),
             "each grant came by waiting".to_owned(),
@@ -124,15 +124,12 @@ struct Line {
 
 impl Line {
     /// One holds, and all others wait in line.
-    async fn form(handover: Handover, endpoints: &[Endpoint]) -> Result<Line, RunError> {
+    async fn form(handover: Handover, reach: &Reach) -> Result<Line, RunError> {
         let count = handover.waiters + 1;
         let mut sessions: Vec<Session> = Vec::new();
         // Whoever releases and whoever is granted are never the same session, with one waiter.
         for first in 0..count.div_ceil(SESSION_WAITERS).max(2) {
-            let mut endpoints = endpoints.to_vec();
-            let first = first % endpoints.len().max(1);
-            endpoints.rotate_left(first);
-            sessions.push(Session::connect(Options::new(endpoints)).await.map_err(broken)?);
+            sessions.push(reach.session(first, CALL_WITHIN).await?);
         }
         let member = |number: usize| {
             let session = sessions[number % sessions.len()].clone();

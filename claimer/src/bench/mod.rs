@@ -5,7 +5,8 @@
 //!   a bench ──▶ Place: its own, or the one that it is given ──▶ measure, check ──▶ Figures ──▶ Report: text, JSON
 //! ```
 //!
-//! A bench is a file with a `measure` that takes endpoints; this one has what they share.
+//! A bench is a file with a `measure` that takes where to measure; this one has what they share. Those that compare services run their
+//! `rounds` in turn, and `closed_loop` is what most of them do to each; `tenure` and `etcd` are the services, as that loop sees them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,24 +19,50 @@ use serde::Serialize;
 
 use crate::RunError;
 use crate::embedded::Embedded;
+pub use crate::target::Contender;
+use crate::workload::Trust;
 use cluster::Cluster;
+use reach::Reach;
 
+pub mod bulk;
+pub mod claim;
+mod closed_loop;
 mod cluster;
+mod cost;
 mod crowd;
+mod etcd;
 pub mod expiry;
+pub mod extend;
 pub mod failover;
 pub mod handover;
+pub mod memory;
+mod reach;
+mod rounds;
+pub mod storm;
+mod tenure;
+
+/// Where to measure, as it was asked for.
+#[derive(Clone, Debug, Default)]
+pub struct At {
+    /// At these members; where there are none, at its own.
+    pub endpoints: Vec<Endpoint>,
+    /// What these are known by.
+    pub trust: Option<Trust>,
+    /// Whether its own are reached by TLS.
+    pub tls: bool,
+    /// How many observers its own have beside the voters: they serve clients, and have no vote.
+    pub observers: u64,
+}
 
 /// Where a bench measures.
 pub(crate) struct Place {
-    pub(crate) endpoints: Vec<Endpoint>,
+    pub(crate) reach: Reach,
     whose: Whose,
     /// Gone with the place.
-    _own: Own,
+    own: Own,
 }
 
 /// What was started for a bench; it ends when it is dropped.
-#[expect(dead_code, reason = "it is kept, and not asked")]
 enum Own {
     Nothing,
     Node(Embedded),
@@ -52,24 +79,39 @@ pub(crate) enum Whose {
 }
 
 impl Place {
-    /// At these endpoints; where there are none, at a node or a cluster of its own, started from `program`.
-    pub(crate) fn find(endpoints: &[Endpoint], program: &Path, members: u64) -> Result<Place, RunError> {
-        if !endpoints.is_empty() {
-            return Ok(Place { endpoints: endpoints.to_vec(), whose: Whose::Theirs, _own: Own::Nothing });
+    /// At the endpoints; where there are none, at a node or a cluster of its own, started from `program`.
+    pub(crate) fn find(at: &At, program: &Path, members: u64) -> Result<Place, RunError> {
+        if !at.endpoints.is_empty() {
+            let reach = Reach::new(at.endpoints.clone(), at.trust.clone())?;
+            return Ok(Place { reach, whose: Whose::Theirs, own: Own::Nothing });
         }
-        let (endpoints, own) = if members > 1 {
-            let cluster = Cluster::start(program, members)?;
-            (cluster.endpoints()?, Own::Cluster(cluster))
+        let (reach, own) = if members > 1 || at.tls || at.observers > 0 {
+            let cluster = Cluster::start(program, members, at)?;
+            (cluster.reach().clone(), Own::Cluster(cluster))
         } else {
             let node = Embedded::start(program)?;
             let endpoint = node.endpoint.parse().map_err(|_| broken("the node has no address"))?;
-            (vec![endpoint], Own::Node(node))
+            (Reach::new(vec![endpoint], None)?, Own::Node(node))
         };
-        Ok(Place { endpoints, whose: Whose::Ours, _own: own })
+        Ok(Place { reach, whose: Whose::Ours, own })
+    }
+
+    /// Whether the servers are somebody else's.
+    pub(crate) fn is_theirs(&self) -> bool {
+        self.whose == Whose::Theirs
+    }
+
+    /// The servers' processes, where they are its own.
+    pub(crate) fn pids(&self) -> Vec<u32> {
+        match &self.own {
+            Own::Nothing => Vec::new(),
+            Own::Node(node) => vec![node.pid()],
+            Own::Cluster(cluster) => cluster.pids(),
+        }
     }
 
     pub(crate) fn setting(&self) -> Setting {
-        Setting::of(&self.endpoints, self.whose)
+        Setting::of(&self.reach.endpoints, self.whose)
     }
 }
 
@@ -80,7 +122,11 @@ pub struct Setting {
     build: &'static str,
     processors: usize,
     own_node: bool,
+    tls: bool,
     endpoints: Vec<String>,
+    /// What another service says of itself, that was measured beside.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    beside: Option<String>,
 }
 
 impl Setting {
@@ -91,8 +137,20 @@ impl Setting {
             build: if cfg!(debug_assertions) { "debug" } else { "release" },
             processors: std::thread::available_parallelism().map_or(0, usize::from),
             own_node: whose == Whose::Ours,
+            tls: endpoints.iter().any(Endpoint::is_tls),
             endpoints: endpoints.iter().map(ToString::to_string).collect(),
+            beside: None,
         }
+    }
+
+    /// Of nothing that was measured.
+    pub(crate) fn unknown() -> Setting {
+        Setting::of(&[], Whose::Ours)
+    }
+
+    /// The same, with another service beside.
+    pub(crate) fn beside(self, other: Option<String>) -> Setting {
+        Setting { beside: other, ..self }
     }
 }
 
@@ -103,7 +161,13 @@ impl fmt::Display for Setting {
             (true, 1) => "a node of its own".to_owned(),
             (true, members) => format!("a cluster of {members} of its own"),
         };
-        write!(f, "{node}; tenure {}, {} build, {} processors", self.version, self.build, self.processors)
+        let tls = if self.tls && self.own_node { ", by TLS" } else { "" };
+        write!(
+            f,
+            "{node}{tls}; tenure {}, {} build, {} processors",
+            self.version, self.build, self.processors
+        )?;
+        self.beside.iter().try_for_each(|other| write!(f, "; beside {other}"))
     }
 }
 
@@ -118,6 +182,9 @@ pub struct Report<P> {
     pub setting: Setting,
     /// Its figures: the service's name, then the figure's.
     pub results: BTreeMap<&'static str, BTreeMap<&'static str, Figure>>,
+    /// How many times better ours is than the other service, in what the bench is about; none where it was alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ratio: Option<f64>,
     /// What was checked before the figures were given.
     pub checked: Vec<String>,
 }
@@ -130,18 +197,42 @@ impl<P: fmt::Display> fmt::Display for Report<P> {
                 writeln!(f, "  {service}  {name:23}  {figure}")?;
             }
         }
+        if let Some(ratio) = self.ratio {
+            writeln!(f, "  ratio  {ratio:.2}")?;
+        }
         write!(f, "  checked: {}", self.checked.join("; "))
     }
 }
 
 /// What was found out of one property.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Figure {
     /// How long it took.
     Times(Figures),
     /// How many there were.
     Count(u64),
+    /// How many of each.
+    Counts(Vec<u64>),
+    /// How much, in the unit that its name ends with.
+    Number(#[serde(serialize_with = "rounded")] f64),
+}
+
+/// To thousandths: further digits are noise.
+fn rounded<S: serde::Serializer>(number: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64((number * 1_000.0).round() / 1_000.0)
+}
+
+impl Figure {
+    /// What it is compared by.
+    pub(crate) fn size(&self) -> f64 {
+        match self {
+            Figure::Times(times) => times.p50,
+            Figure::Count(count) => *count as f64,
+            Figure::Counts(counts) => counts.iter().sum::<u64>() as f64,
+            Figure::Number(number) => *number,
+        }
+    }
 }
 
 impl fmt::Display for Figure {
@@ -149,6 +240,10 @@ impl fmt::Display for Figure {
         match self {
             Figure::Times(times) => times.fmt(f),
             Figure::Count(count) => count.fmt(f),
+            Figure::Counts(counts) => {
+                f.write_str(&counts.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))
+            }
+            Figure::Number(number) => write!(f, "{number:.3}"),
         }
     }
 }
@@ -186,10 +281,13 @@ impl Times {
         self.0.saturating_record(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
     }
 
+    /// What this part of them took at most, in milliseconds.
+    pub(crate) fn millis_at(&self, quantile: f64) -> f64 {
+        self.0.value_at_quantile(quantile).min(self.0.max()) as f64 / 1e6
+    }
+
     pub(crate) fn figures(&self) -> Figures {
-        let millis = |nanos: u64| nanos as f64 / 1e6;
-        let at = |quantile| millis(self.0.value_at_quantile(quantile));
-        Figures { p50: at(0.5), p99: at(0.99), max: millis(self.0.max()) }
+        Figures { p50: self.millis_at(0.5), p99: self.millis_at(0.99), max: self.millis_at(1.0) }
     }
 
     pub(crate) fn figure(&self) -> Figure {
@@ -204,6 +302,41 @@ pub(crate) fn wait(claim: &Claim) -> api::Call {
         name: claim.name.clone(),
         ..api::Wait::default()
     })
+}
+
+/// The services that take turns.
+fn services(vs: Option<Contender>) -> Vec<Contender> {
+    std::iter::once(Contender::Tenure).chain(vs).collect()
+}
+
+/// What the other service says of itself, where one is measured beside.
+///
+/// # Errors
+/// It is not on this machine.
+fn beside(vs: Option<Contender>) -> Result<Option<String>, RunError> {
+    match vs {
+        Some(Contender::Etcd) => crate::etcd::servers::version().map(Some),
+        Some(Contender::Tenure) | None => Ok(None),
+    }
+}
+
+/// What the names of one run's leases begin with: no other run's do.
+fn prefix(bench: &str) -> String {
+    format!("bench/{bench}/{:x}/", crate::clock::now().0)
+}
+
+/// Checks that so many connections fit into one process, and lets it have them.
+///
+/// # Errors
+/// They do not.
+fn check_holders(holders: usize) -> Result<(), RunError> {
+    crate::worker::raise_descriptors(holders).map_err(|error| RunError::Wrong(error.to_string()))
+}
+
+/// Runs on this thread alone, with what it spawns.
+fn on_one_thread<T>(future: impl Future<Output = Result<T, RunError>>) -> Result<T, RunError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(tokio::task::LocalSet::new().run_until(future))
 }
 
 pub(crate) fn broken(error: impl fmt::Display) -> RunError {

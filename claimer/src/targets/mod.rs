@@ -1,3 +1,4 @@
 //! One file a target.
 
+pub(crate) mod etcd;
 pub mod session;

@@ -6,6 +6,7 @@
 //!   DIR/1.toml         a member's settings, for `tenure serve --dev --config`
 //!   DIR/1.log          what it logs
 //!   DIR/1/             its data
+//!   DIR/tls/1/         with --tls, its certificates and all that vouches for them
 //! ```
 //!
 //! A member that dies is missed and said so, and the others go on; it is started again by hand, or with `--restart` by this.
@@ -14,9 +15,10 @@
 mod member;
 mod observers;
 mod plan;
+mod secured;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -52,6 +54,9 @@ pub(crate) struct DevCluster {
     /// The first port of a new cluster; the others follow it [default: free ones]
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     listen_from: Option<u16>,
+    /// Give the members of a new cluster certificates, as tenure init makes them: clients and members then come by TLS.
+    #[arg(long)]
+    tls: bool,
     /// Start a member again that has died.
     #[arg(long)]
     restart: bool,
@@ -68,7 +73,12 @@ pub(crate) fn dev_cluster(args: &DevCluster) -> Result<Exit, Failure> {
     let mut signals = SigSet::empty();
     signals.add(Signal::SIGCHLD);
     hold_back(&signals)?;
-    let wanted = Wanted { members: args.members, observers: args.observers, listen_from: args.listen_from };
+    let wanted = Wanted {
+        members: args.members,
+        observers: args.observers,
+        listen_from: args.listen_from,
+        tls: args.tls,
+    };
     let plan = Plan::open(&args.data, wanted)?;
     let mut cluster = Cluster { args, program: member::program()?, plan, running: Vec::new() };
     cluster.start()?;
@@ -133,11 +143,14 @@ impl Cluster<'_> {
             say(format!("Observers, which serve and have no vote: {}.", observers.join(", ")));
         }
         let tenure = std::env::args().next().unwrap_or_else(|| "tenure".to_owned());
-        let endpoints: Vec<String> = self.plan.members().map(|member| member.clients.to_string()).collect();
+        let endpoints: Vec<String> = self.plan.members().map(|member| self.plan.endpoint(member)).collect();
         say(match endpoints.len() {
             1 => "In another terminal, claim a lease, and look:",
             _ => "In another terminal, claim through each of them, and look:",
         });
+        if let Some(environment) = self.plan.environment_shown() {
+            say(format!("  . {}", sourced(&environment)));
+        }
         for (number, endpoint) in endpoints.iter().enumerate() {
             say(format!("  {tenure} claim try/{} --holder me --ttl 10m --endpoints {endpoint}", number + 1));
         }
@@ -206,4 +219,10 @@ impl Cluster<'_> {
             running.kill();
         }
     }
+}
+
+/// As a shell takes it: a file without a slash it looks for in its PATH.
+fn sourced(file: &Path) -> String {
+    let shown = if file.is_absolute() { file.to_owned() } else { Path::new(".").join(file) };
+    server::shell_quoted(&shown.display().to_string())
 }

@@ -20,10 +20,10 @@ pub(super) fn add(plan: &Plan) -> Result<(), Failure> {
     }
     runtime()?.block_on(async {
         let voters = plan.members().filter(|member| !member.observer);
-        let endpoints: Vec<String> = voters.map(|member| member.clients.to_string()).collect();
+        let endpoints: Vec<String> = voters.map(|member| plan.endpoint(member)).collect();
         let endpoints = Endpoint::parse_list(&endpoints.join(","))
             .map_err(|error| Failure::unavailable(format!("the voters have no address: {error}")))?;
-        let options = Options { deadline: ADDED_WITHIN, ..Options::new(endpoints) };
+        let options = Options { deadline: ADDED_WITHIN, tls: plan.trust()?, ..Options::new(endpoints) };
         let session = Session::connect(options).await?;
         for Member { id, peers, .. } in plan.observers() {
             let change = MemberChange::Add { id, address: peers.to_string() };

@@ -6,9 +6,11 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use client::Tls;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpSocket;
 
+use super::secured;
 use crate::exit::{Failure, quoted};
 
 const FILE: &str = "cluster.json";
@@ -23,6 +25,8 @@ pub(super) struct Wanted {
     pub(super) members: Option<u64>,
     pub(super) observers: Option<u64>,
     pub(super) listen_from: Option<u16>,
+    /// Of a new one: it is reached by TLS.
+    pub(super) tls: bool,
 }
 
 /// A cluster.
@@ -42,6 +46,9 @@ pub(super) struct Plan {
 struct Kept {
     cluster: String,
     members: Vec<Member>,
+    /// It is reached by TLS, and its members reach each other by it.
+    #[serde(default)]
+    tls: bool,
 }
 
 /// One of its members.
@@ -68,7 +75,11 @@ impl Plan {
             Ok(text) => Kept::found(&folder, &text, wanted)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 check_empty(&folder)?;
-                Kept::new(wanted)?
+                let (mut kept, ports) = Kept::new(wanted)?;
+                if kept.tls {
+                    kept.cluster = secured::make(&folder, &kept.members)?;
+                }
+                (kept, ports)
             }
             Err(error) => return Err(failed(error)),
         };
@@ -106,6 +117,22 @@ impl Plan {
         self.shown.join(format!("{}.toml", member.id))
     }
 
+    /// Where clients come to a member, as they write it.
+    pub(super) fn endpoint(&self, member: Member) -> String {
+        let scheme = if self.kept.tls { "https://" } else { "" };
+        format!("{scheme}{}", member.clients)
+    }
+
+    /// What this program knows the members by, where they are reached by TLS.
+    pub(super) fn trust(&self) -> Result<Option<Tls>, Failure> {
+        self.kept.tls.then(|| secured::operator(&self.folder)).transpose()
+    }
+
+    /// What a shell is to source before it comes to them, where they are reached by TLS.
+    pub(super) fn environment_shown(&self) -> Option<PathBuf> {
+        self.kept.tls.then(|| secured::environment(&self.shown))
+    }
+
     /// Writes what is kept, and from it each member's settings.
     fn write(&self) -> io::Result<()> {
         let aside = self.folder.join(format!("{FILE}.tmp"));
@@ -118,13 +145,14 @@ impl Plan {
         let data = self.data(member);
         let data =
             data.to_str().ok_or_else(|| io::Error::other("its path is not UTF-8: name another folder"))?;
+        let certificates = if self.kept.tls { secured::settings(member) } else { String::new() };
         let begins = match member.observer {
             true => "peer.join = true".to_owned(),
             false => format!("peer.voters = \"{}\"", self.voters()),
         };
         Ok(format!(
             "# Member {} of a cluster that `tenure dev-cluster` made, and writes anew at each start.\n\
-             data = {}\nlisten = \"{}\"\ncluster = \"{}\"\nmember = {}\npeer.listen = \"{}\"\n{begins}\n",
+             data = {}\nlisten = \"{}\"\ncluster = \"{}\"\nmember = {}\npeer.listen = \"{}\"\n{begins}\n{certificates}",
             member.id,
             // A string of JSON is one of TOML too.
             serde_json::to_string(data)?,
@@ -165,7 +193,7 @@ impl Kept {
             observer: id > voters,
         });
         let cluster = format!("{:032x}", rand::random::<u128>());
-        Ok((Kept { cluster, members: members.collect() }, sockets))
+        Ok((Kept { cluster, members: members.collect(), tls: wanted.tls }, sockets))
     }
 
     fn found(folder: &Path, text: &str, wanted: Wanted) -> Result<(Kept, Vec<TcpSocket>), Failure> {
@@ -195,6 +223,12 @@ impl Kept {
                     folder.display()
                 )));
             }
+        }
+        if wanted.tls && !kept.tls {
+            return Err(Failure::usage(format!(
+                "{} has a cluster without certificates: leave --tls out, or name another folder",
+                folder.display()
+            )));
         }
         if wanted.listen_from.is_some_and(|from| from != first.clients.port()) {
             return Err(Failure::usage(format!(

@@ -1,21 +1,26 @@
 //! `bench`: measurements of one property each. What they do is in the crate `claimer`.
 
+mod compare;
+mod crowds;
+
 use std::fmt::Display;
 use std::fs::File;
 use std::io::Write;
 use std::path::PathBuf;
 
 use claimer::RunError;
-use claimer::bench::Report;
 use claimer::bench::expiry::{self, Expiry};
 use claimer::bench::failover::{self, Failover, Fault};
 use claimer::bench::handover::{self, Handover};
+use claimer::bench::{At, Report};
+use claimer::workload;
 use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
 
 use crate::exit::{Exit, Failure};
 use crate::output::{json_line, say, write_out};
 use crate::parse::{self, Endpoints};
+use crate::trust::Trust;
 
 /// Handovers where nobody says how many: fewer where forming the line is most of the work.
 const RUNS: u32 = 1_000;
@@ -35,26 +40,37 @@ enum What {
     Handover(HandoverArgs),
     Failover(FailoverArgs),
     Expiry(ExpiryArgs),
+    Extend(compare::Extend),
+    Claim(compare::Claim),
+    Storm(compare::Storm),
+    Bulk(crowds::Bulk),
+    Memory(crowds::Memory),
 }
 
 /// Where to measure.
 #[derive(Debug, Args)]
-struct At {
-    /// Where the servers are: HOST:PORT, with commas between [default: a node or cluster of its own, in a temporary folder].
+struct Where {
+    /// Where the servers are: HOST:PORT, with commas between; https://HOST:PORT by TLS [default: a node or cluster of its own, in a
+    /// temporary folder].
     #[arg(long, value_parser = parse::endpoints())]
     endpoints: Option<Endpoints>,
+    #[command(flatten)]
+    trust: Trust,
+    /// Give its own servers certificates, and come to them by TLS.
+    #[arg(long, conflicts_with = "endpoints")]
+    tls: bool,
 }
 
-impl At {
-    fn endpoints(&self) -> Result<&[client::Endpoint], Failure> {
-        let endpoints = self.endpoints.as_ref().map_or(&[][..], |endpoints| &endpoints.0);
-        match endpoints.iter().find(|endpoint| endpoint.is_tls()) {
-            None => Ok(endpoints),
-            Some(secured) => Err(Failure::usage(format!(
-                "{secured} is reached by TLS, and a bench takes no certificates: give plain endpoints, or measure it with \
-                 `tenure claimer`"
-            ))),
-        }
+impl Where {
+    fn at(&self) -> Result<At, Failure> {
+        let Some(Endpoints(endpoints)) = &self.endpoints else {
+            // What this shell has set for other servers is not for its own.
+            return Ok(At { tls: self.tls, ..At::default() });
+        };
+        let trust = self.trust.load(endpoints)?.and(self.trust.files(endpoints)?);
+        let trust = trust
+            .map(|files| workload::Trust { ca: files.ca, own: files.own.map(|own| (own.cert, own.key)) });
+        Ok(At { endpoints: endpoints.clone(), trust, ..At::default() })
     }
 }
 
@@ -79,7 +95,7 @@ struct HandoverArgs {
     #[arg(long, value_name = "N", default_value = "1", value_parser = parse::members(), conflicts_with = "endpoints")]
     members: u64,
     #[command(flatten)]
-    at: At,
+    at: Where,
     #[command(flatten)]
     common: Common,
 }
@@ -102,6 +118,9 @@ struct FailoverArgs {
     /// How many members its cluster has: 3, 5 or 7.
     #[arg(long, value_name = "N", default_value = "3", value_parser = parse::members())]
     members: u64,
+    /// Give its members certificates, and come to them by TLS.
+    #[arg(long)]
+    tls: bool,
     #[command(flatten)]
     common: Common,
 }
@@ -127,7 +146,7 @@ struct ExpiryArgs {
     #[arg(long, value_name = "N", default_value = "3", value_parser = parse::members(), conflicts_with = "endpoints")]
     members: u64,
     #[command(flatten)]
-    at: At,
+    at: Where,
     #[command(flatten)]
     common: Common,
 }
@@ -137,6 +156,11 @@ pub(crate) fn bench(args: &Bench) -> Result<Exit, Failure> {
         What::Handover(args) => handover(args),
         What::Failover(args) => failover(args),
         What::Expiry(args) => expiry(args),
+        What::Extend(args) => args.run(),
+        What::Claim(args) => args.run(),
+        What::Storm(args) => args.run(),
+        What::Bulk(args) => args.run(),
+        What::Memory(args) => args.run(),
     }
 }
 
@@ -144,8 +168,8 @@ fn handover(args: &HandoverArgs) -> Result<Exit, Failure> {
     let waiters = args.waiters as usize;
     let runs = args.runs.unwrap_or(if waiters < MANY { RUNS } else { RUNS_OF_MANY });
     let handover = Handover { waiters, runs, members: args.members };
-    let endpoints = args.at.endpoints()?;
-    args.common.run(|program| handover::measure(handover, endpoints, program))
+    let at = args.at.at()?;
+    args.common.run(|program| handover::measure(handover, &at, program))
 }
 
 fn failover(args: &FailoverArgs) -> Result<Exit, Failure> {
@@ -159,13 +183,14 @@ fn failover(args: &FailoverArgs) -> Result<Exit, Failure> {
         runs: args.runs,
         members: args.members,
     };
-    args.common.run(|program| failover::measure(failover, program))
+    let at = At { tls: args.tls, ..At::default() };
+    args.common.run(|program| failover::measure(failover, &at, program))
 }
 
 fn expiry(args: &ExpiryArgs) -> Result<Exit, Failure> {
     let expiry = Expiry { leases: args.leases as usize, runs: args.runs, members: args.members };
-    let endpoints = args.at.endpoints()?;
-    args.common.run(|program| expiry::measure(expiry, endpoints, program))
+    let at = args.at.at()?;
+    args.common.run(|program| expiry::measure(expiry, &at, program))
 }
 
 impl Common {

@@ -1,0 +1,82 @@
+//! The benches of very many: leases in `bulk`, and connections and leases in `memory`.
+
+use claimer::bench::{At, bulk, memory};
+use clap::Args;
+
+use super::{Common, Where};
+use crate::exit::{Exit, Failure};
+use crate::parse;
+
+/// How many extends a second of very many leases that come in frames of many: an outcome for each.
+#[derive(Debug, Args)]
+pub(super) struct Bulk {
+    /// How many leases are held.
+    #[arg(long, value_name = "N", default_value = "1000000", value_parser = clap::value_parser!(u32).range(1..=2_000_000))]
+    leases: u32,
+    /// How many hold them, each with a session of its own and one frame on its way.
+    #[arg(long, value_name = "N", default_value = "16", value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    holders: u32,
+    /// How many leases a frame extends.
+    #[arg(long, value_name = "N", default_value = "1000", value_parser = clap::value_parser!(u32).range(1..=5_000))]
+    frame: u32,
+    /// How long each round is measured, behind a second of warm-up.
+    #[arg(long, value_name = "N", default_value = "10", value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    seconds: u64,
+    /// How many rounds, each on servers of its own; the medians are told.
+    #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    runs: u32,
+    /// How many members its own cluster has.
+    #[arg(long, value_name = "N", default_value = "3", value_parser = parse::members(), conflicts_with = "endpoints")]
+    members: u64,
+    #[command(flatten)]
+    at: Where,
+    #[command(flatten)]
+    common: Common,
+}
+
+impl Bulk {
+    pub(super) fn run(&self) -> Result<Exit, Failure> {
+        let at = self.at.at()?;
+        let bulk = bulk::Bulk {
+            leases: self.leases as usize,
+            holders: self.holders.min(self.leases) as usize,
+            frame: self.frame as usize,
+            seconds: self.seconds,
+            runs: self.runs,
+            members: self.members,
+        };
+        self.common.run(|program| bulk::measure(bulk, &at, program))
+    }
+}
+
+/// How much memory a connection takes at a server, and how much a lease: on members of its own.
+#[derive(Debug, Args)]
+pub(super) struct Memory {
+    /// How many leases are held, with names and holders of 32 bytes.
+    #[arg(long, value_name = "N", default_value = "1000000", value_parser = clap::value_parser!(u32).range(1..=2_000_000))]
+    leases: u32,
+    /// How many connections there are, each with a wait on its way.
+    #[arg(long, visible_alias = "connections", value_name = "N", default_value = "15000",
+          value_parser = clap::value_parser!(u32).range(1..=17_000))]
+    holders: u32,
+    /// How many members there are: each has a part of the connections, and all leases.
+    #[arg(long, value_name = "N", default_value = "1", value_parser = parse::members())]
+    members: u64,
+    /// Give its members certificates, and come to them by TLS.
+    #[arg(long)]
+    tls: bool,
+    #[command(flatten)]
+    common: Common,
+}
+
+impl Memory {
+    pub(super) fn run(&self) -> Result<Exit, Failure> {
+        let memory = memory::Memory {
+            leases: self.leases as usize,
+            holders: self.holders as usize,
+            members: self.members,
+        };
+        let at = At { tls: self.tls, ..At::default() };
+        self.common.run(|program| memory::measure(memory, &at, program))
+    }
+}
