@@ -1,7 +1,7 @@
 //! The batcher: what was asked for becomes entries of the log.
 //!
-//! One entry carries up to 1,024 commands or about 64 KiB, two entries are in flight, and there is no linger timer: the entry
-//! in flight is the timer. Extends come before releases, and those before all else, so that no flood of claims makes a
+//! One entry carries up to 1,024 commands or about 64 KiB, and two entries are in flight. There is no linger timer, the entry in
+//! flight is the timer, but where there is much to carry (`pace`). Extends come before releases, and those before all else, so that no flood of claims makes a
 //! holder lose what it has. Within a class it is first come, first served. The queue is bounded, and what does not fit is
 //! refused at once: nobody waits 57 s.
 //!

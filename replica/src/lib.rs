@@ -24,6 +24,7 @@ mod handle;
 mod joining;
 pub mod log;
 mod members;
+mod pace;
 #[cfg(any(test, feature = "parsers"))]
 #[doc(hidden)]
 pub mod parsers;

@@ -19,6 +19,7 @@ use crate::batch::Pending;
 use crate::clock::{CLAMP, Mono};
 use crate::engine::Engine;
 use crate::handle::{Answer, Unavailable};
+use crate::pace::Pace;
 use crate::raft::asks::{Ask, Forwarded, Said};
 use crate::raft::{Asked, frame_of, said_of};
 use crate::serve::Incoming;
@@ -26,17 +27,25 @@ use crate::shared::RETRY_AFTER;
 
 /// Frames of commands on their way to the leader at a time.
 const FRAMES_MAX: usize = 4;
+/// How far apart they go where there is much to ask.
+const FRAMES: Pace = Pace::new(Ttl::from_millis(2), 16, 128);
 /// How much longer than a command's caller the frame is waited for.
 const SLACK: Duration = Duration::from_millis(100);
 /// How long a member that passes a read's index on waits for its own barrier.
 const INDEX_WITHIN: Ttl = Ttl::from_millis(1_000);
 
 /// The frames that are on their way.
-#[derive(Default)]
 pub(super) struct Forwarding {
     frames: Vec<Frame>,
     back: Vec<(Vec<Option<Pending>>, Outcome)>,
     not_before: Mono,
+    pace: Pace,
+}
+
+impl Default for Forwarding {
+    fn default() -> Forwarding {
+        Forwarding { frames: Vec::new(), back: Vec::new(), not_before: Mono(0), pace: FRAMES }
+    }
 }
 
 struct Frame {
@@ -77,6 +86,11 @@ impl Forwarding {
         !self.back.is_empty()
     }
 
+    /// When the next may be sent, where so many commands wait for it.
+    fn next_at(&self, waiting: usize) -> Mono {
+        self.pace.not_before(waiting).map_or(self.not_before, |at| at.max(self.not_before))
+    }
+
     /// Takes out whoever stopped waiting before `now`: what came of it is not known.
     pub(super) fn take_overdue(&mut self, now: Mono) -> Vec<Pending> {
         let slots = self.frames.iter_mut().flat_map(|frame| &mut frame.pending);
@@ -106,11 +120,12 @@ impl<E: Engine> Driver<E> {
             }
         }
         let Role::Follows(leader) = self.role else { return };
-        while now >= self.forwarding.not_before
+        while self.batcher.len() > 0
             && self.forwarding.frames.len() < FRAMES_MAX
-            && self.batcher.len() > 0
+            && now >= self.forwarding.next_at(self.batcher.len())
         {
             let pending = self.batcher.take_frame();
+            self.forwarding.pace.went(now, pending.len());
             self.send(leader, pending, now);
         }
     }
@@ -170,7 +185,8 @@ impl<E: Engine> Driver<E> {
 
     /// When a frame may be sent again.
     pub(super) fn forward_at(&self, now: Mono) -> Option<Mono> {
-        Some(self.forwarding.not_before).filter(|at| now < *at)
+        let waiting = self.batcher.len();
+        (waiting > 0).then(|| self.forwarding.next_at(waiting)).filter(|at| now < *at)
     }
 
     /// Takes in what another member asks of this one.

@@ -49,10 +49,13 @@ use crate::batch::{Asker, Batcher, Pending};
 use crate::clock::{LeaseClock, Mono};
 use crate::engine::{Engine, Leadership, Proposed};
 use crate::handle::{Answer, HeirMust, Proposal, Read, Reading, Unavailable};
+use crate::pace::Pace;
 use crate::shared::{Shared, Stage};
 
 /// Batches on their way at a time.
 const IN_FLIGHT_MAX: usize = 2;
+/// How far apart entries go where there is much to carry.
+const ENTRIES: Pace = Pace::new(Ttl::from_millis(4), 32, 256);
 /// How long after a refused append or barrier the next is tried: a new leader's first may be refused until its quorum has
 /// answered.
 const TRY_AGAIN: Ttl = Ttl::from_millis(5);
@@ -85,6 +88,7 @@ pub(crate) struct Driver<E: Engine> {
     lines: Lines,
     changes: Changes,
     last_sealed: Mono,
+    entries: Pace,
     last_stamp: Time,
     append_not_before: Mono,
     barrier_not_before: Mono,
@@ -164,6 +168,7 @@ impl<E: Engine> Driver<E> {
             lines: Lines::new(me),
             changes: Changes::default(),
             last_sealed: Mono(0),
+            entries: ENTRIES,
             last_stamp: Time::ZERO,
             append_not_before: Mono(0),
             barrier_not_before: Mono(0),

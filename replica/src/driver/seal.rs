@@ -42,11 +42,20 @@ impl<E: Engine> Driver<E> {
             if self.batcher.len() == 0 && turns.turns.is_empty() && tick_at.is_none_or(|at| at > now) {
                 return tick_at;
             }
+            if let Some(at) = self.paced(&turns, tick_at).filter(|at| *at > now) {
+                return Some(at);
+            }
             let Some(sealed) = self.seal(turns) else { return tick_at };
             self.propose(sealed).await;
         }
         // A completed batch wakes the driver, which looks again.
         None
+    }
+
+    /// Until when the next entry waits for company; nobody whose turn it is, and no tick, waits with it.
+    fn paced(&self, turns: &Turns, tick_at: Option<Mono>) -> Option<Mono> {
+        let at = self.entries.not_before(self.batcher.len()).filter(|_| turns.turns.is_empty())?;
+        Some(tick_at.map_or(at, |tick_at| tick_at.min(at)))
     }
 
     /// Until when nobody is granted a lease by waiting: a new leader's queue is not complete yet.
@@ -114,6 +123,7 @@ impl<E: Engine> Driver<E> {
 
     async fn propose(&mut self, sealed: Sealed) {
         let Sealed { batch, pending, later } = sealed;
+        self.entries.went(self.last_sealed, pending.len());
         self.unchecked.extend(later);
         match self.engine.propose(Arc::new(batch)).await {
             Some(outcome) => {
