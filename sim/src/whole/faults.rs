@@ -74,7 +74,9 @@ async fn one(cluster: &Cluster, clients: &[Life]) {
 }
 
 fn crash(cluster: &Cluster, member: u64, how: Ends) {
-    if executor::is_alive(cluster.life(member)) {
+    let life = cluster.life(member);
+    // Since it was chosen it may have gone for good, and has no life then.
+    if life != 0 && executor::is_alive(life) {
         judge::count(if how == Ends::Killed { Happened::Killed } else { Happened::PowerCut });
         cluster.crash(member, how);
         cluster.restart_later(member);
