@@ -19,6 +19,7 @@ mod address;
 mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::time::Duration;
 
 use lease::Ttl;
 
@@ -31,6 +32,8 @@ pub const VOTERS_MAX: usize = 7;
 pub const MEMBERS_MAX: usize = 64;
 /// Why a change has to wait.
 pub(crate) const UNDER_WAY: &str = "another change of the members is under way: wait until it is over";
+/// Whoever is handed the lead, or could take it, was heard so lately.
+pub(crate) const HEARD_LATELY: Duration = Duration::from_millis(500);
 /// Entries of the log that an observer may lack to be made a voter.
 const NEAR: u64 = 4_096;
 
@@ -203,12 +206,10 @@ pub(crate) fn plan(standing: &Standing, change: &MemberChange) -> Result<Step, U
             let member = known(members, *id)?;
             match () {
                 () if member.address == *address => Ok(Step::Look),
-                () if member.leads && members.values().any(|other| other.is_voter && other.id != *id) => {
-                    refused(format!(
-                        "member {id} leads, and no member can call itself to see that it is reached there: hand the lead on first, with \
+                () if member.leads && others_could_lead(members, *id) => refused(format!(
+                    "member {id} leads, and no member can call itself to see that it is reached there: hand the lead on first, with \
                      transfer-leadership, and the new leader asks member {id} at {address}"
-                    ))
-                }
+                )),
                 () => Ok(Step::Move(*id, address.clone())),
             }
         }
@@ -217,6 +218,9 @@ pub(crate) fn plan(standing: &Standing, change: &MemberChange) -> Result<Step, U
             let others = members.values().filter(|it| it.id != *id && it.is_voter && !it.drains).count();
             match () {
                 () if member.drains == *on && !(*on && member.leads) => Ok(Step::Look),
+                () if *on && others == 0 && members.values().filter(|it| it.is_voter).count() <= 1 => refused(
+                    "it is the only voter, and one must be able to lead: have another voter join first".to_owned(),
+                ),
                 () if *on && others == 0 => refused(
                     "no other voter is there that is not draining, and one must be able to lead: add voters, or end the draining of one with \
                      `tenure members drain ID --end`"
@@ -276,7 +280,13 @@ pub(crate) fn plan(standing: &Standing, change: &MemberChange) -> Result<Step, U
                 )),
                 _ => {
                     check_near(member)?;
-                    Ok(Step::Lead(Some(*to)))
+                    match member.heard_ago {
+                        Some(ago) if !is_heard(member) => refused(format!(
+                            "member {to} was last heard {ago} ago, and the cluster would be without a leader: see that it runs and is \
+                             reached, or name another"
+                        )),
+                        _ => Ok(Step::Lead(Some(*to))),
+                    }
                 }
             }
         }
@@ -306,11 +316,22 @@ fn check_address(members: &BTreeMap<u64, MemberView>, id: u64, address: &str) ->
     }
     match members.values().find(|member| member.address == address && member.id != id) {
         Some(other) => Err(Unchanged::Refused(format!(
-            "{address} is the address of member {0}: give the new one one of its own; on the same machine, another port",
+            "{address} is the address of member {0}: give member {id} one of its own; on the same machine, another port",
             other.id
         ))),
         None => Ok(()),
     }
+}
+
+fn is_heard(member: &MemberView) -> bool {
+    member.heard_ago.is_some_and(|ago| Duration::from_nanos(ago.as_nanos()) < HEARD_LATELY)
+}
+
+/// Whether the other voters that were heard lately are enough to elect one of them.
+fn others_could_lead(members: &BTreeMap<u64, MemberView>, leader: u64) -> bool {
+    let voters = members.values().filter(|it| it.is_voter);
+    let heard = |it: &&MemberView| it.id != leader && is_heard(it);
+    2 * voters.clone().filter(heard).count() > voters.count()
 }
 
 /// A voter must have about all that the leader has: else the cluster might have to wait for it.

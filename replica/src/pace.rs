@@ -1,7 +1,7 @@
 //! How far apart entries and frames go where there is much to carry.
 //!
 //! ```text
-//!   the last one carried few ─────────────────────────────▶ at once
+//!   the last one carried few, or left some behind ─────────▶ at once
 //!   it carried many, and enough wait by now ──────────────▶ at once
 //!   it carried many, and fewer wait ──────────────────────▶ `apart` after it
 //! ```
@@ -34,9 +34,9 @@ impl Pace {
         Pace { apart, many, enough, busy: None }
     }
 
-    /// One goes that carries so many.
-    pub(crate) fn went(&mut self, at: Mono, carried: usize) {
-        self.busy = (carried >= self.many).then_some(at);
+    /// One goes that carries so many, and leaves so many behind for which it has no room.
+    pub(crate) fn went(&mut self, at: Mono, carried: usize, left: usize) {
+        self.busy = (carried >= self.many && left == 0).then_some(at);
     }
 
     /// When the next may go, where so many wait for it: none is at once.
@@ -55,13 +55,15 @@ mod tests {
     fn after_one_with_many_the_next_waits_for_enough_or_for_its_time() {
         let mut pace = Pace::new(Ttl::from_millis(4), 32, 256);
         assert_eq!(pace.not_before(1), None, "the first goes at once");
-        pace.went(Mono(10 * MS), 31);
+        pace.went(Mono(10 * MS), 31, 0);
         assert_eq!(pace.not_before(1), None, "and so does what follows few");
-        pace.went(Mono(10 * MS), 32);
+        pace.went(Mono(10 * MS), 32, 0);
         assert_eq!(pace.not_before(1), Some(Mono(14 * MS)));
         assert_eq!(pace.not_before(255), Some(Mono(14 * MS)));
         assert_eq!(pace.not_before(256), None, "enough do not wait");
-        pace.went(Mono(14 * MS), 5);
+        pace.went(Mono(14 * MS), 40, 1);
+        assert_eq!(pace.not_before(1), None, "a full one is followed by what it left behind");
+        pace.went(Mono(14 * MS), 5, 0);
         assert_eq!(pace.not_before(1), None, "where little is asked for it is over at once");
     }
 }

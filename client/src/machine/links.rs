@@ -152,6 +152,10 @@ impl Machine {
         link.heard_at = now;
         let at_home = link.endpoint == 0;
         self.links.homing = false;
+        if self.links.home_since.is_some_and(|since| since.after(self.config.home_after) <= now) {
+            // It could stay: home was lost, and did not send it away.
+            self.links.sent_away = 0;
+        }
         self.links.home_since = at_home.then_some(now);
         self.links.failures = 0;
         self.links.causes.fill(None);

@@ -125,7 +125,7 @@ impl<E: Engine> Driver<E> {
             && now >= self.forwarding.next_at(self.batcher.len())
         {
             let pending = self.batcher.take_frame();
-            self.forwarding.pace.went(now, pending.len());
+            self.forwarding.pace.went(now, pending.len(), self.batcher.len());
             self.send(leader, pending, now);
         }
     }

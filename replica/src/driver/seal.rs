@@ -123,7 +123,7 @@ impl<E: Engine> Driver<E> {
 
     async fn propose(&mut self, sealed: Sealed) {
         let Sealed { batch, pending, later } = sealed;
-        self.entries.went(self.last_sealed, pending.len());
+        self.entries.went(self.last_sealed, pending.len(), self.batcher.len());
         self.unchecked.extend(later);
         match self.engine.propose(Arc::new(batch)).await {
             Some(outcome) => {

@@ -155,6 +155,18 @@ fn a_member_moves_to_an_address_of_its_own_and_a_leader_with_others_hands_on_fir
     assert_eq!(plan(&standing(&[1, 2, 3], &[]), &to(2, "m2:7401")), Ok(Step::Look), "it is there");
     refused(&[1, 2, 3], &[], &to(2, "m3:7401"), "m3:7401 is the address of member 3");
     refused(&[1, 2, 3], &[], &to(1, "n1:7401"), "hand the lead on first");
+    let mut bare = standing(&[1, 2, 3], &[]);
+    bare.members.get_mut(&3).unwrap().heard_ago = Some(Ttl::from_millis(6_000));
+    assert_eq!(
+        plan(&bare, &to(1, "n1:7401")),
+        Ok(Step::Move(1, "n1:7401".to_owned())),
+        "no other could lead"
+    );
+    let lead = plan(&bare, &MemberChange::Lead(Some(3)));
+    assert!(
+        matches!(&lead, Err(Unchanged::Refused(why)) if why.contains("last heard 6000ms ago")),
+        "{lead:?}"
+    );
     let alone = plan(&standing(&[1], &[2]), &to(1, "n1:7401"));
     assert_eq!(alone, Ok(Step::Move(1, "n1:7401".to_owned())), "no other voter is there to lead");
 }

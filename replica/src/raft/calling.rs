@@ -18,19 +18,32 @@ const PATIENCE: Duration = Duration::from_millis(1_500);
 impl<W: World> Raft<W> {
     /// Asks who leads from time to time, until the member ends.
     pub(crate) async fn call_leader(self) {
-        let mut last = None;
+        let me = self.shared.status().member;
+        let (mut last, mut missed) = (None, None);
         while !self.shared.engine_has_ended() && !self.shared.is_stopping() {
             let (leadership, asked_at) = (self.leadership(), self.shared.clock.now());
-            let leader = leadership.leader.filter(|_| !leadership.leads);
+            // One that led before its restart still takes itself for the leader, and one that is new may know nobody yet.
+            let is_asked = |leader: &u64| !leadership.leads && *leader != me && self.peer(*leader).is_some();
+            let leader = leadership.leader.filter(is_asked);
             // What another has not answered says nothing of this one.
             if leader != last {
                 self.shared.note_answer(asked_at, true);
+                missed = None;
             }
             last = leader;
             if let Some(leader) = leader {
                 // Any member of any version answers it, and it changes nothing.
-                let answer = self.ask(leader, frame_of(&Ask::Index), PATIENCE).await;
-                self.shared.note_answer(asked_at, answer.is_ok());
+                match self.ask(leader, frame_of(&Ask::Index), PATIENCE).await {
+                    Ok(_) => {
+                        self.shared.note_answer(asked_at, true);
+                        missed = None;
+                    }
+                    // One that is late says nothing: the leader may be busy, or this process have stood still.
+                    Err(_) => match missed {
+                        None => missed = Some(asked_at),
+                        Some(first) => self.shared.note_answer(first, false),
+                    },
+                }
             }
             W::Runtime::sleep(ASK_EVERY).await;
         }

@@ -51,7 +51,7 @@ use openraft_rt::watch::WatchReceiver;
 use crate::beginning::Far;
 use crate::engine::{Engine, Leadership, Proposed};
 use crate::log::{Log, NoRoom};
-use crate::members::{MemberChange, MemberView, Unchanged};
+use crate::members::{HEARD_LATELY, MemberChange, MemberView, Unchanged};
 use crate::shared::Shared;
 use crate::snapshot::Snapshots;
 use crate::{StartError, World};
@@ -361,9 +361,6 @@ pub(crate) enum Place {
     /// None yet, or an observer that lacks some.
     Behind,
 }
-
-/// Whoever is handed the lead was heard so lately.
-const HEARD_LATELY: Duration = Duration::from_millis(500);
 
 /// What openraft's answer to a proposal means for those who wait for it.
 fn proposed<R: AsyncRuntime, E>(result: Result<ClientWriteResult<Types<R>>, E>) -> Proposed {

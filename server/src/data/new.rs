@@ -7,7 +7,8 @@
 //!     └────────────── taken away again ◀───────┘ dropped
 //! ```
 //!
-//! Until its identity is there, a server refuses the folder, and so does another restore.
+//! Until its identity is there, a server refuses the folder, and so does another restore. An identity that `tenure init` has left for a
+//! cluster of one is put aside meanwhile: with it, a server would begin an empty cluster in a folder that was half filled.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -22,8 +23,8 @@ pub(crate) struct NewData {
     root: PathBuf,
     /// Whether it was there before.
     was_there: bool,
-    /// Whether it has the identity of whom it is made for, as `tenure init` leaves it.
-    is_founders: bool,
+    /// The identity of whom it is made for, where `tenure init` has left one: it is put aside meanwhile.
+    founder: Option<Identity>,
     lock: Option<Flock<File>>,
 }
 
@@ -54,13 +55,23 @@ impl NewData {
     fn begin(root: &Path, founder: Option<Identity>, allow_volatile: bool) -> Result<NewData, DataError> {
         mount::check(root, allow_volatile)?;
         let was_there = root.exists();
-        let is_founders = was_there && founder.is_some() && identity::read(root).ok() == founder;
-        if was_there {
-            check_empty(root, is_founders)?;
-        }
+        let founder = founder.filter(|founder| was_there && identity::read(root).ok() == Some(*founder));
+        let check = |mine: &[&str]| if was_there { check_empty(root, mine) } else { Ok(()) };
+        let identity = founder.map_or(&[] as &[&str], |_| &["identity.toml", "lock"]);
+        check(identity.get(..1).unwrap_or_default())?;
         make_private(root)?;
-        let mut new = NewData { root: root.to_owned(), was_there, is_founders, lock: None };
-        new.lock = Some(lock(root)?);
+        let locked = lock(root)?;
+        // Whoever had it until now may have begun in it.
+        if founder.is_some() && identity::read(root).ok() != founder {
+            check(&[])?;
+        }
+        check(if founder.is_some() { identity } else { &["lock"] })?;
+        let new = NewData { root: root.to_owned(), was_there, founder, lock: Some(locked) };
+        if founder.is_some() {
+            let path = root.join("identity.toml");
+            fs::remove_file(&path).map_err(|error| DataError::io("putting it aside", &path, error))?;
+            sync_folder(root)?;
+        }
         for inner in INNER {
             make_private(&root.join(inner))?;
         }
@@ -106,16 +117,17 @@ impl NewData {
 
 impl Drop for NewData {
     fn drop(&mut self) {
-        if self.lock.take().is_none() {
-            return;
-        }
+        // Nobody else may take it before all of it is gone.
+        let Some(_lock) = self.lock.take() else { return };
         // Where it cannot be taken away it stays a folder without an identity, which nothing starts from.
         for inner in INNER {
             let _ = fs::remove_dir_all(self.root.join(inner));
         }
-        let made = ["identity.toml.tmp", "lock"].into_iter();
-        for file in made.chain((!self.is_founders).then_some("identity.toml")) {
+        for file in ["identity.toml.tmp", "identity.toml", "lock"] {
             let _ = fs::remove_file(self.root.join(file));
+        }
+        if let Some(founder) = &self.founder {
+            let _ = identity::write(&self.root, founder);
         }
         if !self.was_there {
             let _ = fs::remove_dir(&self.root);
@@ -123,8 +135,8 @@ impl Drop for NewData {
     }
 }
 
-/// A new disk's own folder counts as nothing.
-fn check_empty(root: &Path, is_founders: bool) -> Result<(), DataError> {
+/// A new disk's own folder counts as nothing, and so does what is `mine`.
+fn check_empty(root: &Path, mine: &[&str]) -> Result<(), DataError> {
     let unreadable = |error| DataError::io("reading", root, error);
     if !root.is_dir() {
         return Err(DataError::NoFolder { path: root.to_owned() });
@@ -133,7 +145,7 @@ fn check_empty(root: &Path, is_founders: bool) -> Result<(), DataError> {
     for entry in fs::read_dir(root).map_err(unreadable)? {
         names.push(entry.map_err(unreadable)?.file_name().to_string_lossy().into_owned());
     }
-    names.retain(|name| name != "lost+found" && !(is_founders && name == "identity.toml"));
+    names.retain(|name| name != "lost+found" && !mine.contains(&name.as_str()));
     names.sort();
     match names.is_empty() {
         true => Ok(()),

@@ -200,3 +200,36 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_init_has_left_is_put_aside_while_a_folder_is_filled_and_back_where_that_fails() {
+    let parent = tempfile::tempdir().unwrap();
+    let root = parent.path().join("data");
+    fs::create_dir(&root).unwrap();
+    fs::set_permissions(&root, Permissions::from_mode(0o700)).unwrap();
+    let identity = root.join("identity.toml");
+    fs::write(&identity, founder(7, 1).unwrap()).unwrap();
+    let left = fs::read_to_string(&identity).unwrap();
+    let names = || {
+        let mut names: Vec<_> = fs::read_dir(&root)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    };
+
+    let refused = NewData::make_of(&root, (7, 2), true).map(drop).unwrap_err();
+    assert!(matches!(refused, DataError::NotEmpty { .. }), "it is another's: {refused}");
+    assert_eq!(names(), ["identity.toml"]);
+
+    // Ended in between, it is a folder that nobody begins a cluster from.
+    let new = NewData::make_of(&root, (7, 1), true).unwrap();
+    assert_eq!(names(), ["lock", "log", "snapshots"]);
+    drop(new);
+    assert_eq!(names(), ["identity.toml"]);
+    assert_eq!(fs::read_to_string(&identity).unwrap(), left);
+
+    NewData::make_of(&root, (7, 1), true).unwrap().keep(7, 1).unwrap();
+    assert!(fs::read_to_string(&identity).unwrap().contains("begun = true"));
+}

@@ -248,6 +248,21 @@ fn a_home_that_sends_the_session_away_again_and_again_is_left_alone_for_longer_a
         let least = 30_000 << round;
         assert!((least..=2 * least + 10_000).contains(away), "round {round}: {away} ms");
     }
+    // Where it could stay, a home that is lost is tried as soon as ever.
+    for _ in 0..12 {
+        now += 5_000;
+        rig.at(now).input(Input::Heard { link: home });
+    }
+    rig.input(Input::Lost { link: home, cause: "reset".to_owned() });
+    now += 1_000;
+    let (other, _) = rig.at(now).opens()[0];
+    rig.input(Input::Opened { link: other });
+    let left_at = now;
+    while rig.at(now).opens().is_empty() {
+        now += 5_000;
+        rig.at(now).input(Input::Heard { link: other });
+        assert!(now - left_at <= 70_000, "it is not home after {} ms", now - left_at);
+    }
 }
 
 #[test]

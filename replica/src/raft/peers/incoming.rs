@@ -107,10 +107,11 @@ pub struct Connection<W: World> {
 }
 
 /// Whether a removed member that sends this is told that it was removed.
-fn tells_removed<R: AsyncRuntime>(request: &Request<R>) -> bool {
+fn tells_removed<R: AsyncRuntime>(request: &Request<R>, caller: u64) -> bool {
     match request {
-        // Whoever is yet to join under that id has nothing to end, and is refused in more words.
+        // Whoever is yet to join under that id, or asks again to, has nothing to end, and is refused in more words.
         Request::Ask(Ask::Members(MemberChange::Join { .. }, _)) => false,
+        Request::Ask(Ask::Members(MemberChange::Add { id, .. }, _)) if *id == caller => false,
         // Whoever leads learns of it by the terms; what it sends comes too often to be looked at each time.
         Request::Append(..) | Request::Piece(_) => false,
         Request::Vote(_) | Request::PreVote(_) | Request::Lead(_) | Request::Ask(_) => true,
@@ -133,7 +134,10 @@ impl<W: World> Connection<W> {
             return Ok(answering(async { not_now::<W::Runtime>(why) }));
         }
         Ok(match request {
-            request if tells_removed(&request) && peers.shared.state().removed.contains(&self.caller) => {
+            request
+                if tells_removed(&request, self.caller)
+                    && peers.shared.state().removed.contains(&self.caller) =>
+            {
                 answering(async { Reply::<W::Runtime>::Said(Said::Removed) })
             }
             Request::Append(..) | Request::Piece(_) if peers.shared.far() == Far::Ready => {
