@@ -86,7 +86,8 @@ pub enum MemberChange {
         /// The observer.
         new: u64,
     },
-    /// To reach a member at another address from now on, where it answers already.
+    /// To reach a member at another address from now on, where it answers already. A leader's own is taken as it is said, and only
+    /// where no other voter could lead.
     Move {
         /// Which.
         id: u64,

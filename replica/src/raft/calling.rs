@@ -1,5 +1,6 @@
 //! Whether this member can ask who leads. It hears its leader over connections that the leader makes, and asks it over one of its own;
-//! where a fault lets only the one pass, it would seem well, and whatever its clients ask would get nowhere.
+//! where a fault lets only the one pass, it would seem well, and whatever its clients ask would get nowhere. Two asks in a row must
+//! have gone unanswered, for at least 3 s from the first on: one may be late because the leader is busy, or this process stood still.
 
 use std::time::Duration;
 

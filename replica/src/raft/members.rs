@@ -69,7 +69,7 @@ impl<W: World> Raft<W> {
             step = self.plan(&change, &removed)?;
         }
         if let Step::Move(id, address) = &step
-            // Whoever is the one voter has nobody to ask, and loses no quorum by it.
+            // A leader moves itself only where no other could lead: it is the one voter, or its quorum is bare. It cannot call itself.
             && Some(*id) != self.leader_here()
         {
             self.check_reached(*id, address).await?;
