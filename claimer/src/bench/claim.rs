@@ -12,12 +12,10 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::closed_loop::{self, Act, Service};
-use super::etcd::Etcd;
-use super::rounds::{Round, alternate};
-use super::tenure::Tenure;
-use super::{At, Contender, Place, Report, beside, check_holders, on_one_thread, services};
+use super::in_turn::{Alike, in_turn};
+use super::rounds::Round;
+use super::{At, Contender, Report, check_holders};
 use crate::RunError;
-use crate::etcd::servers::Servers;
 
 /// What to measure.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -49,33 +47,24 @@ impl fmt::Display for Claim {
 /// Where what was measured is not right, or could not be measured.
 pub fn measure(claim: Claim, at: &At, program: &Path) -> Result<Report<Claim>, RunError> {
     check_holders(claim.holders)?;
-    let other = beside(claim.vs)?;
-    let mut setting = None;
-    let rounds = alternate(claim.runs, &services(claim.vs), |service| match service {
-        Contender::Tenure => {
-            let place = Place::find(at, program, claim.members)?;
-            setting.get_or_insert_with(|| place.setting());
-            on_one_thread(round(claim, &Tenure::at(&place), &place.pids()))
-        }
-        Contender::Etcd => {
-            let servers = Servers::start()?;
-            on_one_thread(round(claim, &Etcd::at(&servers), &servers.pids()))
-        }
-    })?;
+    let turns = (claim.runs, claim.members, claim.vs);
+    let (rounds, setting) = in_turn(claim, turns, at, program)?;
     Ok(Report {
         bench: "claim",
         run: claim,
-        setting: setting.unwrap_or_else(super::Setting::unknown).beside(other),
+        setting,
         ratio: rounds.more_than(claim.vs, "ops_per_s"),
         checked: rounds.checked("each claim was granted"),
         results: rounds.results,
     })
 }
 
-async fn round<S: Service>(claim: Claim, service: &S, pids: &[u32]) -> Result<Round, RunError> {
-    let prefix = super::prefix("claim");
-    let holders = closed_loop::connect(service, claim.holders).await?;
-    let each = claim.leases.div_ceil(claim.holders);
-    let lasts = Duration::from_secs(claim.seconds);
-    closed_loop::round(service, holders, Act::Claim(each), &prefix, lasts, pids).await
+impl Alike for Claim {
+    async fn round<S: Service>(self, service: &S, pids: &[u32]) -> Result<Round, RunError> {
+        let prefix = super::prefix("claim");
+        let holders = closed_loop::connect(service, self.holders).await?;
+        let each = self.leases.div_ceil(self.holders);
+        let lasts = Duration::from_secs(self.seconds);
+        closed_loop::round(service, holders, Act::Claim(each), &prefix, lasts, pids).await
+    }
 }

@@ -13,12 +13,10 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::closed_loop::{self, Act, Service};
-use super::etcd::Etcd;
-use super::rounds::{Round, alternate};
-use super::tenure::Tenure;
-use super::{At, Contender, Place, Report, beside, check_holders, on_one_thread, services};
+use super::in_turn::{Alike, in_turn};
+use super::rounds::Round;
+use super::{At, Contender, Report, check_holders};
 use crate::RunError;
-use crate::etcd::servers::Servers;
 
 /// What to measure.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -56,33 +54,24 @@ pub fn measure(extend: Extend, at: &At, program: &Path) -> Result<Report<Extend>
             extend.leases, extend.holders, extend.holders
         )));
     }
-    let other = beside(extend.vs)?;
-    let mut setting = None;
-    let rounds = alternate(extend.runs, &services(extend.vs), |service| match service {
-        Contender::Tenure => {
-            let place = Place::find(at, program, extend.members)?;
-            setting.get_or_insert_with(|| place.setting());
-            on_one_thread(round(extend, &Tenure::at(&place), &place.pids()))
-        }
-        Contender::Etcd => {
-            let servers = Servers::start()?;
-            on_one_thread(round(extend, &Etcd::at(&servers), &servers.pids()))
-        }
-    })?;
+    let turns = (extend.runs, extend.members, extend.vs);
+    let (rounds, setting) = in_turn(extend, turns, at, program)?;
     Ok(Report {
         bench: "extend",
         run: extend,
-        setting: setting.unwrap_or_else(super::Setting::unknown).beside(other),
+        setting,
         ratio: rounds.more_than(extend.vs, "ops_per_s"),
         checked: rounds.checked("each extend was answered for its own token"),
         results: rounds.results,
     })
 }
 
-async fn round<S: Service>(extend: Extend, service: &S, pids: &[u32]) -> Result<Round, RunError> {
-    let prefix = super::prefix("extend");
-    let mut holders = closed_loop::connect(service, extend.holders).await?;
-    closed_loop::claim_all(&mut holders, extend.leases, &prefix).await?;
-    let lasts = Duration::from_secs(extend.seconds);
-    closed_loop::round(service, holders, Act::Extend, &prefix, lasts, pids).await
+impl Alike for Extend {
+    async fn round<S: Service>(self, service: &S, pids: &[u32]) -> Result<Round, RunError> {
+        let prefix = super::prefix("extend");
+        let mut holders = closed_loop::connect(service, self.holders).await?;
+        closed_loop::claim_all(&mut holders, self.leases, &prefix).await?;
+        let lasts = Duration::from_secs(self.seconds);
+        closed_loop::round(service, holders, Act::Extend, &prefix, lasts, pids).await
+    }
 }

@@ -35,6 +35,7 @@ pub mod expiry;
 pub mod extend;
 pub mod failover;
 pub mod handover;
+mod in_turn;
 pub mod memory;
 mod reach;
 mod rounds;
