@@ -43,7 +43,9 @@ fn a_new_member_is_an_observer_first_and_has_an_id_and_an_address_of_its_own() {
     refused(&[1, 2, 3], &[], &add(3, "other:7401"), "member 3 is here already, at m3:7401");
     refused(&[1, 2, 3], &[], &add(4, "m3:7401"), "m3:7401 is the address of member 3");
     refused(&[1, 2, 3], &[], &add(0, "m4:7401"), "a number from 1");
-    for wrong in ["m4", ":7401", "m4:0", "m4:99999", "m4:x", "::1:7401", "m 4:7401"] {
+    for wrong in
+        ["m4", ":7401", "m4:0", "m4:99999", "m4:x", "::1:7401", "m 4:7401", "0.0.0.0:7401", "[::]:7401"]
+    {
         refused(&[1, 2, 3], &[], &add(4, wrong), "give HOST:PORT");
     }
 }
@@ -68,14 +70,22 @@ fn a_member_is_left_alone_as_long_as_another_voter_is_not() {
 }
 
 #[test]
-fn voters_stay_odd_and_no_majority_goes_at_once() {
+fn voters_stay_odd_and_no_majority_goes_at_once_but_where_three_become_one() {
     refused(&[1, 2, 3], &[4], &MemberChange::Promote(ids(&[4])), "the voters would be 1, 2, 3, 4");
     let two = MemberChange::Promote(ids(&[4, 5]));
     let step = Step::Change { promote: ids(&[4, 5]), remove: ids(&[]) };
     assert_eq!(plan(&standing(&[1, 2, 3], &[4, 5]), &two), Ok(step));
     refused(&[1, 2, 3, 4, 5], &[], &MemberChange::Remove(ids(&[5])), "their number stays odd");
-    refused(&[1, 2, 3], &[], &MemberChange::Remove(ids(&[2, 3])), "they are the majority");
-    refused(&[1], &[], &MemberChange::Remove(ids(&[1])), "is the last");
+    refused(
+        &[1, 2, 3, 4, 5],
+        &[],
+        &MemberChange::Remove(ids(&[2, 3, 4, 5])),
+        "they are the majority: take two at a time",
+    );
+    let one_is_left = MemberChange::Remove(ids(&[2, 3]));
+    let step = Step::Change { promote: ids(&[]), remove: ids(&[2, 3]) };
+    assert_eq!(plan(&standing(&[1, 2, 3], &[]), &one_is_left), Ok(step), "there is no smaller step");
+    refused(&[1], &[], &MemberChange::Remove(ids(&[1])), "no voter would be left, of 1:");
     let step = Step::Change { promote: ids(&[]), remove: ids(&[4, 5]) };
     let back = MemberChange::Remove(ids(&[4, 5]));
     assert_eq!(plan(&standing(&[1, 2, 3, 4, 5], &[]), &back), Ok(step));
@@ -128,6 +138,9 @@ fn an_id_that_was_removed_is_nobodys_and_going_again_is_gone_already() {
     let planned = plan(&standing, &MemberChange::Remove(ids(&[3, 9])));
     let Err(Unchanged::Refused(said)) = planned else { panic!("{planned:?}") };
     assert!(said.contains("there is no member 9: the members are 1, 2, 4"), "{said}");
+    let planned = plan(&standing, &MemberChange::Promote(ids(&[3])));
+    let Err(Unchanged::Refused(said)) = planned else { panic!("{planned:?}") };
+    assert!(said.contains("there is no member 3, it was removed: the members are 1, 2, 4"), "{said}");
 }
 
 #[test]

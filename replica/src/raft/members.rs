@@ -220,6 +220,7 @@ impl<W: World> Raft<W> {
             let why = "no other voter is in step and was heard lately: see with list which are";
             return Err(Unchanged::Refused(why.to_owned()));
         };
+        self.until_caught_up(to).await?;
         self.raft.trigger().transfer_leader(to).await.map_err(|_| Unchanged::NoLeader)?;
         for _ in 0..how_often(HAND_ON_WITHIN) {
             if self.members().0.get(&to).is_some_and(|member| member.leads) {
@@ -230,6 +231,28 @@ impl<W: World> Raft<W> {
         Err(Unchanged::Refused(format!(
             "member {to} has not taken the lead within {HAND_ON_WITHIN:?}: see with list who leads"
         )))
+    }
+
+    /// Waits until a member has all that the log has now. A leader that hands on takes no commands any more: were the next one far
+    /// behind, nobody would, until it had caught up or another was elected.
+    async fn until_caught_up(&self, to: u64) -> Result<(), Unchanged> {
+        let last = self.raft.metrics().borrow_watched().last_log_index;
+        for _ in 0..how_often(HAND_ON_WITHIN) {
+            if self.matched(to) >= last {
+                return Ok(());
+            }
+            W::Runtime::sleep(LOOK_EVERY).await;
+        }
+        Err(Unchanged::Refused(format!(
+            "member {to} has not caught up within {HAND_ON_WITHIN:?}: wait until list says that it lacks nothing, or name another"
+        )))
+    }
+
+    /// How far a member has the log, as its leader knows.
+    fn matched(&self, id: u64) -> Option<u64> {
+        let metrics = self.raft.metrics();
+        let metrics = metrics.borrow_watched();
+        metrics.replication.as_ref()?.get(&id)?.map(|id| id.index)
     }
 
     /// Goes on with a change that an earlier leader has begun and not ended.

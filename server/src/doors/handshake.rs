@@ -2,10 +2,10 @@
 //! are connected.
 //!
 //! ```text
-//! accepted ─▶ its first byte ─▶ ClientHello ─▶ a slot ─▶ keys, certificates ─▶ HTTP
-//!             │ no TLS: told     (no crypto     (64)     │ refused: told why
-//!             ▼                   until here)            ▼
-//!           closed ◀──────── all of it within 5 s ──── closed
+//! accepted ─▶ its first byte ─▶ first record ─▶ a slot ─▶ keys, certificates ─▶ HTTP
+//!             │ no TLS: told     (no crypto      (64)     │ refused: told why
+//!             ▼                   until here)             ▼
+//!           closed ◀──────── all of it within 5 s ───── closed
 //! ```
 
 use std::net::SocketAddr;
@@ -15,16 +15,13 @@ use std::time::{Duration, Instant};
 use api::{Code, ErrorBody, Problem};
 use futures_util::FutureExt;
 use rustls::ServerConfig;
-use rustls::server::Acceptor;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
-use tokio_rustls::LazyConfigAcceptor;
-use tokio_rustls::server::TlsStream;
 
 use crate::log::Limited;
-use crate::tls::Kept;
+use crate::tls::{Kept, Stream};
 
 /// From the connection to the end of its handshake.
 const WITHIN: Duration = Duration::from_secs(5);
@@ -42,7 +39,7 @@ static FAILED: Limited = Limited::new(Duration::from_secs(1));
 static SLOW: Limited = Limited::new(Duration::from_secs(1));
 
 /// A connection inside TLS. Boxed from birth: it is large, and would be copied into each future that carries it.
-pub(super) type Secured = Box<TlsStream<TcpStream>>;
+pub(super) type Secured = Box<Stream<TcpStream>>;
 
 /// The port's handshakes.
 pub(crate) struct Handshakes {
@@ -103,26 +100,30 @@ impl Handshakes {
             }
             Ok(0) | Err(_) => return None,
         }
-        let hello = match LazyConfigAcceptor::new(Acceptor::default(), stream).await {
-            Ok(hello) => hello,
+        let mut secured = match Stream::new(stream, self.config.get()) {
+            Ok(stream) => Box::new(stream),
             Err(error) => {
-                tell_failed(peer, &error);
+                tell_failed(peer, &std::io::Error::other(error));
                 return None;
             }
         };
+        if let Err(error) = secured.first_record().await {
+            tell_failed(peer, &error);
+            return None;
+        }
         *stage = Stage::Slot;
         let slot = self.slots.acquire().await.ok()?;
         // Who waited too long for a slot has gone, and its keys would be made for nobody.
-        if let Some(Ok(0) | Err(_)) = hello.io.peek(&mut first).now_or_never() {
+        if let Some(Ok(0) | Err(_)) = secured.under().peek(&mut first).now_or_never() {
             return None;
         }
         *stage = Stage::Crypto;
-        match hello.into_stream(self.config.get()).into_fallible().await {
-            Ok(secured) => Some(Box::new(secured)),
-            Err((error, stream)) => {
+        match secured.handshake().await {
+            Ok(()) => Some(secured),
+            Err(error) => {
                 drop(slot);
                 tell_failed(peer, &error);
-                farewell(stream, b"").await;
+                farewell(secured.into_under(), b"").await;
                 None
             }
         }

@@ -23,6 +23,7 @@ mod name;
 mod peers;
 mod port;
 mod refused;
+mod stream;
 mod telling;
 #[cfg(test)]
 mod tests;
@@ -40,6 +41,7 @@ pub(crate) use name::{Name, Role, operator};
 pub(crate) use peers::{PEER_CA, PeerSides, member_of, peer_port};
 pub(crate) use port::client_port;
 pub(crate) use refused::words;
+pub(crate) use stream::Stream;
 
 /// The files that one port is secured with.
 #[derive(Clone, Debug, PartialEq, Eq)]

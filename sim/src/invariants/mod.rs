@@ -104,7 +104,7 @@ impl Invariants {
             .map_err(named("no dead waiter holds past its confirmation"))
     }
 
-    /// Looks at a key, and whom it keeps waiting while it is free: in line, and by waits.
+    /// Looks at a key, and whom it keeps waiting while it is free, in line and by waits: since when is not known.
     pub(crate) fn look(
         &mut self,
         key: usize,
@@ -112,7 +112,7 @@ impl Invariants {
         now: u64,
         calm_since: u64,
     ) -> [(&'static str, Kept); 2] {
-        let [in_line, waiting] = waits;
+        let [in_line, waiting] = waits.map(|waits| waits.then_some(0));
         let served = &mut self.served;
         [
             (

@@ -89,8 +89,12 @@ pub(crate) struct Standing(Arc<Mutex<Places>>);
 #[derive(Default)]
 struct Places {
     last: u64,
-    /// Each with whether it has surely been looked at.
-    waits: BTreeMap<(Life, usize, u64), LookedAt>,
+    waits: BTreeMap<(Life, usize, u64), Place>,
+}
+
+struct Place {
+    came: u64,
+    looked_at: LookedAt,
 }
 
 /// Whether a wait has surely been looked at since it came.
@@ -111,7 +115,7 @@ impl Standing {
         let mut places = self.places();
         places.last += 1;
         let at = (life, key, places.last);
-        places.waits.insert(at, LookedAt::default());
+        places.waits.insert(at, Place { came: now(), looked_at: LookedAt::default() });
         drop(places);
         Stands { standing: self.clone(), at }
     }
@@ -119,7 +123,11 @@ impl Standing {
     /// The one that came last.
     fn newest(&self, life: Life, key: usize) -> Option<LookedAt> {
         let places = self.places();
-        places.waits.range((life, key, 0)..(life, key + 1, 0)).next_back().map(|(_, it)| Arc::clone(it))
+        places
+            .waits
+            .range((life, key, 0)..(life, key + 1, 0))
+            .next_back()
+            .map(|(_, it)| Arc::clone(&it.looked_at))
     }
 
     /// How many wait for a lease at a member.
@@ -127,16 +135,19 @@ impl Standing {
         self.places().waits.range((life, key, 0)..(life, key + 1, 0)).count()
     }
 
-    /// Whether anybody waits for a lease, of one of these lives.
-    pub(crate) fn any(&self, lives: &[Life], key: usize) -> bool {
-        lives.iter().any(|life| self.count(*life, key) > 0)
+    /// When the one came who has waited longest for a lease, of one of these lives.
+    pub(crate) fn longest(&self, lives: &[Life], key: usize) -> Option<u64> {
+        let places = self.places();
+        let firsts =
+            lives.iter().filter_map(|life| places.waits.range((*life, key, 0)..(*life, key + 1, 0)).next());
+        firsts.map(|(_, place)| place.came).min()
     }
 
-    /// Whether anybody waits there who has surely been looked at.
-    pub(crate) fn any_looked_at(&self, life: Life, key: usize) -> bool {
+    /// The same, of those who have surely been looked at.
+    pub(crate) fn longest_looked_at(&self, life: Life, key: usize) -> Option<u64> {
         let places = self.places();
         let mut of = places.waits.range((life, key, 0)..(life, key + 1, 0));
-        of.any(|(_, looked_at)| looked_at.load(Ordering::Relaxed))
+        of.find(|(_, place)| place.looked_at.load(Ordering::Relaxed)).map(|(_, place)| place.came)
     }
 }
 
@@ -239,7 +250,7 @@ pub(crate) async fn stand_by(cluster: Cluster) {
         for member in cluster.ids() {
             let Some((life, handle)) = cluster.door(member) else { continue };
             for name in NAMES {
-                if !cluster.waits.any(&[life], words.index(name)) {
+                if cluster.waits.count(life, words.index(name)) == 0 {
                     wait_long(&cluster, &words, name, &handle, life);
                 }
             }

@@ -307,9 +307,9 @@ pub(crate) fn leads(member: u64, term: u64, leader: u64) -> bool {
     news
 }
 
-/// Whether somebody whom a member has looked at waits there for `key`, which is free in its own table: whatever freed it has told
-/// them, in trouble or not.
-pub(crate) fn stands(member: u64, key: usize, waits: bool) {
+/// Whether somebody whom a member has looked at waits there for `key`, which is free in its own table, and since when: whatever
+/// freed it has told them, in trouble or not.
+pub(crate) fn stands(member: u64, key: usize, waits: Option<u64>) {
     let at = now();
     let kept = JUDGE.with_borrow_mut(|it| {
         it.served.entry(member).or_default().look(key, Who::LookedAt, waits, at, 0, 2 * lookout::EVERY)
@@ -317,14 +317,15 @@ pub(crate) fn stands(member: u64, key: usize, waits: bool) {
     judge("whoever waits is told by what frees the lease", kept);
 }
 
-/// Whether `who` waits at a member for `key`, which is free there, over a network that may take `slow` nanoseconds a frame.
-pub(crate) fn waits(member: u64, key: usize, who: Who, waits: bool, slow: u64) {
+/// Whether `who` waits at a member for `key`, which is free there, and since when, over a network that may take `slow` nanoseconds
+/// a frame.
+pub(crate) fn waits(member: u64, key: usize, who: Who, waits: Option<u64>, slow: u64) {
     let at = now();
     // Barriers and forwards, one behind the other, each some ways over the network.
     let bound = SERVED_WITHIN + 12 * slow;
     let kept = JUDGE.with_borrow_mut(|it| {
         let calm_since = it.trouble.until();
-        let waits = waits && calm_since < at;
+        let waits = waits.filter(|_| calm_since < at);
         it.served.entry(member).or_default().look(key, who, waits, at, calm_since, bound)
     });
     judge("no free lease keeps anybody waiting", kept);

@@ -36,10 +36,11 @@ pub(crate) async fn look(cluster: Cluster) {
                 leads = Some((member, life, status.term));
             }
             for (key, of) in words.keys.iter().enumerate() {
-                let is_free = cluster.waits.any(&[life], key) && handle.peek(|table, _| table.is_free(of));
-                let waits = stays && status.serving && cluster.is_settled(member) && is_free;
-                judge::waits(member, key, Who::Waiting, waits, slow);
-                judge::stands(member, key, is_free && cluster.waits.any_looked_at(life, key));
+                let came = cluster.waits.longest(&[life], key);
+                let came = came.filter(|_| handle.peek(|table, _| table.is_free(of)));
+                let is_served = stays && status.serving && cluster.is_settled(member);
+                judge::waits(member, key, Who::Waiting, came.filter(|_| is_served), slow);
+                judge::stands(member, key, came.and_then(|_| cluster.waits.longest_looked_at(life, key)));
             }
         }
         if leads.is_none() || leads != led || !cluster.has_quorum() {
@@ -47,8 +48,9 @@ pub(crate) async fn look(cluster: Cluster) {
         }
         led = leads;
         for key in 0..NAMES.len() {
-            let waits = cluster.lines.any(&lives, key);
-            judge::waits(0, key, Who::InLine, waits && is_free(&cluster, leads, &words.keys[key]), slow);
+            let came = cluster.lines.longest(&lives, key);
+            let came = came.filter(|_| is_free(&cluster, leads, &words.keys[key]));
+            judge::waits(0, key, Who::InLine, came, slow);
         }
         judge::look();
     }
