@@ -347,6 +347,11 @@ impl Handle {
         self.shared.state().removed.iter().copied().collect()
     }
 
+    /// Whether so much waits here that claims may soon be turned away: reads and newcomers are to be held back.
+    pub fn is_pressed(&self) -> bool {
+        self.shared.is_pressed()
+    }
+
     /// How this member is.
     pub fn status(&self) -> Status {
         self.shared.status()

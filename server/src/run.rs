@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use crate::admission::{self, Gate};
 use crate::config::{Config, PEER_LISTEN_DEFAULT};
 use crate::data::{Data, has_joined};
+use crate::doors::doorstep::Doorstep;
 use crate::doors::handshake::Handshakes;
 use crate::doors::{self, Doors, Going, Registry, Times};
 use crate::error::ServeError;
@@ -146,7 +147,9 @@ impl Server {
         };
         let handshakes = tls.clone().map(|tls| Arc::new(Handshakes::new(tls)));
         let router = doors::router(doors.clone(), names);
-        runtime.spawn(doors::listen::accept(listener, router, Arc::clone(&gate), handshakes, stopping));
+        let doorstep =
+            Doorstep::new(Arc::clone(&gate), handshakes, Arc::clone(&doors.service), &doors.times);
+        runtime.spawn(doors::listen::accept(listener, router, doorstep, stopping));
         runtime.spawn(move_while_unfit(doors.clone()));
         tracing::info!(
             %address,

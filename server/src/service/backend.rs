@@ -50,6 +50,8 @@ pub(crate) trait Backend: Send + Sync + 'static {
     fn freeze(&self) -> FrozenState;
     /// As [`Handle::status`].
     fn status(&self) -> Status;
+    /// As [`Handle::is_pressed`].
+    fn is_pressed(&self) -> bool;
 }
 
 /// What comes of a change of the members.
@@ -162,5 +164,9 @@ impl Backend for Handle {
 
     fn status(&self) -> Status {
         Handle::status(self)
+    }
+
+    fn is_pressed(&self) -> bool {
+        Handle::is_pressed(self)
     }
 }
