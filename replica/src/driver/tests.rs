@@ -221,7 +221,8 @@ fn reads_are_turned_away_before_claims_and_extends_are_never() {
     asked.lock().unwrap().clear();
     step(&mut driver);
     assert_eq!(flood.count(), 0, "what keeps and frees leases has rooms of its own");
-    let commands = asked.lock().unwrap().iter().filter_map(|frame| match ask_of(frame).unwrap() {
+    let frames = std::mem::take(&mut *asked.lock().unwrap());
+    let commands = frames.iter().filter_map(|frame| match ask_of(frame).unwrap() {
         Ask::Commands(commands) => Some(commands.len()),
         _ => None,
     });

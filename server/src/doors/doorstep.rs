@@ -43,6 +43,8 @@ struct Silence {
     after: Duration,
     /// and then so often.
     every: Duration,
+    /// The kernel ends a connection whose client reads nothing too. That is for the session to do, by this time of its own.
+    at_least: Duration,
 }
 
 impl Doorstep {
@@ -75,12 +77,13 @@ impl Doorstep {
 impl Silence {
     /// Sooner than a session that is silent is closed, because the client's own machine answers for a client that is only slow.
     fn of(times: &Times) -> Silence {
-        Silence { after: (times.ping_every / 2).max(SECOND), every: (times.ping_every / 10).max(SECOND) }
+        let (after, every) = ((times.ping_every / 2).max(SECOND), (times.ping_every / 10).max(SECOND));
+        Silence { after, every, at_least: times.stall_after + every }
     }
 
     /// After so long without any answer, or with something sent and not acknowledged, the connection ends.
     fn gone_after(self) -> Duration {
-        self.after + self.every * TRIES
+        (self.after + self.every * TRIES).max(self.at_least)
     }
 
     fn set(self, stream: &TcpStream) -> io::Result<()> {
@@ -100,12 +103,14 @@ mod tests {
         let times = |ping_every| Times {
             ping_every,
             dead_after: 2 * ping_every,
-            stall_after: SECOND,
+            stall_after: Duration::from_secs(2),
             going_for: SECOND,
         };
         let usual = times(Duration::from_secs(20));
         assert_eq!(Silence::of(&usual).gone_after(), Duration::from_secs(16));
         assert!(Silence::of(&usual).gone_after() < usual.dead_after);
         assert_eq!(Silence::of(&times(Duration::from_millis(100))).gone_after(), Duration::from_secs(4));
+        let patient = Times { stall_after: Duration::from_secs(60), ..usual };
+        assert_eq!(Silence::of(&patient).gone_after(), Duration::from_secs(62));
     }
 }
