@@ -96,6 +96,9 @@ pub(super) struct Overload {
     /// Over how many connections claims are offered.
     #[arg(long, value_name = "N", default_value = "128", value_parser = clap::value_parser!(u32).range(1..=1_000))]
     claimers: u32,
+    /// How many claims share a frame.
+    #[arg(long, value_name = "N", default_value = "50", value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    frame: u32,
     /// How long too much is offered.
     #[arg(long, value_name = "N", default_value = "120", value_parser = clap::value_parser!(u64).range(1..=3_600))]
     seconds: u64,
@@ -119,6 +122,7 @@ impl Overload {
             holders: self.holders.min(self.leases) as usize,
             ttl_s: self.ttl,
             claimers: self.claimers as usize,
+            frame: self.frame as usize,
             seconds: self.seconds,
             settle_s: self.settle,
             members: self.members,

@@ -1,7 +1,8 @@
 //! Claims of new leases: as many as can be done, and then more than that.
 //!
-//! Each is a bulk call of one step, which the session never tries again by itself: its first answer is what counts here, where a program
-//! would come again when it is told to.
+//! They go in bulk calls, whose steps the session never tries again by itself: the first answer to each is what counts here, where a
+//! program would come again when it is told to. In frames of many, because where one machine has all of it, whoever offers too
+//! much by single calls has no processor left for anyone to refuse them.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -17,8 +18,8 @@ use crate::bench::{Times, broken, on_one_thread};
 
 /// Threads that claim: two, so that one processor's worth of claiming is no bound.
 const THREADS: usize = 2;
-/// Claims of each connection on their way, in the closed loop.
-const EACH: usize = 8;
+/// Frames of each connection on their way, in the closed loop.
+const EACH: usize = 2;
 /// Of what is claimed: nobody extends it.
 const TTL: Duration = Duration::from_secs(10);
 /// A claim's deadline: the service's own default.
@@ -36,6 +37,8 @@ const ON_THEIR_WAY_MAX: usize = 500_000;
 pub(super) struct Flood {
     pub(super) reach: Reach,
     pub(super) claimers: usize,
+    /// Claims of one frame.
+    pub(super) frame: usize,
     pub(super) prefix: String,
 }
 
@@ -94,12 +97,15 @@ impl Offered {
         tokens.len() as u64
     }
 
-    fn take(&mut self, took: Duration, answer: Result<Vec<Outcome<Stepped>>, Failure>) {
-        let first = answer.and_then(|steps| match steps.into_iter().next() {
-            Some(step) => step.into_result(),
-            None => Err(Failure::Unavailable(Unavailable::Closed)),
-        });
-        match first {
+    fn take(&mut self, took: Duration, claims: usize, answer: Result<Vec<Outcome<Stepped>>, Failure>) {
+        match answer {
+            Ok(steps) => steps.into_iter().for_each(|step| self.take_one(took, step.into_result())),
+            Err(failure) => (0..claims).for_each(|_| self.take_one(took, Err(failure.clone()))),
+        }
+    }
+
+    fn take_one(&mut self, took: Duration, answer: Result<Stepped, Failure>) {
+        match answer {
             Ok(Stepped::Granted(grant)) => {
                 self.tokens.push(grant.token());
                 self.claims.record(took);
@@ -142,6 +148,7 @@ impl Offered {
 impl Flood {
     /// The rate at which claims are granted, with a fixed number on their way.
     pub(super) fn saturate(&self, lasts: Duration) -> Result<f64, RunError> {
+        let frame = self.frame;
         let granted = self.on_threads(|sessions, prefix| async move {
             let from = Instant::now() + WARM_UP;
             let until = from + lasts;
@@ -151,14 +158,17 @@ impl Flood {
                 let (granted, prefix) = (Rc::clone(&granted), format!("{prefix}closed/{number}/"));
                 loops.spawn_local(async move {
                     for turn in 0_u64.. {
-                        let answer = claim(&session, format!("{prefix}{turn}")).await;
+                        let answer = claim(&session, &format!("{prefix}{turn}/"), frame).await;
                         let now = Instant::now();
-                        let is_done = answer.is_ok_and(|steps| matches!(steps.first(), Some(Outcome::Done(_))));
-                        granted.set(granted.get() + u64::from(is_done && from <= now && now <= until));
+                        let is_done = |step: &&Outcome<Stepped>| matches!(step, Outcome::Done(_));
+                        let done = answer.map_or(0, |steps| steps.iter().filter(is_done).count());
+                        if from <= now && now <= until {
+                            granted.set(granted.get() + done as u64);
+                        }
                         if now > until {
                             break;
                         }
-                        if !is_done {
+                        if done == 0 {
                             sleep(TICK).await;
                         }
                     }
@@ -177,7 +187,7 @@ impl Flood {
     /// Offers so many claims a second, for so long, whatever comes of them; and waits until each has had its time.
     pub(super) fn offer(&self, per_s: f64, lasts: Duration) -> Result<Offered, RunError> {
         let each = per_s / THREADS as f64;
-        let parts = self.on_threads(|sessions, prefix| offer(sessions, prefix, each, lasts))?;
+        let parts = self.on_threads(|sessions, prefix| offer(sessions, prefix, (each, self.frame), lasts))?;
         Ok(parts.into_iter().fold(Offered::none()?, Offered::add))
     }
 
@@ -212,7 +222,7 @@ impl Flood {
 async fn offer(
     sessions: Vec<Session>,
     prefix: String,
-    per_s: f64,
+    (per_s, frame): (f64, usize),
     lasts: Duration,
 ) -> Result<Offered, RunError> {
     let offered = Rc::new(RefCell::new(Offered::none()?));
@@ -220,17 +230,17 @@ async fn offer(
     let begun = Instant::now();
     let mut sent = 0_u64;
     while begun.elapsed() < lasts {
-        let due = (begun.elapsed().as_secs_f64() * per_s) as u64;
+        let due = (begun.elapsed().as_secs_f64() * per_s / frame as f64) as u64;
         for number in sent..due {
-            if calls.len() >= ON_THEIR_WAY_MAX {
+            if calls.len() >= ON_THEIR_WAY_MAX / frame {
                 break;
             }
             let session = sessions[number as usize % sessions.len()].clone();
-            let (offered, name) = (Rc::clone(&offered), format!("{prefix}open/{number}"));
+            let (offered, prefix) = (Rc::clone(&offered), format!("{prefix}open/{number}/"));
             calls.spawn_local(async move {
                 let asked = Instant::now();
-                let answer = claim(&session, name).await;
-                offered.borrow_mut().take(asked.elapsed(), answer);
+                let answer = claim(&session, &prefix, frame).await;
+                offered.borrow_mut().take(asked.elapsed(), frame, answer);
             });
             sent += 1;
         }
@@ -240,10 +250,12 @@ async fn offer(
     let lasted = begun.elapsed();
     while calls.join_next().await.is_some() {}
     let mut offered = offered.replace(Offered::none()?);
-    (offered.sent, offered.lasted) = (sent, lasted);
+    (offered.sent, offered.lasted) = (sent * frame as u64, lasted);
     Ok(offered)
 }
 
-async fn claim(session: &Session, name: String) -> Result<Vec<Outcome<Stepped>>, Failure> {
-    session.bulk(vec![Step::Claim(Claim { ttl: TTL, ..Claim::new(name, "claimer") })]).await
+/// Claims so many leases whose names start so.
+async fn claim(session: &Session, prefix: &str, count: usize) -> Result<Vec<Outcome<Stepped>>, Failure> {
+    let claim = |number| Claim { ttl: TTL, ..Claim::new(format!("{prefix}{number}"), "claimer") };
+    session.bulk((0..count).map(claim).map(Step::Claim).collect()).await
 }

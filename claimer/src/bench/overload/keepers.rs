@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use client::{Claim, Failure, Grant, Session, Step, Stepped};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::sleep_until;
+use tokio::time::timeout_at;
 
 use super::Overload;
 use crate::RunError;
@@ -89,14 +89,15 @@ async fn keep(
         let names = (number..overload.leases).step_by(overload.holders).map(|lease| format!("{prefix}{lease}"));
         let extends = session.with_deadline(ttl);
         for grant in claim_all(&session, names.collect(), ttl).await? {
-            loops.spawn_local(extend(extends.clone(), grant, ttl, Rc::clone(&kept)));
+            loops.spawn_local(extend(extends.clone(), grant, ttl, Rc::clone(&kept), stop.clone()));
         }
         sessions.push(session);
     }
     let _ = ready.send(());
     // Whoever would tell it to stop may be gone.
     let _ = stop.wait_for(|stop| *stop).await;
-    loops.shutdown().await;
+    // Each ends between two extends: a session releases what an extend wins whose caller has gone.
+    while loops.join_next().await.is_some() {}
     // The leases are still to be looked at: only what these sessions hold ends with them, at its ttl.
     drop(sessions);
     Ok(kept.take())
@@ -117,12 +118,17 @@ async fn claim_all(session: &Session, names: Vec<String>, ttl: Duration) -> Resu
 }
 
 /// Extends one lease for ever. Its rhythm is what it is told, from when each extend was due and not from when it was answered.
-async fn extend(session: Session, mut grant: Grant, ttl: Duration, kept: Rc<RefCell<Kept>>) {
+async fn extend(
+    session: Session,
+    mut grant: Grant,
+    ttl: Duration,
+    kept: Rc<RefCell<Kept>>,
+    mut stop: watch::Receiver<bool>,
+) {
     let believes = (grant.name().to_owned(), grant.token());
     kept.borrow_mut().believes.push(believes);
     let mut due = Instant::now() + grant.extend_after();
-    loop {
-        sleep_until(due.into()).await;
+    while timeout_at(due.into(), stop.wait_for(|stop| *stop)).await.is_err() {
         let answer = session.extend(&grant, ttl).await.into_result();
         let took = due.elapsed();
         let mut kept = kept.borrow_mut();

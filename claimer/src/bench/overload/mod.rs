@@ -7,8 +7,8 @@
 //! ```
 //!
 //! The keepers' loop is open: each extend is timed from when it was due, however late the one before was answered. The flood claims
-//! leases that nobody has had, for a short ttl that nobody extends, so that the table does not grow for ever. First its loop is closed, so
-//! many claims on their way: the rate at which they are granted is what saturates the cluster. Then it is open, at three times that rate:
+//! leases that nobody has had, in frames of many, for a short ttl that nobody extends, so that the table does not grow for ever. First its loop is closed, so
+//! many frames on their way: the rate at which they are granted is what saturates the cluster. Then it is open, at three times that rate:
 //! each claim is sent when it is due and is not tried again, and how long its answer took counts from when it was sent. Where one
 //! machine has the servers and the flood too, it may not get to send so many; `offered_per_s` is what it did.
 //!
@@ -52,6 +52,8 @@ pub struct Overload {
     pub ttl_s: u64,
     /// Over how many connections claims are offered.
     pub claimers: usize,
+    /// How many claims share a frame.
+    pub frame: usize,
     /// How long too much is offered, in seconds.
     pub seconds: u64,
     /// How long behind it extends are measured again, in seconds.
@@ -81,7 +83,7 @@ pub fn measure(overload: Overload, at: &At, program: &Path) -> Result<Report<Ove
     let prefix = super::prefix("overload");
     let keepers = Keepers::gather(&place.reach, overload, format!("{prefix}kept/"))?;
     let before = quiet();
-    let flood = Flood { reach: place.reach.clone(), claimers: overload.claimers, prefix };
+    let flood = Flood { reach: place.reach.clone(), claimers: overload.claimers, frame: overload.frame, prefix };
     let saturates_at = flood.saturate(SATURATES_IN)?;
     let cost = Cost::of(&place.pids());
     let begun = Instant::now();
