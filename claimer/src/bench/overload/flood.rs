@@ -1,17 +1,23 @@
 //! Claims of new leases: as many as can be done, and then more than that.
 //!
-//! They go in bulk calls, whose steps the session never tries again by itself: the first answer to each is what counts here, where a
-//! program would come again when it is told to. In frames of many, because where one machine has all of it, whoever offers too
-//! much by single calls has no processor left for anyone to refuse them.
+//! They go over plain WebSockets and not over the client crate's sessions: whoever offers more than a machine can do, on that machine, must
+//! leave the most of it to the servers, and a session keeps books of every lease. For the same reason they go in frames of many. No claim is
+//! tried again: the first answer is what counts here, where a program would come again when it is told to.
+//!
+//! ```text
+//!   ticks ─── due frames, in turn ──▶ a writer a connection ──▶ server ──▶ a reader a connection ──▶ Offered
+//! ```
+
+mod wire;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use client::{Claim, Failure, Outcome, Session, Step, Stepped, Unavailable};
 use tokio::task::JoinSet;
 use tokio::time::{Instant as Tick, sleep, sleep_until};
 
+use self::wire::{Answered, Wire};
 use crate::RunError;
 use crate::bench::reach::Reach;
 use crate::bench::{Times, broken, on_one_thread};
@@ -20,16 +26,14 @@ use crate::bench::{Times, broken, on_one_thread};
 const THREADS: usize = 2;
 /// Frames of each connection on their way, in the closed loop.
 const EACH: usize = 2;
-/// Of what is claimed: nobody extends it.
-const TTL: Duration = Duration::from_secs(10);
 /// A claim's deadline: the service's own default.
-const WITHIN: Duration = Duration::from_secs(5);
+pub(super) const WITHIN: Duration = Duration::from_secs(5);
 /// An answer is not late that left in time, and took so long here.
 const SLACK: Duration = Duration::from_millis(250);
 const WARM_UP: Duration = Duration::from_secs(1);
 /// How often it is looked how many are due.
 const TICK: Duration = Duration::from_millis(2);
-/// A member that does not answer must not fill this machine's memory: with so many on their way on a thread no more are sent.
+/// A member that does not answer must not fill this machine's memory: with so many claims on their way on a thread no more are sent.
 const ON_THEIR_WAY_MAX: usize = 500_000;
 
 /// Where claims are made, over how many connections, and of which names.
@@ -97,35 +101,22 @@ impl Offered {
         tokens.len() as u64
     }
 
-    fn take(&mut self, took: Duration, claims: usize, answer: Result<Vec<Outcome<Stepped>>, Failure>) {
-        match answer {
-            Ok(steps) => steps.into_iter().for_each(|step| self.take_one(took, step.into_result())),
-            Err(failure) => (0..claims).for_each(|_| self.take_one(took, Err(failure.clone()))),
-        }
-    }
-
-    fn take_one(&mut self, took: Duration, answer: Result<Stepped, Failure>) {
-        match answer {
-            Ok(Stepped::Granted(grant)) => {
-                self.tokens.push(grant.token());
-                self.claims.record(took);
+    /// Takes in what came of a frame.
+    fn take(&mut self, took: Duration, answered: Answered) {
+        let Answered { granted, overloaded, without_when, other } = answered;
+        let late = took > WITHIN + SLACK;
+        granted.iter().for_each(|_| self.claims.record(took));
+        self.tokens.extend(granted);
+        (0..overloaded).for_each(|_| self.refusals.record(took));
+        self.overloaded += overloaded;
+        self.too_late += if late { overloaded } else { 0 };
+        self.without_when += without_when;
+        for (code, why) in other {
+            match code.as_str() {
+                "unknown" => self.timed_out += 1,
+                _ => self.failed += 1,
             }
-            Err(Failure::Unavailable(Unavailable::Answered(problem)))
-                if problem.code == api::Code::Overloaded =>
-            {
-                self.overloaded += 1;
-                self.too_late += u64::from(took > WITHIN + SLACK);
-                self.without_when += u64::from(problem.retry_after_ms.is_none());
-                self.refusals.record(took);
-            }
-            Err(Failure::Unknown(doubt)) => {
-                self.timed_out += 1;
-                self.why.get_or_insert_with(|| Failure::Unknown(doubt).to_string());
-            }
-            other => {
-                self.failed += 1;
-                self.why.get_or_insert_with(|| format!("{other:?}"));
-            }
+            self.why.get_or_insert(why);
         }
     }
 
@@ -148,27 +139,21 @@ impl Offered {
 impl Flood {
     /// The rate at which claims are granted, with a fixed number on their way.
     pub(super) fn saturate(&self, lasts: Duration) -> Result<f64, RunError> {
-        let frame = self.frame;
-        let granted = self.on_threads(|sessions, prefix| async move {
+        let granted = self.on_threads(|wires| async move {
             let from = Instant::now() + WARM_UP;
             let until = from + lasts;
             let granted = Rc::new(Cell::new(0_u64));
             let mut loops = JoinSet::new();
-            for (number, session) in (0..EACH).flat_map(|_| sessions.clone()).enumerate() {
-                let (granted, prefix) = (Rc::clone(&granted), format!("{prefix}closed/{number}/"));
+            for wire in (0..EACH).flat_map(|_| wires.clone()) {
+                let granted = Rc::clone(&granted);
                 loops.spawn_local(async move {
-                    for turn in 0_u64.. {
-                        let answer = claim(&session, &format!("{prefix}{turn}/"), frame).await;
+                    while Instant::now() < until {
+                        let Some(answered) = wire.claim(WITHIN).await else { break };
                         let now = Instant::now();
-                        let is_done = |step: &&Outcome<Stepped>| matches!(step, Outcome::Done(_));
-                        let done = answer.map_or(0, |steps| steps.iter().filter(is_done).count());
                         if from <= now && now <= until {
-                            granted.set(granted.get() + done as u64);
+                            granted.set(granted.get() + answered.granted.len() as u64);
                         }
-                        if now > until {
-                            break;
-                        }
-                        if done == 0 {
+                        if answered.granted.is_empty() {
                             sleep(TICK).await;
                         }
                     }
@@ -187,41 +172,39 @@ impl Flood {
     /// Offers so many claims a second, for so long, whatever comes of them; and waits until each has had its time.
     pub(super) fn offer(&self, per_s: f64, lasts: Duration) -> Result<Offered, RunError> {
         let each = per_s / THREADS as f64;
-        let parts = self.on_threads(|sessions, prefix| offer(sessions, prefix, (each, self.frame), lasts))?;
+        let parts = self.on_threads(|wires| offer(wires, (each, self.frame), lasts))?;
         Ok(parts.into_iter().fold(Offered::none()?, Offered::add))
     }
 
-    /// Does the same on each thread, with its part of the connections and names of its own.
+    /// Does the same on each thread, with its part of the connections.
     fn on_threads<T: Send, F: Future<Output = Result<T, RunError>>>(
         &self,
-        what: impl Fn(Vec<Session>, String) -> F + Sync,
+        what: impl Fn(Vec<Wire>) -> F + Sync,
     ) -> Result<Vec<T>, RunError> {
         let each = self.claimers.div_ceil(THREADS);
         let one = |thread: usize| {
             on_one_thread(async {
-                let mut sessions = Vec::new();
-                for number in 0..each {
-                    sessions.push(self.reach.session(thread * each + number, WITHIN).await?);
+                let mut wires = Vec::new();
+                for number in thread * each..(thread + 1) * each {
+                    let endpoint = &self.reach.endpoints[number % self.reach.endpoints.len()];
+                    // Names of an earlier claim are held: the time makes them new.
+                    let prefix = format!("{}{number}/{:x}/", self.prefix, crate::clock::now().0);
+                    wires.push(Wire::open(endpoint, prefix, self.frame).await?);
                 }
-                let done = what(sessions.clone(), format!("{}{thread}/", self.prefix)).await?;
-                for session in sessions {
-                    session.close().await;
-                }
-                Ok(done)
+                what(wires).await
             })
         };
         std::thread::scope(|scope| {
-            let threads: Vec<_> =
-                (0..THREADS).map(|thread| scope.spawn({ let one = &one; move || one(thread) })).collect();
-            let ended = threads.into_iter().map(|thread| thread.join().map_err(|_| broken("a claimer panicked"))?);
-            ended.collect()
+            let one = &one;
+            let threads: Vec<_> = (0..THREADS).map(|thread| scope.spawn(move || one(thread))).collect();
+            let joined = threads.into_iter().map(std::thread::ScopedJoinHandle::join);
+            joined.map(|ended| ended.map_err(|_| broken("a claimer panicked"))?).collect()
         })
     }
 }
 
 async fn offer(
-    sessions: Vec<Session>,
-    prefix: String,
+    wires: Vec<Wire>,
     (per_s, frame): (f64, usize),
     lasts: Duration,
 ) -> Result<Offered, RunError> {
@@ -235,12 +218,16 @@ async fn offer(
             if calls.len() >= ON_THEIR_WAY_MAX / frame {
                 break;
             }
-            let session = sessions[number as usize % sessions.len()].clone();
-            let (offered, prefix) = (Rc::clone(&offered), format!("{prefix}open/{number}/"));
+            let wire = wires[number as usize % wires.len()].clone();
+            let offered = Rc::clone(&offered);
             calls.spawn_local(async move {
                 let asked = Instant::now();
-                let answer = claim(&session, &prefix, frame).await;
-                offered.borrow_mut().take(asked.elapsed(), frame, answer);
+                let answered = wire.claim(WITHIN + SLACK).await;
+                let mut offered = offered.borrow_mut();
+                match answered {
+                    Some(answered) => offered.take(asked.elapsed(), answered),
+                    None => offered.timed_out += frame as u64,
+                }
             });
             sent += 1;
         }
@@ -252,10 +239,4 @@ async fn offer(
     let mut offered = offered.replace(Offered::none()?);
     (offered.sent, offered.lasted) = (sent * frame as u64, lasted);
     Ok(offered)
-}
-
-/// Claims so many leases whose names start so.
-async fn claim(session: &Session, prefix: &str, count: usize) -> Result<Vec<Outcome<Stepped>>, Failure> {
-    let claim = |number| Claim { ttl: TTL, ..Claim::new(format!("{prefix}{number}"), "claimer") };
-    session.bulk((0..count).map(claim).map(Step::Claim).collect()).await
 }

@@ -80,6 +80,9 @@ impl fmt::Display for Overload {
 pub fn measure(overload: Overload, at: &At, program: &Path) -> Result<Report<Overload>, RunError> {
     check_holders(overload.holders + overload.claimers)?;
     let place = Place::find(at, program, overload.members)?;
+    if place.reach.endpoints.iter().any(client::Endpoint::is_tls) {
+        return Err(RunError::Wrong("too much is offered over plain connections: leave --tls and https:// out".into()));
+    }
     let prefix = super::prefix("overload");
     let keepers = Keepers::gather(&place.reach, overload, format!("{prefix}kept/"))?;
     let before = quiet();
