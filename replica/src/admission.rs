@@ -45,8 +45,7 @@ impl Admission {
     pub(crate) fn went(&mut self, at: Mono, claims: usize, left: usize) {
         if let Some(since) = self.busy.filter(|_| claims > 0) {
             let each = at.since(since).as_nanos() / claims as u64;
-            self.a_claim =
-                Some(self.a_claim.map_or(each, |before| (before * (WEIGHT - 1) + each) / WEIGHT));
+            self.a_claim = Some(self.a_claim.map_or(each, |before| (before * (WEIGHT - 1) + each) / WEIGHT));
         }
         if claims > 0 || left == 0 {
             self.busy = (left > 0).then_some(at);

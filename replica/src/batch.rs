@@ -9,7 +9,9 @@
 
 use std::collections::VecDeque;
 
-use lease::{BATCH_BYTES_SEAL, BATCH_COMMANDS_MAX, Batch, Command, Key, QUEUE_MAX, Request, Succeed, Time, Ttl};
+use lease::{
+    BATCH_BYTES_SEAL, BATCH_COMMANDS_MAX, Batch, Command, Key, QUEUE_MAX, Request, Succeed, Time, Ttl,
+};
 
 use crate::admission::{Admission, Load};
 use crate::clock::Mono;

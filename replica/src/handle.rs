@@ -352,6 +352,11 @@ impl Handle {
         self.shared.is_pressed()
     }
 
+    /// When to come back, where there is no room for claims.
+    pub fn turns_claims_away(&self) -> Option<Ttl> {
+        self.shared.is_full().then(|| self.shared.retry_after())
+    }
+
     /// How this member is.
     pub fn status(&self) -> Status {
         self.shared.status()

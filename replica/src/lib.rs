@@ -255,7 +255,9 @@ pub async fn start<W: World>(options: Options, parts: Parts<W>) -> Result<Member
     let written = Arc::new(AtomicU64::new(0));
     let store = Store::new(log.clone(), recovered, Arc::clone(&written))?;
 
-    let shared = Arc::new(Shared::new(parts.clock, lease::Table::new(0), options.window).with_room_for(options.commands));
+    let shared = Arc::new(
+        Shared::new(parts.clock, lease::Table::new(0), options.window).with_room_for(options.commands),
+    );
     shared.publish(|status| status.member = options.member);
     if let Some((Head { meta, removed }, table)) = newest {
         let mut state = shared.state();

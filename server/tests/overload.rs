@@ -43,7 +43,10 @@ fn extends_are_carried_out_where_claims_are_told_to_come_again() {
     let message = refused["message"].as_str().unwrap();
     assert!(message.contains("limits.commands") && message.contains("try again in"), "{message}");
     // Surely not done, and done when they come again.
-    assert_eq!(ask(&mut session, 1_001, "get", json!({"name": format!("flood/{ROOM}")}))["lease"]["held"], Value::Null);
+    assert_eq!(
+        ask(&mut session, 1_001, "get", json!({"name": format!("flood/{ROOM}")}))["lease"]["held"],
+        Value::Null
+    );
     let again = ask(&mut session, 1_002, "bulk", (ROOM..2 * ROOM).map(claim).collect());
     assert!(self::codes(&again).iter().all(|code| code == "done"), "{again}");
 }

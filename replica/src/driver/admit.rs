@@ -277,4 +277,3 @@ fn token_of(command: &Command) -> Option<Token> {
         | Command::Set { .. } => None,
     }
 }
-

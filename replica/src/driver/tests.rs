@@ -5,15 +5,16 @@ use std::future::{Pending as Never, pending, ready};
 use std::sync::Mutex;
 
 use lease::{
-    Batch, Claim, Holder, Instance, Key, Name, Namespace, READS_PRESSED_MAX, RETRY_AFTER_MIN, Seq, Table, Token,
+    Batch, Claim, Holder, Instance, Key, Name, Namespace, READS_PRESSED_MAX, RETRY_AFTER_MIN, Seq, Table,
+    Token,
 };
 
 use super::*;
 use crate::clock::Clock;
 use crate::events::Window;
+use crate::handle::Handle;
 use crate::log::NoRoom;
 use crate::members::{MemberChange, MemberView, Unchanged};
-use crate::handle::Handle;
 use crate::raft::asks::Ask;
 use crate::raft::{Asked, ask_of};
 
@@ -226,5 +227,9 @@ fn reads_are_turned_away_before_claims_and_extends_are_never() {
         Ask::Commands(commands) => Some(commands.len()),
         _ => None,
     });
-    assert_eq!(commands.collect::<Vec<_>>(), [ROOM + 3], "and goes to the leader, past the claims that wait there");
+    assert_eq!(
+        commands.collect::<Vec<_>>(),
+        [ROOM + 3],
+        "and goes to the leader, past the claims that wait there"
+    );
 }

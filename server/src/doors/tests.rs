@@ -44,12 +44,7 @@ impl Mute {
             runtime.block_on(async { listen::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap() });
         let address = listener.local_addr().unwrap();
         let doorstep = Doorstep::new(Gate::new(10), None, Arc::clone(&doors.service), &doors.times);
-        runtime.spawn(listen::accept(
-            listener,
-            router(doors, origin::Names::Loopback),
-            doorstep,
-            stopping,
-        ));
+        runtime.spawn(listen::accept(listener, router(doors, origin::Names::Loopback), doorstep, stopping));
         Mute { _runtime: runtime, _stop: stop, address, fake }
     }
 

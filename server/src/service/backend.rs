@@ -52,6 +52,8 @@ pub(crate) trait Backend: Send + Sync + 'static {
     fn status(&self) -> Status;
     /// As [`Handle::is_pressed`].
     fn is_pressed(&self) -> bool;
+    /// As [`Handle::turns_claims_away`].
+    fn turns_claims_away(&self) -> Option<Ttl>;
 }
 
 /// What comes of a change of the members.
@@ -168,5 +170,9 @@ impl Backend for Handle {
 
     fn is_pressed(&self) -> bool {
         Handle::is_pressed(self)
+    }
+
+    fn turns_claims_away(&self) -> Option<Ttl> {
+        Handle::turns_claims_away(self)
     }
 }

@@ -236,4 +236,8 @@ impl Backend for Fake {
     fn is_pressed(&self) -> bool {
         false
     }
+
+    fn turns_claims_away(&self) -> Option<lease::Ttl> {
+        None
+    }
 }

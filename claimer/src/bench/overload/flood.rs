@@ -24,6 +24,8 @@ use crate::bench::{Times, broken, on_one_thread};
 
 /// Threads that claim: two, so that one processor's worth of claiming is no bound.
 const THREADS: usize = 2;
+/// As `nice` counts.
+const LEAST_URGENT: i32 = 19;
 /// Frames of each connection on their way, in the closed loop.
 const EACH: usize = 2;
 /// A claim's deadline: the service's own default.
@@ -183,6 +185,8 @@ impl Flood {
     ) -> Result<Vec<T>, RunError> {
         let each = self.claimers.div_ceil(THREADS);
         let one = |thread: usize| {
+            // They stand for other machines, which would take no processor from the servers and from those who hold.
+            let _ = rustix::process::setpriority_process(None, LEAST_URGENT);
             on_one_thread(async {
                 let mut wires = Vec::new();
                 for number in thread * each..(thread + 1) * each {
@@ -203,11 +207,7 @@ impl Flood {
     }
 }
 
-async fn offer(
-    wires: Vec<Wire>,
-    (per_s, frame): (f64, usize),
-    lasts: Duration,
-) -> Result<Offered, RunError> {
+async fn offer(wires: Vec<Wire>, (per_s, frame): (f64, usize), lasts: Duration) -> Result<Offered, RunError> {
     let offered = Rc::new(RefCell::new(Offered::none()?));
     let mut calls = JoinSet::new();
     let begun = Instant::now();

@@ -56,8 +56,7 @@ impl Keepers {
         let reach = reach.clone();
         let (stop, stopped) = watch::channel(false);
         let (ready, is_ready) = mpsc::channel();
-        let thread =
-            std::thread::spawn(move || on_one_thread(keep(reach, overload, prefix, ready, stopped)));
+        let thread = std::thread::spawn(move || on_one_thread(keep(reach, overload, prefix, ready, stopped)));
         match is_ready.recv() {
             Ok(()) => Ok(Keepers { thread, stop }),
             Err(_) => Err(Keepers { thread, stop }
@@ -86,7 +85,8 @@ async fn keep(
     let (mut loops, mut sessions) = (JoinSet::new(), Vec::new());
     for number in 0..overload.holders {
         let session = reach.session(number, PATIENCE).await?;
-        let names = (number..overload.leases).step_by(overload.holders).map(|lease| format!("{prefix}{lease}"));
+        let names =
+            (number..overload.leases).step_by(overload.holders).map(|lease| format!("{prefix}{lease}"));
         let extends = session.with_deadline(ttl);
         for grant in claim_all(&session, names.collect(), ttl).await? {
             loops.spawn_local(extend(extends.clone(), grant, ttl, Rc::clone(&kept), stop.clone()));

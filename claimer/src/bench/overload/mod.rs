@@ -81,12 +81,15 @@ pub fn measure(overload: Overload, at: &At, program: &Path) -> Result<Report<Ove
     check_holders(overload.holders + overload.claimers)?;
     let place = Place::find(at, program, overload.members)?;
     if place.reach.endpoints.iter().any(client::Endpoint::is_tls) {
-        return Err(RunError::Wrong("too much is offered over plain connections: leave --tls and https:// out".into()));
+        return Err(RunError::Wrong(
+            "too much is offered over plain connections: leave --tls and https:// out".into(),
+        ));
     }
     let prefix = super::prefix("overload");
     let keepers = Keepers::gather(&place.reach, overload, format!("{prefix}kept/"))?;
     let before = quiet();
-    let flood = Flood { reach: place.reach.clone(), claimers: overload.claimers, frame: overload.frame, prefix };
+    let flood =
+        Flood { reach: place.reach.clone(), claimers: overload.claimers, frame: overload.frame, prefix };
     let saturates_at = flood.saturate(SATURATES_IN)?;
     let cost = Cost::of(&place.pids());
     let begun = Instant::now();

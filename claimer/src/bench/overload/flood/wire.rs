@@ -68,7 +68,7 @@ impl Wire {
                 }
             }
         });
-        tokio::task::spawn_local(read(stream, Rc::clone(&waiting)));
+        tokio::task::spawn_local(read(stream, Rc::clone(&waiting), frame));
         Ok(Wire(Rc::new(Inner { prefix, frame, next: Cell::new(1), out, waiting })))
     }
 
@@ -104,13 +104,14 @@ impl Wire {
 async fn read(
     mut stream: SplitStream<Socket>,
     waiting: Rc<RefCell<BTreeMap<u64, oneshot::Sender<Answered>>>>,
+    frame: usize,
 ) {
     while let Some(Ok(message)) = stream.next().await {
         let Message::Text(text) = message else { continue };
         let Ok(Frame { id, reply }) = serde_json::from_str(text.as_str()) else { continue };
         if let Some(answer) = waiting.borrow_mut().remove(&id) {
             // Nobody waits any more where it came too late.
-            let _ = answer.send(Answered::of(reply));
+            let _ = answer.send(Answered::of(reply, frame));
         }
     }
 }
@@ -141,10 +142,11 @@ struct Granted {
 }
 
 impl Answered {
-    fn of(reply: Reply) -> Answered {
+    fn of(reply: Reply, frame: usize) -> Answered {
         let mut answered = Answered::default();
         match reply {
-            Reply::Error(problem) => answered.refused(&problem),
+            // Of all its claims.
+            Reply::Error(problem) => (0..frame).for_each(|_| answered.refused(&problem)),
             Reply::Bulk(steps) => steps.iter().for_each(|step| match step {
                 Step::Granted(grant) => answered.granted.extend(grant.token.parse::<u64>().ok()),
                 Step::Error(problem) => answered.refused(problem),
