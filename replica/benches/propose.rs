@@ -63,6 +63,7 @@ impl Node {
             segment_bytes: None,
             window: Window::default(),
             snapshot_log_bytes: 256 * 1024 * 1024,
+            commands: lease::QUEUE_MAX,
         };
         let (stop, stopped) = oneshot::channel();
         let (started, member) = mpsc::channel();

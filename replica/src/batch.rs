@@ -1,27 +1,21 @@
 //! The batcher: what was asked for becomes entries of the log.
 //!
 //! One entry carries up to 1,024 commands or about 64 KiB, and two entries are in flight. There is no linger timer, the entry in
-//! flight is the timer, but where there is much to carry (`pace`). Extends come before releases, and those before all else, so that no flood of claims makes a
-//! holder lose what it has. Within a class it is first come, first served. The queue is bounded, and what does not fit is
-//! refused at once: nobody waits 57 s.
+//! flight is the timer, but where there is much to carry (`pace`). Extends come before releases, those before acquires and what
+//! operators ask, and those before claims, so that no flood of claims makes a holder lose what it has. Within a class it is first
+//! come, first served. Each is bounded, and what does not fit or cannot be done in time is refused at once (`admission`): nobody waits 57 s.
 //!
 //! Pure: time comes in as an argument, and what is due is handed out, not sent.
 
 use std::collections::VecDeque;
 
-use lease::{BATCH_BYTES_SEAL, BATCH_COMMANDS_MAX, Batch, Command, Key, Request, Succeed, Time};
+use lease::{
+    BATCH_BYTES_SEAL, BATCH_COMMANDS_MAX, Batch, Command, Key, QUEUE_MAX, Request, Succeed, Time, Ttl,
+};
 
+use crate::admission::{Admission, Load};
 use crate::clock::Mono;
 use crate::handle::{Answer, HeirMust, Named, ReplyFn};
-
-/// Commands that may wait for a batch on one member.
-pub const QUEUE_MAX: usize = 65_536;
-
-/// Reads that may wait on one member. Each may hold a page of leases by the time that it is answered.
-pub(crate) const READS_MAX: usize = 1_024;
-
-const _: () =
-    assert!(QUEUE_MAX >= lease::FRAME_OPERATIONS_MAX, "one bulk frame must fit into an empty queue");
 
 /// A command on its way, and where its answer goes.
 pub(crate) struct Pending {
@@ -45,10 +39,25 @@ pub(crate) enum Asker {
     Line(Key),
 }
 
-/// What waits for its batch.
-#[derive(Default)]
+/// What waits for its batch, or for its frame to the leader.
 pub(crate) struct Batcher {
-    classes: [VecDeque<Pending>; 3],
+    classes: [VecDeque<Pending>; 4],
+    admission: Admission,
+}
+
+/// What shares a frame to the leader. Who keeps or frees a lease never waits for the answers to anything else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lane {
+    /// Extends, releases and transfers.
+    Keeps,
+    /// All else.
+    Others,
+}
+
+impl Default for Batcher {
+    fn default() -> Batcher {
+        Batcher::new(QUEUE_MAX)
+    }
 }
 
 /// A sealed batch, which nothing joins any more, and who waits for its outcomes, in order.
@@ -72,19 +81,40 @@ pub(crate) enum Turn {
 }
 
 impl Batcher {
+    /// So many commands of a kind may wait.
+    pub(crate) fn new(limit: usize) -> Batcher {
+        Batcher { classes: Default::default(), admission: Admission::new(limit) }
+    }
+
     /// How many wait.
     pub(crate) fn len(&self) -> usize {
         self.classes.iter().map(VecDeque::len).sum()
     }
 
-    /// Takes a command in, or hands it back where the queue is full. Extends always find room for themselves: as many
-    /// again as the whole queue holds.
+    /// How many wait that share a frame.
+    pub(crate) fn len_of(&self, lane: Lane) -> usize {
+        lane.classes().map(|class| self.classes[class].len()).sum()
+    }
+
+    /// How pressed this member is.
+    pub(crate) fn load(&self) -> Load {
+        self.admission.load(self.classes[CLAIM].len())
+    }
+
+    /// When whoever is turned away now should come back.
+    pub(crate) fn retry_after(&self) -> Ttl {
+        self.admission.retry_after(self.classes[CLAIM].len())
+    }
+
+    /// Takes a command in, or hands it back where there is no room for it or it could not be done in time. Each kind finds room for
+    /// itself, as much as the whole queue; but claims only what is done soon.
     #[must_use]
-    pub(crate) fn push(&mut self, pending: Pending) -> Option<Pending> {
-        let class = class_of(&pending.request.command);
+    pub(crate) fn push(&mut self, pending: Pending, now: Mono) -> Option<Pending> {
+        let class = class_of(&pending);
+        let waiting = self.classes[class].len();
         let room = match class {
-            EXTEND => self.classes[EXTEND].len() < QUEUE_MAX,
-            _ => self.len() < QUEUE_MAX,
+            CLAIM => self.admission.lets_in(waiting, pending.due.since(now)),
+            _ => waiting < self.admission.limit(),
         };
         match room {
             true => {
@@ -98,7 +128,7 @@ impl Batcher {
     /// Puts commands back that a batch carried which was surely not appended, in front of what came later.
     pub(crate) fn put_back(&mut self, pending: Vec<Pending>) {
         for pending in pending.into_iter().rev() {
-            self.classes[class_of(&pending.request.command)].push_front(pending);
+            self.classes[class_of(&pending)].push_front(pending);
         }
     }
 
@@ -109,6 +139,7 @@ impl Batcher {
         term: u64,
         stamp: Time,
         sweep: u32,
+        mono: Mono,
         turns: Vec<Succeed>,
         mut turn: impl FnMut(&Command) -> Turn,
     ) -> Sealed {
@@ -137,30 +168,35 @@ impl Batcher {
             }
         }
         let pending = filling.pending;
+        self.note_gone(mono, &pending);
         let requests = pending.iter().map(|pending| pending.request.clone()).collect();
         Sealed { batch: Batch { term, stamp, sweep, requests }, pending, later }
     }
 
-    /// Takes out what goes to the leader in one frame: what keeps and frees leases by itself, so that it need not wait for the
-    /// answers to anything else.
-    pub(crate) fn take_frame(&mut self) -> Vec<Pending> {
+    /// Takes out what goes to the leader in one frame.
+    pub(crate) fn take_frame(&mut self, lane: Lane, now: Mono) -> Vec<Pending> {
         let mut filling = Filling::default();
         while filling.has_room(BATCH_COMMANDS_MAX) {
-            let urgent = self.classes[EXTEND].pop_front().or_else(|| self.classes[RELEASE].pop_front());
-            let Some(next) = urgent else { break };
+            let Some(next) = lane.classes().find_map(|class| self.classes[class].pop_front()) else { break };
             filling.push(next);
         }
-        while filling.pending.is_empty() || filling.is_of_others() && filling.has_room(BATCH_COMMANDS_MAX) {
-            let Some(next) = self.classes[OTHER].pop_front() else { break };
-            filling.push(next);
+        if lane == Lane::Others {
+            self.note_gone(now, &filling.pending);
         }
         filling.pending
+    }
+
+    fn note_gone(&mut self, at: Mono, gone: &[Pending]) {
+        let claims = gone.iter().filter(|pending| class_of(pending) == CLAIM).count();
+        self.admission.went(at, claims, self.classes[CLAIM].len());
     }
 
     /// Takes out whoever stopped waiting before `now`.
     pub(crate) fn take_overdue(&mut self, now: Mono) -> Vec<Pending> {
         let mut overdue = Vec::new();
-        for class in &mut self.classes {
+        let is_late = |class: &VecDeque<Pending>| class.iter().any(|pending| pending.due <= now);
+        // To look costs little where nobody is; to move a long queue every few milliseconds would not.
+        for class in self.classes.iter_mut().filter(|class| is_late(class)) {
             let all = std::mem::take(class);
             let (gone, kept): (VecDeque<_>, VecDeque<_>) =
                 all.into_iter().partition(|pending| pending.due <= now);
@@ -188,10 +224,6 @@ impl Filling {
         self.pending.len() < commands && self.bytes < BATCH_BYTES_SEAL
     }
 
-    fn is_of_others(&self) -> bool {
-        self.pending.last().is_some_and(|last| class_of(&last.request.command) == OTHER)
-    }
-
     fn push(&mut self, pending: Pending) {
         self.bytes += size_of_command(&pending.request.command);
         self.pending.push(pending);
@@ -208,13 +240,25 @@ fn succession(succeed: Succeed) -> Pending {
 
 const EXTEND: usize = 0;
 const RELEASE: usize = 1;
-const OTHER: usize = 2;
+const WAIT: usize = 2;
+const CLAIM: usize = 3;
 
-fn class_of(command: &Command) -> usize {
-    match command {
-        Command::Extend { .. } => EXTEND,
-        Command::Release { .. } | Command::Transfer { .. } => RELEASE,
-        _ => OTHER,
+impl Lane {
+    fn classes(self) -> std::ops::RangeInclusive<usize> {
+        match self {
+            Lane::Keeps => EXTEND..=RELEASE,
+            Lane::Others => WAIT..=CLAIM,
+        }
+    }
+}
+
+fn class_of(pending: &Pending) -> usize {
+    match (&pending.request.command, &pending.asker) {
+        (Command::Extend { .. }, _) => EXTEND,
+        (Command::Release { .. } | Command::Transfer { .. }, _) => RELEASE,
+        (Command::Claim(_), Asker::Caller(_)) => CLAIM,
+        // An acquire that finds its lease free, and what operators ask: few, and asked for by somebody who waits.
+        _ => WAIT,
     }
 }
 
@@ -290,11 +334,11 @@ mod tests {
     }
 
     fn push(batcher: &mut Batcher, command: Command) {
-        assert!(batcher.push(pending(command, 100)).is_none());
+        assert!(batcher.push(pending(command, 100), Mono(0)).is_none());
     }
 
     fn seal(batcher: &mut Batcher, term: u64, stamp: u64) -> Sealed {
-        batcher.seal(term, Time::from_nanos(stamp), SWEEP_MAX, Vec::new(), |_| Turn::None)
+        batcher.seal(term, Time::from_nanos(stamp), SWEEP_MAX, Mono(0), Vec::new(), |_| Turn::None)
     }
 
     fn commands(sealed: &Sealed) -> Vec<Command> {
@@ -336,13 +380,22 @@ mod tests {
     }
 
     #[test]
-    fn a_full_queue_refuses_claims_and_still_takes_extends() {
-        let mut batcher = Batcher::default();
-        for _ in 0..QUEUE_MAX {
-            push(&mut batcher, release(1));
+    fn a_full_room_refuses_its_own_kind_and_no_other() {
+        let mut batcher = Batcher::new(10);
+        for _ in 0..10 {
+            push(&mut batcher, claim("a"));
         }
-        assert!(batcher.push(pending(claim("a"), 1)).is_some());
-        assert!(batcher.push(pending(extend(1), 1)).is_none());
+        assert!(batcher.push(pending(claim("b"), 100), Mono(0)).is_some());
+        for _ in 0..10 {
+            push(&mut batcher, extend(1));
+        }
+        assert!(batcher.push(pending(extend(2), 100), Mono(0)).is_some());
+        push(&mut batcher, release(1));
+        let asker = Asker::Acquire(7);
+        assert!(batcher.push(Pending { asker, ..pending(claim("c"), 100) }, Mono(0)).is_none());
+        assert_eq!((batcher.load(), batcher.len_of(Lane::Keeps)), (Load::Full, 11));
+        let sealed = seal(&mut batcher, 1, 0);
+        assert!(matches!(sealed.pending[11].asker, Asker::Acquire(7)), "behind releases, before claims");
     }
 
     #[test]
@@ -362,12 +415,12 @@ mod tests {
         for command in [claim("a"), release(1), extend(2), claim("b")] {
             push(&mut batcher, command);
         }
-        let frame = |batcher: &mut Batcher| -> Vec<Command> {
-            batcher.take_frame().into_iter().map(|pending| pending.request.command).collect()
+        let mut frame = |lane| -> Vec<Command> {
+            batcher.take_frame(lane, Mono(0)).into_iter().map(|pending| pending.request.command).collect()
         };
-        assert_eq!(frame(&mut batcher), [extend(2), release(1)]);
-        assert_eq!(frame(&mut batcher), [claim("a"), claim("b")]);
-        assert_eq!(frame(&mut batcher), []);
+        assert_eq!(frame(Lane::Others), [claim("a"), claim("b")]);
+        assert_eq!(frame(Lane::Keeps), [extend(2), release(1)]);
+        assert_eq!((frame(Lane::Keeps), frame(Lane::Others)), (vec![], vec![]));
     }
 
     #[test]
@@ -390,7 +443,7 @@ mod tests {
             it if *it == claim("c") => Turn::Later,
             _ => Turn::None,
         };
-        let sealed = batcher.seal(1, Time::ZERO, SWEEP_MAX, vec![succeed.clone()], turn);
+        let sealed = batcher.seal(1, Time::ZERO, SWEEP_MAX, Mono(0), vec![succeed.clone()], turn);
         let next = || Command::Succeed(succeed.clone());
         assert_eq!(
             commands(&sealed),
@@ -404,7 +457,7 @@ mod tests {
     fn the_overdue_are_taken_out_and_the_others_keep_their_order() {
         let mut batcher = Batcher::default();
         for (token, due) in [(1, 10), (2, 30), (3, 20), (4, 40)] {
-            assert!(batcher.push(pending(extend(token), due)).is_none());
+            assert!(batcher.push(pending(extend(token), due), Mono(0)).is_none());
         }
         assert_eq!(batcher.take_overdue(Mono(20)).len(), 2);
         assert_eq!(commands(&seal(&mut batcher, 1, 0)), [extend(2), extend(4)]);

@@ -347,6 +347,16 @@ impl Handle {
         self.shared.state().removed.iter().copied().collect()
     }
 
+    /// Whether so much waits here that claims may soon be turned away: reads and newcomers are to be held back.
+    pub fn is_pressed(&self) -> bool {
+        self.shared.is_pressed()
+    }
+
+    /// When to come back, where there is no room for claims.
+    pub fn turns_claims_away(&self) -> Option<Ttl> {
+        self.shared.is_full().then(|| self.shared.retry_after())
+    }
+
     /// How this member is.
     pub fn status(&self) -> Status {
         self.shared.status()

@@ -8,11 +8,12 @@
 //! ```
 //!
 //! What decides is pure and takes the time as an argument: [`clock`] (anchor, grace, stamp, clamp), `batch` (order and
-//! size), `waits`, `queue` and `desks` (the line), `members` (who may be in or out). The rest carries, over four traits: [`Clock`], [`Network`], [`log::Disk`] with its files, and
+//! size), `admission` (who is let in), `waits`, `queue` and `desks` (the line), `members` (who may be in or out). The rest carries, over four traits: [`Clock`], [`Network`], [`log::Disk`] with its files, and
 //! openraft's `AsyncRuntime`. Nothing here reads a clock, opens a file or a socket, or starts a thread but through them. The
 //! one exception is [`log::Log`], which runs the log's writer on a thread of its own and has that thread's clock, for its retries
 //! of a full disk and for how long a record waits; the simulator runs the writer without it.
 
+mod admission;
 mod batch;
 mod beginning;
 pub mod clock;
@@ -39,7 +40,6 @@ pub mod simulation;
 mod snapshot;
 mod waits;
 
-pub use batch::QUEUE_MAX;
 pub use beginning::OnBegun;
 pub use clock::{Clock, Mono};
 pub use events::{Pulled, Unwatchable, Wake, Watched, Window, key_of};
@@ -122,6 +122,8 @@ pub struct Options {
     pub window: Window,
     /// Bytes of log after which a snapshot is made, and what it covers may go.
     pub snapshot_log_bytes: u64,
+    /// Commands of a kind that may wait for their turn, at most [`lease::QUEUE_MAX`].
+    pub commands: usize,
 }
 
 /// How a member without a log begins.
@@ -253,7 +255,9 @@ pub async fn start<W: World>(options: Options, parts: Parts<W>) -> Result<Member
     let written = Arc::new(AtomicU64::new(0));
     let store = Store::new(log.clone(), recovered, Arc::clone(&written))?;
 
-    let shared = Arc::new(Shared::new(parts.clock, lease::Table::new(0), options.window));
+    let shared = Arc::new(
+        Shared::new(parts.clock, lease::Table::new(0), options.window).with_room_for(options.commands),
+    );
     shared.publish(|status| status.member = options.member);
     if let Some((Head { meta, removed }, table)) = newest {
         let mut state = shared.state();

@@ -4,6 +4,7 @@
 //! None is held while a reply is given, but `state` for reads, which need the table. Whoever changes something the driver must see wakes it.
 
 mod hearing;
+mod load;
 mod members;
 
 use std::collections::BTreeSet;
@@ -12,9 +13,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Context;
 
 use futures_util::task::AtomicWaker;
-use lease::{Applied, Batch, Claim, Key, Revision, Table, Ttl};
+use lease::{Applied, Batch, Claim, Command, Key, QUEUE_MAX, RETRY_AFTER_MIN, Revision, Table, Ttl};
 
-use crate::batch::{QUEUE_MAX, READS_MAX};
 use crate::beginning::Far;
 use crate::clock::{Clock, Mono};
 use crate::desks::Registration;
@@ -27,6 +27,7 @@ use crate::raft::{LogId, Membership};
 use crate::serve::Incoming;
 use crate::waits::{self, Waits, tell_free};
 use hearing::Hearing;
+use load::Seen;
 
 pub(crate) struct Shared {
     pub(crate) clock: Arc<dyn Clock>,
@@ -44,6 +45,10 @@ pub(crate) struct Shared {
     engine_ended: AtomicBool,
     /// A snapshot waits for room on the disk.
     snapshot_waits: AtomicBool,
+    /// How much waits at the driver.
+    seen: Seen,
+    /// Commands of a kind that may wait.
+    room: usize,
     hearing: Hearing,
     far: Mutex<Far>,
     /// Why the member cannot go on.
@@ -153,10 +158,22 @@ impl Shared {
             reads: AtomicUsize::new(0),
             engine_ended: AtomicBool::new(false),
             snapshot_waits: AtomicBool::new(false),
+            seen: Seen::default(),
+            room: QUEUE_MAX,
             hearing: Hearing::default(),
             far: Mutex::default(),
             why_ended: Mutex::default(),
         }
+    }
+
+    /// The same, where so many commands of a kind may wait.
+    pub(crate) fn with_room_for(self, commands: usize) -> Shared {
+        Shared { room: commands.min(QUEUE_MAX), ..self }
+    }
+
+    /// How many commands of a kind may wait.
+    pub(crate) fn room(&self) -> usize {
+        self.room
     }
 
     // Nothing can panic halfway through a change of the inbox.
@@ -265,11 +282,16 @@ impl Shared {
             drop(inbox);
             return refuse(proposals, Unavailable::Stopping);
         }
-        let backlog = self.backlog.load(Ordering::Relaxed);
+        let (backlog, is_full) = (self.backlog.load(Ordering::Relaxed), self.is_full());
         let mut refused = Vec::new();
         for proposal in proposals {
-            // As in the batcher: extends find room where nothing else does.
-            let room = if is_extend(&proposal) { 2 * QUEUE_MAX } else { QUEUE_MAX };
+            // As in the batcher: extends find room where nothing else does, and who frees a lease where claims do not.
+            let room = match &proposal.command {
+                Command::Extend { .. } => 2 * self.room,
+                Command::Claim(_) if is_full => 0,
+                Command::Claim(_) => self.room,
+                _ => self.room + self.room / 2,
+            };
             match inbox.proposals.len() + backlog < room {
                 true => {
                     let due = now.after(proposal.deadline);
@@ -278,15 +300,18 @@ impl Shared {
                 false => refused.push(proposal),
             }
         }
+        let is_new = !inbox.proposals.is_empty();
         drop(inbox);
-        self.poke();
-        refuse(refused, Unavailable::Overloaded { retry_after: RETRY_AFTER });
+        if is_new {
+            self.poke();
+        }
+        refuse(refused, Unavailable::Overloaded { retry_after: self.retry_after() });
     }
 
     pub(crate) fn read(&self, read: Read) {
         let due = self.clock.now().after(read.deadline);
         let mut inbox = self.inbox();
-        let full = inbox.reads.len() + self.reads.load(Ordering::Relaxed) >= READS_MAX;
+        let full = inbox.reads.len() + self.reads.load(Ordering::Relaxed) >= self.room_for_reads();
         let refusal = match (inbox.stage, full) {
             (Stage::Running, false) => None,
             (Stage::Running, true) => Some(Unavailable::Overloaded { retry_after: RETRY_AFTER }),
@@ -461,16 +486,12 @@ impl Shared {
     }
 }
 
-fn is_extend(proposal: &Proposal) -> bool {
-    matches!(proposal.command, lease::Command::Extend { .. })
-}
-
 fn refuse(proposals: impl IntoIterator<Item = Proposal>, why: Unavailable) {
     proposals.into_iter().for_each(|proposal| (proposal.reply)(Answer::Unavailable(why)));
 }
 
 /// How soon another try is likelier to pass, when the queue is full.
-pub(crate) const RETRY_AFTER: Ttl = Ttl::from_millis(100);
+pub(crate) const RETRY_AFTER: Ttl = RETRY_AFTER_MIN;
 
 #[cfg(test)]
 mod tests;

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use common::*;
-use lease::{Command, Holder, Instance, Outcome, Refusal, Revision};
-use replica::{Answer, Named, Proposal, QUEUE_MAX, ReplyFn, Unavailable, Waited, Whose};
+use lease::{Command, Holder, Instance, Outcome, QUEUE_MAX, Refusal, Revision};
+use replica::{Answer, Named, Proposal, ReplyFn, Unavailable, Waited, Whose};
 use tokio::sync::oneshot;
 
 /// Sends on what a wait ends with.

@@ -58,6 +58,7 @@ pub fn config(text: &str) -> bool {
             assert!(times.iter().all(|time| !time.is_zero() && *time <= day), "{times:?}");
             assert!(config.dead_after >= 2 * config.ping_every, "{times:?}");
             assert!((1..=lease::CONNECTIONS_MAX).contains(&config.connections), "{}", config.connections);
+            assert!((1..=lease::QUEUE_MAX).contains(&config.commands), "{}", config.commands);
             let is_open = !config.listen.ip().is_loopback();
             assert!(!is_open || config.tls.is_some() || config.insecure_plain_listener, "{}", config.listen);
             assert!(config.peer_voters.is_empty() || config.peer_voters.len() % 2 == 1);

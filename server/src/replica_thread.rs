@@ -165,6 +165,7 @@ fn options(config: &Config, data: &Data) -> Options {
         segment_bytes: None,
         window: replica::Window { bytes: config.watch_bytes, ..replica::Window::default() },
         snapshot_log_bytes: config.snapshot_log_bytes,
+        commands: config.commands,
     }
 }
 
@@ -272,6 +273,7 @@ mod tests {
             segment_bytes: Some(1024 * 1024),
             window: replica::Window::default(),
             snapshot_log_bytes: u64::MAX,
+            commands: lease::QUEUE_MAX,
         };
         let parts = Parts {
             clock: Arc::new(MachineClock::start().unwrap()),

@@ -12,6 +12,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::process::{getpriority_process, setpriority_process};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -19,6 +20,7 @@ use tokio::sync::watch;
 use crate::admission::{self, Gate};
 use crate::config::{Config, PEER_LISTEN_DEFAULT};
 use crate::data::{Data, has_joined};
+use crate::doors::doorstep::Doorstep;
 use crate::doors::handshake::Handshakes;
 use crate::doors::{self, Doors, Going, Registry, Times};
 use crate::error::ServeError;
@@ -30,6 +32,9 @@ use crate::tls::{self, Rereads};
 
 /// How much longer than its sessions an orderly stop waits for their closing frames and last requests.
 const STOP_SLACK: Duration = Duration::from_millis(1_500);
+
+/// How much less urgent the doors' threads are than the replica's and the log's, as `nice` counts: a third of their share.
+const DOORS_NICER: i32 = 5;
 
 /// Why sessions are told to move.
 const BEHIND: &str = "this member has had no news of a leader for 3 s";
@@ -96,6 +101,7 @@ impl Server {
         let system = |what| move |error| ServeError::System { what, error };
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .thread_name("doors")
+            .on_thread_start(yield_to_the_replica)
             .enable_all()
             .build()
             .map_err(system("making the doors' runtime"))?;
@@ -146,7 +152,8 @@ impl Server {
         };
         let handshakes = tls.clone().map(|tls| Arc::new(Handshakes::new(tls)));
         let router = doors::router(doors.clone(), names);
-        runtime.spawn(doors::listen::accept(listener, router, Arc::clone(&gate), handshakes, stopping));
+        let doorstep = Doorstep::new(Arc::clone(&gate), handshakes, Arc::clone(&doors.service), &doors.times);
+        runtime.spawn(doors::listen::accept(listener, router, doorstep, stopping));
         runtime.spawn(move_while_unfit(doors.clone()));
         tracing::info!(
             %address,
@@ -284,6 +291,16 @@ fn times(config: &Config) -> Times {
         dead_after: config.dead_after,
         stall_after: config.stall_after,
         going_for: config.stop_within,
+    }
+}
+
+/// Where there is not enough processor for all, Raft goes before whoever asks: so the doors' threads are less urgent than the
+/// replica's. Where the system has it otherwise they are as urgent.
+fn yield_to_the_replica() {
+    // On Linux no process number is this thread.
+    let lowered = getpriority_process(None).and_then(|nice| setpriority_process(None, nice + DOORS_NICER));
+    if let Err(error) = lowered {
+        tracing::debug!(%error, "the doors' threads are as urgent as the replica's");
     }
 }
 

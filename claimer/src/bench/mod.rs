@@ -37,6 +37,7 @@ pub mod failover;
 pub mod handover;
 mod in_turn;
 pub mod memory;
+pub mod overload;
 mod reach;
 mod rounds;
 pub mod storm;
@@ -280,6 +281,13 @@ impl Times {
 
     pub(crate) fn record(&mut self, time: Duration) {
         self.0.saturating_record(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
+    }
+
+    /// Takes in what another has.
+    pub(crate) fn add(&mut self, other: &Times) {
+        // Both have the same bounds, which is all that could be wrong.
+        let added = self.0.add(&other.0);
+        debug_assert!(added.is_ok(), "{added:?}");
     }
 
     /// What this part of them took at most, in milliseconds.

@@ -1,6 +1,6 @@
-//! The benches of very many: leases in `bulk`, and connections and leases in `memory`.
+//! The benches of very many: leases in `bulk`, connections and leases in `memory`, and claims in `overload`.
 
-use claimer::bench::{At, bulk, memory};
+use claimer::bench::{At, bulk, memory, overload};
 use clap::Args;
 
 use super::{Common, Where};
@@ -78,5 +78,55 @@ impl Memory {
         };
         let at = At { tls: self.tls, ..At::default() };
         self.common.run(|program| memory::measure(memory, &at, program))
+    }
+}
+
+/// What those who hold leases notice while three times as much is claimed as can be done, and whether the excess is answered in time.
+#[derive(Debug, Args)]
+pub(super) struct Overload {
+    /// How many leases are held.
+    #[arg(long, value_name = "N", default_value = "4000", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    leases: u32,
+    /// How many hold them, each on a connection of its own.
+    #[arg(long, value_name = "N", default_value = "200", value_parser = clap::value_parser!(u32).range(1..=15_000))]
+    holders: u32,
+    /// Their leases' ttl in seconds; each is extended at about a third of it.
+    #[arg(long, value_name = "N", default_value = "15", value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    ttl: u64,
+    /// Over how many connections claims are offered.
+    #[arg(long, value_name = "N", default_value = "128", value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    claimers: u32,
+    /// How many claims share a frame.
+    #[arg(long, value_name = "N", default_value = "50", value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    frame: u32,
+    /// How long too much is offered.
+    #[arg(long, value_name = "N", default_value = "120", value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    seconds: u64,
+    /// How long behind that extends are measured again.
+    #[arg(long, value_name = "N", default_value = "30", value_parser = clap::value_parser!(u64).range(..=3_600))]
+    settle: u64,
+    /// How many members its own cluster has.
+    #[arg(long, value_name = "N", default_value = "3", value_parser = parse::members(), conflicts_with = "endpoints")]
+    members: u64,
+    #[command(flatten)]
+    at: Where,
+    #[command(flatten)]
+    common: Common,
+}
+
+impl Overload {
+    pub(super) fn run(&self) -> Result<Exit, Failure> {
+        let at = self.at.at()?;
+        let overload = overload::Overload {
+            leases: self.leases as usize,
+            holders: self.holders.min(self.leases) as usize,
+            ttl_s: self.ttl,
+            claimers: self.claimers as usize,
+            frame: self.frame as usize,
+            seconds: self.seconds,
+            settle_s: self.settle,
+            members: self.members,
+        };
+        self.common.run(|program| overload::measure(overload, &at, program))
     }
 }

@@ -45,6 +45,7 @@ enum What {
     Storm(compare::Storm),
     Bulk(crowds::Bulk),
     Memory(crowds::Memory),
+    Overload(crowds::Overload),
 }
 
 /// Where to measure.
@@ -161,6 +162,7 @@ pub(crate) fn bench(args: &Bench) -> Result<Exit, Failure> {
         What::Storm(args) => args.run(),
         What::Bulk(args) => args.run(),
         What::Memory(args) => args.run(),
+        What::Overload(args) => args.run(),
     }
 }
 

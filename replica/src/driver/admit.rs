@@ -17,7 +17,7 @@ use crate::clock::{CLAMP, Mono};
 use crate::engine::Engine;
 use crate::handle::{Answer, HeirMust, Named, Read, ReplyFn, Unavailable, Whose};
 use crate::queue::{comes_again, confirm};
-use crate::shared::{RETRY_AFTER, State, Watching};
+use crate::shared::{State, Watching};
 
 /// A round of ReadIndex under way, and who waits for it.
 pub(super) struct Barrier {
@@ -58,7 +58,10 @@ impl<E: Engine> Driver<E> {
                 pending.request.not_after = Some(lease_now.after(CLAMP).after(pending.due.since(now)));
             }
             match check(&state, lease_now, in_grace, &mut pending) {
-                Check::Passes => answers.extend(self.batcher.push(pending).map(overloaded)),
+                Check::Passes => {
+                    let full = self.batcher.push(pending, now);
+                    answers.extend(full.map(|pending| self.turned_away(pending)));
+                }
                 Check::NotYours { whose, held } => {
                     answers.push((pending.asker, Answer::NotYours { whose, held, at }));
                 }
@@ -71,6 +74,12 @@ impl<E: Engine> Driver<E> {
         drop(state);
         joining.into_iter().for_each(|id| self.join(id));
         answers.into_iter().for_each(|(asker, answer)| self.answer(asker, answer));
+    }
+
+    /// There is no room for it, or its turn would come too late.
+    pub(super) fn turned_away(&self, pending: Pending) -> (Asker, Answer) {
+        let retry_after = self.batcher.retry_after();
+        (pending.asker, Answer::Unavailable(Unavailable::Overloaded { retry_after }))
     }
 
     /// What has just come is surely not done.
@@ -162,8 +171,9 @@ impl<E: Engine> Driver<E> {
         drop(state);
         let answer = match check {
             Check::Passes => {
-                let full = self.batcher.push(pending).map(overloaded);
-                return full.into_iter().for_each(|(asker, answer)| self.answer(asker, answer));
+                let full = self.batcher.push(pending, self.shared.clock.now());
+                let turned_away = full.map(|pending| self.turned_away(pending));
+                return turned_away.into_iter().for_each(|(asker, answer)| self.answer(asker, answer));
             }
             Check::Joins(id) => return self.join(id),
             Check::NotYours { whose, held } => Answer::NotYours { whose, held, at },
@@ -266,8 +276,4 @@ fn token_of(command: &Command) -> Option<Token> {
         | Command::Unpin { .. }
         | Command::Set { .. } => None,
     }
-}
-
-fn overloaded(pending: Pending) -> (Asker, Answer) {
-    (pending.asker, Answer::Unavailable(Unavailable::Overloaded { retry_after: RETRY_AFTER }))
 }

@@ -8,7 +8,7 @@ use crate::clock::Mono;
 use crate::engine::Engine;
 use crate::events::Unwatchable;
 use crate::handle::{Answer, Unavailable, Waited};
-use crate::shared::{RETRY_AFTER, Stage};
+use crate::shared::Stage;
 use crate::waits::Waits;
 
 /// How often the overdue are looked for, while anyone waits.
@@ -23,7 +23,9 @@ impl<E: Engine> Driver<E> {
         self.next_scan = now.after(OVERDUE_SCAN);
         let no = match self.role {
             Role::Leads if self.clock.is_none() => Unavailable::NoLeader,
-            Role::Leads | Role::Follows(_) => Unavailable::Overloaded { retry_after: RETRY_AFTER },
+            Role::Leads | Role::Follows(_) => {
+                Unavailable::Overloaded { retry_after: self.batcher.retry_after() }
+            }
             Role::Nobody => Unavailable::NoLeader,
         };
         let mut late: Vec<Pending> = self.unchecked.extract_if(.., |pending| pending.due <= now).collect();

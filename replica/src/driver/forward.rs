@@ -1,7 +1,8 @@
 //! Where another member leads: what is asked here is asked of that one, in frames.
 //!
 //! A frame has what came while those before it were on their way, so that a busy member sends few and full ones. What keeps or frees
-//! a lease by itself never shares one with anything else. Whatever surely was not done is sent again, to whoever leads then; an
+//! a lease never shares one with anything else, nor a place among those that are on their way: claims that wait at the leader keep
+//! no extend back. Whatever surely was not done is sent again, to whoever leads then; an
 //! extend also where that is not sure, because a second one of the same token does no harm. For all else its caller is told that
 //! it is not known.
 
@@ -15,7 +16,7 @@ use super::admit::Behind;
 use super::members::Changing;
 use super::role::{Role, is_own};
 use super::{Driver, TRY_AGAIN};
-use crate::batch::Pending;
+use crate::batch::{Lane, Pending};
 use crate::clock::{CLAMP, Mono};
 use crate::engine::Engine;
 use crate::handle::{Answer, Unavailable};
@@ -23,12 +24,15 @@ use crate::pace::Pace;
 use crate::raft::asks::{Ask, Forwarded, Said};
 use crate::raft::{Asked, frame_of, said_of};
 use crate::serve::Incoming;
-use crate::shared::RETRY_AFTER;
 
-/// Frames of commands on their way to the leader at a time.
+/// Frames of commands on their way to the leader at a time, of each lane.
 const FRAMES_MAX: usize = 4;
+const LANES: [Lane; 2] = [Lane::Keeps, Lane::Others];
 /// How far apart they go where there is much to ask.
 const FRAMES: Pace = Pace::new(Ttl::from_millis(2), 16, 128);
+/// How much sooner than its caller stops waiting the leader is to answer a command, at the most: so that what was not done there is
+/// known here, in time.
+const WAY_BACK: Ttl = Ttl::from_millis(50);
 /// How much longer than a command's caller the frame is waited for.
 const SLACK: Duration = Duration::from_millis(100);
 /// How long a member that passes a read's index on waits for its own barrier.
@@ -39,16 +43,24 @@ pub(super) struct Forwarding {
     frames: Vec<Frame>,
     back: Vec<(Vec<Option<Pending>>, Outcome)>,
     not_before: Mono,
-    pace: Pace,
+    keeps: Pace,
+    others: Pace,
 }
 
 impl Default for Forwarding {
     fn default() -> Forwarding {
-        Forwarding { frames: Vec::new(), back: Vec::new(), not_before: Mono(0), pace: FRAMES }
+        Forwarding {
+            frames: Vec::new(),
+            back: Vec::new(),
+            not_before: Mono(0),
+            keeps: FRAMES,
+            others: FRAMES,
+        }
     }
 }
 
 struct Frame {
+    lane: Lane,
     asked: Asked,
     pending: Vec<Option<Pending>>,
 }
@@ -86,9 +98,24 @@ impl Forwarding {
         !self.back.is_empty()
     }
 
-    /// When the next may be sent, where so many commands wait for it.
-    fn next_at(&self, waiting: usize) -> Mono {
-        self.pace.not_before(waiting).map_or(self.not_before, |at| at.max(self.not_before))
+    fn pace(&mut self, lane: Lane) -> &mut Pace {
+        match lane {
+            Lane::Keeps => &mut self.keeps,
+            Lane::Others => &mut self.others,
+        }
+    }
+
+    fn has_room(&self, lane: Lane) -> bool {
+        self.frames.iter().filter(|frame| frame.lane == lane).count() < FRAMES_MAX
+    }
+
+    /// When the next of a lane may be sent, where so many commands wait for it.
+    fn next_at(&self, lane: Lane, waiting: usize) -> Mono {
+        let pace = match lane {
+            Lane::Keeps => &self.keeps,
+            Lane::Others => &self.others,
+        };
+        pace.not_before(waiting).map_or(self.not_before, |at| at.max(self.not_before))
     }
 
     /// Takes out whoever stopped waiting before `now`: what came of it is not known.
@@ -114,23 +141,26 @@ impl<E: Engine> Driver<E> {
         self.give_back();
         for pending in std::mem::take(&mut self.unchecked) {
             debug_assert!(is_own(&pending), "what others ask was handed back");
-            if let Some(pending) = self.batcher.push(pending) {
-                let full = Unavailable::Overloaded { retry_after: RETRY_AFTER };
-                self.answer(pending.asker, Answer::Unavailable(full));
+            if let Some(pending) = self.batcher.push(pending, now) {
+                let (asker, answer) = self.turned_away(pending);
+                self.answer(asker, answer);
             }
         }
         let Role::Follows(leader) = self.role else { return };
-        while self.batcher.len() > 0
-            && self.forwarding.frames.len() < FRAMES_MAX
-            && now >= self.forwarding.next_at(self.batcher.len())
-        {
-            let pending = self.batcher.take_frame();
-            self.forwarding.pace.went(now, pending.len(), self.batcher.len());
-            self.send(leader, pending, now);
+        for lane in LANES {
+            while self.batcher.len_of(lane) > 0
+                && self.forwarding.has_room(lane)
+                && now >= self.forwarding.next_at(lane, self.batcher.len_of(lane))
+            {
+                let pending = self.batcher.take_frame(lane, now);
+                let left = self.batcher.len_of(lane);
+                self.forwarding.pace(lane).went(now, pending.len(), left);
+                self.send(leader, lane, pending, now);
+            }
         }
     }
 
-    fn send(&mut self, leader: u64, mut pending: Vec<Pending>, now: Mono) {
+    fn send(&mut self, leader: u64, lane: Lane, mut pending: Vec<Pending>, now: Mono) {
         // The newest that this member has heard of the leader's clock: its own state's.
         let heard = self.shared.state().table.now();
         let mut patience = Ttl::ZERO;
@@ -138,6 +168,8 @@ impl<E: Engine> Driver<E> {
             let deadline = pending.due.since(now);
             patience = patience.max(deadline);
             pending.request.not_after = Some(heard.after(CLAMP).after(deadline));
+            let way_back = WAY_BACK.min(Ttl::from_nanos(deadline.as_nanos() / 4));
+            let deadline = Ttl::from_nanos(deadline.as_nanos() - way_back.as_nanos());
             let Pending { request, named, heir, .. } = pending;
             Forwarded { request: request.clone(), named: named.clone(), heir: *heir, deadline }
         };
@@ -145,7 +177,7 @@ impl<E: Engine> Driver<E> {
         let patience = Duration::from_nanos(patience.as_nanos()) + SLACK;
         let asked = self.engine.ask(leader, frame_of(&ask), patience);
         let pending = pending.into_iter().map(Some).collect();
-        self.forwarding.frames.push(Frame { asked, pending });
+        self.forwarding.frames.push(Frame { lane, asked, pending });
     }
 
     pub(super) fn settle_forwarded(&mut self, now: Mono) {
@@ -185,8 +217,9 @@ impl<E: Engine> Driver<E> {
 
     /// When a frame may be sent again.
     pub(super) fn forward_at(&self, now: Mono) -> Option<Mono> {
-        let waiting = self.batcher.len();
-        (waiting > 0).then(|| self.forwarding.next_at(waiting)).filter(|at| now < *at)
+        let waits = LANES.into_iter().filter(|lane| self.batcher.len_of(*lane) > 0);
+        let next = waits.map(|lane| self.forwarding.next_at(lane, self.batcher.len_of(lane)));
+        next.filter(|at| now < *at).min()
     }
 
     /// Takes in what another member asks of this one.

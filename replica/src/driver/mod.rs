@@ -146,7 +146,7 @@ impl SnapshotTrigger {
 
 impl<E: Engine> Driver<E> {
     pub(crate) fn new(shared: Arc<Shared>, engine: E, me: Me, snapshots: SnapshotTrigger) -> Driver<E> {
-        let news_at = shared.clock.now();
+        let (news_at, room) = (shared.clock.now(), shared.room());
         Driver {
             shared,
             engine,
@@ -157,7 +157,7 @@ impl<E: Engine> Driver<E> {
             clock: None,
             skipped_before: Ttl::ZERO,
             unchecked: Vec::new(),
-            batcher: Batcher::default(),
+            batcher: Batcher::new(room),
             sealed: 0,
             in_flight: Vec::new(),
             completed: Vec::new(),
@@ -307,6 +307,7 @@ impl<E: Engine> Driver<E> {
         let reads = behind().filter(|behind| matches!(behind, Behind::Read(..))).count();
         let others = behind().count() - reads;
         self.shared.set_backlog(self.unchecked.len() + others, self.reads.len() + reads);
+        self.shared.set_load(self.batcher.load(), self.batcher.retry_after());
         let skipped = sum(self.skipped_before, self.clock.as_ref().map_or(Ttl::ZERO, LeaseClock::skipped));
         let unsynced = self.engine.oldest_unsynced().unwrap_or_default();
         let trouble = match (self.stop_by, &self.clock) {

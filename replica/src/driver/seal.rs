@@ -118,7 +118,7 @@ impl<E: Engine> Driver<E> {
                 freed.map_or(Turn::None, Turn::Behind)
             }
         };
-        Some(self.batcher.seal(clock.term(), stamp, sweep, turns.turns, turn))
+        Some(self.batcher.seal(clock.term(), stamp, sweep, mono, turns.turns, turn))
     }
 
     async fn propose(&mut self, sealed: Sealed) {

@@ -43,6 +43,7 @@ pub fn options() -> Options {
         segment_bytes: Some(1024 * 1024),
         window: replica::Window::default(),
         snapshot_log_bytes: u64::MAX,
+        commands: lease::QUEUE_MAX,
     }
 }
 

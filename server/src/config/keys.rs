@@ -48,7 +48,8 @@ keys! {
     "log.level" = Fixed(r#""info""#): "How much is logged: error, warn, info, debug or trace. Default info. SIGHUP changes it in a running server.";
     "log.format" = Fixed(r#""text""#): "How it is logged: text, or json (one object a line). Default text.";
     "limits.connections" = Fixed(r#"18000"#): "Client connections at a time, 1 to 18000. Default 18000, or what the limit on open files leaves.";
-    "session.ping_every" = Fixed(r#""20s""#): "A session whose client is silent for so long is pinged: a duration such as \"20s\". Default 20s.";
+    "limits.commands" = Fixed(r#"65536"#): "Commands of a kind that may wait for their turn at this member, 1 to 65536: extends, releases, acquires, claims; what is more is answered overloaded at once. Of claims no more than it carries out in half a second are let in, but always 10000 of a bulk frame, where this allows it. Default 65536.";
+    "session.ping_every" = Fixed(r#""20s""#): "A session whose client is silent for so long is pinged: a duration such as \"20s\". A connection whose client's machine answers nothing is given up sooner: within 0.8 of it, but not within 4 s, nor before session.stall_after. Default 20s.";
     "session.dead_after" = Fixed(r#""40s""#): "A session whose client is silent for so long is closed: a duration, at least twice session.ping_every. Default 40s.";
     "session.stall_after" = Fixed(r#""10s""#): "A session whose client reads nothing for so long, while something is written to it, is closed: a duration. Default 10s.";
     "stop.within" = Fixed(r#""2s""#): "How long an orderly stop delivers answers before it closes what is left: a duration. Default 2s.";

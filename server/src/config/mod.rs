@@ -75,6 +75,8 @@ pub struct Config {
     pub log_format: LogFormat,
     /// Client connections at a time.
     pub connections: usize,
+    /// Commands of a kind that may wait for their turn.
+    pub commands: usize,
     /// A session's client that is silent for so long is pinged.
     pub ping_every: Duration,
     /// A session's client that is silent for so long is gone.
@@ -189,6 +191,7 @@ impl Config {
             connections: raws
                 .get("limits.connections", value::connections)?
                 .unwrap_or(lease::CONNECTIONS_MAX),
+            commands: raws.get("limits.commands", value::commands)?.unwrap_or(lease::QUEUE_MAX),
             ping_every: raws.get("session.ping_every", value::duration)?.unwrap_or(Duration::from_secs(20)),
             dead_after: raws.get("session.dead_after", value::duration)?.unwrap_or(Duration::from_secs(40)),
             stall_after: raws.get("session.stall_after", value::duration)?.unwrap_or(Duration::from_secs(10)),

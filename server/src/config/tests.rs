@@ -67,6 +67,7 @@ fn every_setting_can_be_set_in_the_file() {
             member = 3
             log = { level = "debug", format = "json" }
             limits.connections = 7
+            limits.commands = 9
             [session]
             ping_every = "500ms"
             dead_after = "1s"
@@ -103,6 +104,7 @@ fn every_setting_can_be_set_in_the_file() {
         log_level: LogLevel::Debug,
         log_format: LogFormat::Json,
         connections: 7,
+        commands: 9,
         ping_every: Duration::from_millis(500),
         dead_after: Duration::from_secs(1),
         stall_after: Duration::from_secs(120),
@@ -197,6 +199,7 @@ fn a_wrong_type_or_unit_says_what_is_wanted() {
         ("session.ping_every = \"0s\"", "from 1ms to 24h"),
         ("session.ping_every = \"99999999999999999h\"", "from 1ms to 24h"),
         ("limits.connections = 0", "give a whole number from 1 to 18000"),
+        ("limits.commands = 65537", "limits.commands is 65537; give a whole number from 1 to 65536"),
         ("limits.connections = 1.5", "limits.connections is 1.5; give a whole number"),
         ("member = -1", "member is -1; give a whole number from 1"),
         ("cluster = \"12\"", "give 32 hexadecimal digits"),

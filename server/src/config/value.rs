@@ -144,7 +144,14 @@ pub(super) fn member(raw: &Raw) -> Parsed<u64> {
 }
 
 pub(super) fn connections(raw: &Raw) -> Parsed<usize> {
-    let most = lease::CONNECTIONS_MAX;
+    up_to(lease::CONNECTIONS_MAX, raw)
+}
+
+pub(super) fn commands(raw: &Raw) -> Parsed<usize> {
+    up_to(lease::QUEUE_MAX, raw)
+}
+
+fn up_to(most: usize, raw: &Raw) -> Parsed<usize> {
     let number = raw.number().and_then(|number| usize::try_from(number).ok());
     number
         .filter(|number| (1..=most).contains(number))

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use api::{Code, ErrorBody, Problem};
 use futures_util::FutureExt;
+use lease::HANDSHAKES_MAX;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -25,10 +26,6 @@ use crate::tls::{Kept, Stream};
 
 /// From the connection to the end of its handshake.
 const WITHIN: Duration = Duration::from_secs(5);
-/// Handshakes in their costly part at a time. Without a bound, 15,000 clients that came at once kept those that were
-/// connected waiting for seconds; with 32 slots for 31 ms at p99. More than 32, because over a real network a slot waits for
-/// a round trip.
-const SLOTS: usize = 64;
 /// How long one that was refused may take to read why.
 const FAREWELL: Duration = Duration::from_secs(1);
 /// The first byte of every TLS connection: a record with a handshake in it.
@@ -58,7 +55,7 @@ enum Stage {
 
 impl Handshakes {
     pub(crate) fn new(config: Arc<Kept<Arc<ServerConfig>>>) -> Handshakes {
-        Handshakes { slots: Semaphore::new(SLOTS), within: WITHIN, config }
+        Handshakes { slots: Semaphore::new(HANDSHAKES_MAX), within: WITHIN, config }
     }
 
     /// Makes a connection a secured one. Where that fails the client is told, where it can be, and the connection is over.

@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 
-use super::handshake::Handshakes;
+use super::doorstep::Doorstep;
 use crate::admission::Gate;
 pub(crate) use crate::admission::Permit;
 use crate::log::Limited;
@@ -51,13 +51,11 @@ pub(crate) fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Accepts until `stop` turns true. Connections go on by themselves, and are counted by `gate`; with `handshakes` they are
-/// secured first.
+/// Accepts until `stop` turns true, as the doorstep says. Connections go on by themselves.
 pub(crate) async fn accept(
     listener: TcpListener,
     router: Router,
-    gate: Arc<Gate>,
-    handshakes: Option<Arc<Handshakes>>,
+    doorstep: Doorstep,
     mut stop: watch::Receiver<bool>,
 ) {
     let http = Arc::new(http());
@@ -69,14 +67,14 @@ pub(crate) async fn accept(
         };
         match accepted {
             Ok((stream, peer)) => {
-                let _ = stream.set_nodelay(true);
-                let Some(permit) = gate.enter() else {
-                    turn_away(stream, peer, gate.limit(), handshakes.is_some());
+                let Some(permit) = doorstep.gate.enter() else {
+                    turn_away(stream, peer, doorstep.gate.limit(), doorstep.handshakes.is_some());
                     continue;
                 };
+                doorstep.tune(&stream);
                 let service = Connection { router: router.clone(), permit };
                 let (http, stop) = (Arc::clone(&http), stop.clone());
-                match handshakes.clone() {
+                match doorstep.handshakes.clone() {
                     None => drop(tokio::spawn(serve(http, stream, peer, service, stop))),
                     // The handshake's future is large, and ends before the connection's begins.
                     Some(handshakes) => drop(tokio::spawn(async move {
@@ -85,6 +83,7 @@ pub(crate) async fn accept(
                         }
                     })),
                 }
+                doorstep.pace().await;
             }
             Err(error) => {
                 if let Some(held_back) = NOT_ACCEPTED.pass(Instant::now()) {

@@ -2,6 +2,7 @@
 
 mod backup;
 mod body;
+pub(crate) mod doorstep;
 pub(crate) mod handshake;
 pub(crate) mod health;
 mod http;

@@ -9,6 +9,7 @@ use tokio_tungstenite::tungstenite::{self, Message};
 
 use super::*;
 use crate::admission::Gate;
+use crate::doors::doorstep::Doorstep;
 use crate::service::fake::Fake;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -42,13 +43,8 @@ impl Mute {
         let listener =
             runtime.block_on(async { listen::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap() });
         let address = listener.local_addr().unwrap();
-        runtime.spawn(listen::accept(
-            listener,
-            router(doors, origin::Names::Loopback),
-            Gate::new(10),
-            None,
-            stopping,
-        ));
+        let doorstep = Doorstep::new(Gate::new(10), None, Arc::clone(&doors.service), &doors.times);
+        runtime.spawn(listen::accept(listener, router(doors, origin::Names::Loopback), doorstep, stopping));
         Mute { _runtime: runtime, _stop: stop, address, fake }
     }
 

@@ -50,6 +50,10 @@ pub(crate) trait Backend: Send + Sync + 'static {
     fn freeze(&self) -> FrozenState;
     /// As [`Handle::status`].
     fn status(&self) -> Status;
+    /// As [`Handle::is_pressed`].
+    fn is_pressed(&self) -> bool;
+    /// As [`Handle::turns_claims_away`].
+    fn turns_claims_away(&self) -> Option<Ttl>;
 }
 
 /// What comes of a change of the members.
@@ -162,5 +166,13 @@ impl Backend for Handle {
 
     fn status(&self) -> Status {
         Handle::status(self)
+    }
+
+    fn is_pressed(&self) -> bool {
+        Handle::is_pressed(self)
+    }
+
+    fn turns_claims_away(&self) -> Option<Ttl> {
+        Handle::turns_claims_away(self)
     }
 }

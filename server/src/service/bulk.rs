@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use api::{Code, Problem, Step};
 use lease::FRAME_OPERATIONS_MAX;
 
-use super::{Done, Service, prepare};
+use super::{Done, Service, prepare, word};
 
 /// Begins every step of a bulk call. A step that is wrong by itself is answered by itself; the others go on.
 pub(super) fn begin<S: FnOnce(Done) + Send + 'static>(service: &Service, steps: Vec<Step>, sink: S) {
@@ -18,6 +18,12 @@ pub(super) fn begin<S: FnOnce(Done) + Send + 'static>(service: &Service, steps: 
     }
     if steps.is_empty() {
         return sink(Done::Bulk(Vec::new()));
+    }
+    // A frame of claims alone is turned away whole: where there is too much to do, to word each of them would be most of it.
+    if let Some(after) = service.backend.turns_claims_away()
+        && steps.iter().all(|step| matches!(step, Step::Claim(_)))
+    {
+        return sink(Done::refused(word::overloaded(after, rand::random())));
     }
     let gather = Arc::new(Gather::new(steps.len(), sink));
     let mut proposals = Vec::with_capacity(steps.len());

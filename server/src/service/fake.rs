@@ -232,4 +232,12 @@ impl Backend for Fake {
         let state = self.state();
         Status { member: 1, leader: Some(1), serving: !state.mute, ..Status::default() }
     }
+
+    fn is_pressed(&self) -> bool {
+        false
+    }
+
+    fn turns_claims_away(&self) -> Option<lease::Ttl> {
+        None
+    }
 }

@@ -122,6 +122,11 @@ impl Service {
         self.backend.status()
     }
 
+    /// Whether newcomers are to be let in one by one, because so much is asked by those who are in.
+    pub(crate) fn is_pressed(&self) -> bool {
+        self.backend.is_pressed()
+    }
+
     /// Answers a greeting.
     pub(crate) fn hello(&self, hello: &Hello) -> Reply {
         if hello.version == api::VERSION {

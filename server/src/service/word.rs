@@ -344,7 +344,11 @@ pub(super) fn overloaded(retry_after: Ttl, chance: u32) -> Problem {
     let millis = retry_after_ms(retry_after, chance);
     Problem::new(
         Code::Overloaded,
-        format!("more work than can be done in time: not done; try again in {}", Span(millis)),
+        format!(
+            "as much waits here as can be done in time, or limits.commands lets in: not done; try again in {}, \
+             or at another member",
+            Span(millis)
+        ),
     )
     .retry_after_ms(millis)
 }

@@ -92,6 +92,7 @@ impl Cluster {
             segment_bytes: Some(self.sizes.segment_bytes),
             window: Window { events: 0, bytes: 0, ..Window::default() },
             snapshot_log_bytes: self.sizes.snapshot_log_bytes,
+            commands: lease::QUEUE_MAX,
         }
     }
 
