@@ -2,6 +2,7 @@
 
 mod compare;
 mod crowds;
+mod growth;
 
 use std::fmt::Display;
 use std::fs::File;
@@ -45,6 +46,7 @@ enum What {
     Storm(compare::Storm),
     Bulk(crowds::Bulk),
     Memory(crowds::Memory),
+    Growth(growth::Growth),
 }
 
 /// Where to measure.
@@ -161,6 +163,7 @@ pub(crate) fn bench(args: &Bench) -> Result<Exit, Failure> {
         What::Storm(args) => args.run(),
         What::Bulk(args) => args.run(),
         What::Memory(args) => args.run(),
+        What::Growth(args) => args.run(),
     }
 }
 
