@@ -38,6 +38,7 @@ pub mod growth;
 pub mod handover;
 mod in_turn;
 pub mod memory;
+pub mod million;
 mod reach;
 mod rounds;
 pub mod storm;

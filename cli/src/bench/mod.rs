@@ -47,6 +47,7 @@ enum What {
     Bulk(crowds::Bulk),
     Memory(crowds::Memory),
     Growth(growth::Growth),
+    Million(crowds::Million),
 }
 
 /// Where to measure.
@@ -164,6 +165,7 @@ pub(crate) fn bench(args: &Bench) -> Result<Exit, Failure> {
         What::Bulk(args) => args.run(),
         What::Memory(args) => args.run(),
         What::Growth(args) => args.run(),
+        What::Million(args) => args.run(),
     }
 }
 
