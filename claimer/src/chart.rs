@@ -87,7 +87,11 @@ impl Chart {
             )?;
         }
         let (middle, y) = (f64::midpoint(LEFT, RIGHT), BOTTOM + 42.0);
-        writeln!(f, r#"<text class="ink" x="{middle}" y="{y}" text-anchor="middle">{}</text>"#, escaped(&self.x))
+        writeln!(
+            f,
+            r#"<text class="ink" x="{middle}" y="{y}" text-anchor="middle">{}</text>"#,
+            escaped(&self.x)
+        )
     }
 
     /// The vertical axis: a line at each step.

@@ -317,9 +317,7 @@ impl Watched {
     fn concerns(&self, event: &[u8]) -> bool {
         let Some((namespace, name)) = Event::encoded_key(event) else { return false };
         match self {
-            Watched::Lease(wanted) => {
-                (namespace, name) == (wanted.namespace.as_str(), wanted.name.as_str())
-            }
+            Watched::Lease(wanted) => (namespace, name) == (wanted.namespace.as_str(), wanted.name.as_str()),
             Watched::Prefix(within, prefix) => {
                 namespace == within.as_str() && name.starts_with(prefix.as_str())
             }

@@ -254,9 +254,9 @@ impl fmt::Display for Figure {
                 f.write_str(&counts.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))
             }
             Figure::Number(number) => write!(f, "{number:.3}"),
-            Figure::Numbers(numbers) => {
-                f.write_str(&numbers.iter().map(|number| format!("{number:.3}")).collect::<Vec<_>>().join("  "))
-            }
+            Figure::Numbers(numbers) => f.write_str(
+                &numbers.iter().map(|number| format!("{number:.3}")).collect::<Vec<_>>().join("  "),
+            ),
         }
     }
 }

@@ -63,9 +63,8 @@ fn draw(report: &Report<Wanted>, folder: &Path) -> Result<(), RunError> {
     for (file, chart) in growth::charts(report) {
         let path = folder.join(file);
         let written = fs::write(&path, chart.to_string());
-        written.map_err(|error| {
-            RunError::Broken(format!("{} could not be written: {error}", path.display()))
-        })?;
+        written
+            .map_err(|error| RunError::Broken(format!("{} could not be written: {error}", path.display())))?;
     }
     Ok(())
 }
