@@ -181,7 +181,7 @@ mod tests {
             let (names, slab) = (&self.names, &self.slab);
             for (name, slot) in &self.twin {
                 assert_eq!(names.get(name, slab), Some(*slot));
-                assert_eq!(names.get(&format!("{name}+"), slab), None);
+                assert_eq!(names.get(&format!("{name}~"), slab), None);
             }
             for start in ["", "a", "n0400", "n0400+", "zz"] {
                 let starts = [Bound::Included(start), Bound::Excluded(start), Bound::Unbounded];

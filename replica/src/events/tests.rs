@@ -1,6 +1,6 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use lease::{Holder, Token};
+use lease::{Holder, Token, What};
 
 use super::*;
 
