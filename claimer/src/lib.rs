@@ -23,6 +23,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 pub mod bench;
+pub mod chart;
 mod clock;
 mod crew;
 pub mod duration;

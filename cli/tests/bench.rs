@@ -161,6 +161,26 @@ fn memory_is_told_of_a_connection_and_of_a_lease() {
 }
 
 #[test]
+fn growth_is_told_at_each_size_and_drawn() {
+    let charts = tempfile::tempdir().expect("a folder");
+    let folder = charts.path().to_str().expect("UTF-8");
+    let args = ["growth", "--leases", "1500", "--connections", "100", "--holders", "20", "--seconds", "1"];
+    let (_, report) = measured(&[&args[..], &["--charts", folder]].concat());
+    let figures = &report["results"]["tenure"];
+    assert_eq!(figures["leases"], serde_json::json!([1000.0, 1500.0]), "{report}");
+    for name in ["extend_p99_ms", "server_cpu_us_per_op", "rss_bytes_per_lease"] {
+        assert_eq!(figures[name].as_array().map(Vec::len), Some(2), "{name}: {report}");
+    }
+    for name in ["rss_bytes_per_connection", "rss_bytes_per_connection_tls"] {
+        assert!(figures[name][0].as_f64() > Some(0.0), "{name}: {report}");
+    }
+    for file in ["growth-extend.svg", "growth-cpu.svg", "growth-lease.svg", "growth-connection.svg"] {
+        let chart = std::fs::read_to_string(charts.path().join(file)).expect("a chart");
+        assert!(chart.starts_with("<svg ") && chart.contains("<circle"), "{file}: {chart}");
+    }
+}
+
+#[test]
 fn etcd_is_measured_in_turn_or_its_absence_is_said() {
     let args = ["extend", "--holders", "10", "--seconds", "1", "--runs", "1", "--vs", "etcd"];
     if Command::new("etcd").arg("--version").output().is_err() {

@@ -55,7 +55,7 @@ impl Table {
     fn check_lease(&self, slot: Slot, lease: &Lease) -> Result<(), String> {
         let space = self.spaces.get(lease.space);
         let key = space.key(lease);
-        holds!(space.names.get(&lease.name) == Some(&slot), "{key} is not where its name says");
+        holds!(space.names.get(lease.name(), &self.slab) == Some(slot), "{key} is not where its name says");
         holds!(lease.grant.is_none() || lease.cooldown().is_none(), "{key} is held and cools down");
         holds!(lease.grant.is_some() || lease.revoked().is_none(), "{key} is free and ending");
         holds!(lease.grant.is_some() || lease.value().is_none(), "{key} is free and has a value");
@@ -102,8 +102,9 @@ impl Table {
     fn check_spaces(&self) -> Result<(), String> {
         let (mut held, mut cooling) = (0, 0);
         for (id, space) in self.spaces.iter() {
-            let leases = || space.names.values().filter_map(|slot| self.slab.get(*slot));
+            let leases = || space.names.slots().filter_map(|slot| self.slab.get(slot));
             let name = &space.namespace;
+            holds!(leases().is_sorted_by(|a, b| a.name() < b.name()), "{name} has its names in no order");
             let its_own = leases().all(|lease| lease.space == id);
             holds!(its_own, "{name} has another's record");
             holds!(space.settings == self.settings.of(name), "{name} goes by other settings");

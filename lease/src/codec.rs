@@ -1,4 +1,4 @@
-//! Bytes in and out: the primitives, and the batch; `outcome` has what is answered.
+//! Bytes in and out: the primitives, and the batch; `outcome` has what is answered, and `event` what is kept for watches.
 //!
 //! All numbers are little-endian. A *text* is its length as u16, then that many bytes of UTF-8. An *option* is
 //! one byte, 0 or 1, then the thing if 1. Reading checks every length against what is left before anything is
@@ -36,6 +36,7 @@
 //! into another valid batch are not: the record around it has the checksum.
 
 mod batch;
+mod event;
 mod outcome;
 mod parts;
 
@@ -171,6 +172,13 @@ impl<'a> Reader<'a> {
             true => read(self).map(Some),
             false => Ok(None),
         }
+    }
+
+    /// A text, where it lies.
+    pub(crate) fn str(&mut self) -> Result<&'a str, DecodeError> {
+        let len = usize::from(u16::from_le_bytes(self.array()?));
+        let bytes = self.take(len)?;
+        std::str::from_utf8(bytes).or_else(|_| self.damaged_before(len))
     }
 
     /// A text, taken by `accept` if it likes it.

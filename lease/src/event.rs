@@ -82,6 +82,22 @@ pub enum What {
     },
 }
 
+impl What {
+    /// The lease that it is about; none where it is about the settings.
+    pub fn key(&self) -> Option<&Key> {
+        match self {
+            What::Granted { key, .. }
+            | What::Confirmed { key, .. }
+            | What::Valued { key, .. }
+            | What::Ended { key, .. }
+            | What::Ending { key, .. }
+            | What::Pinned { key, .. }
+            | What::Unpinned { key, .. } => Some(key),
+            What::Settings { .. } => None,
+        }
+    }
+}
+
 /// What one batch did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Applied {

@@ -17,7 +17,7 @@
 use crate::record::{Due, Slot};
 use crate::table::Step;
 use crate::tokens::Trace;
-use crate::{Heir, Key, Table, Time, Ttl, What, Why};
+use crate::{Heir, Holder, Key, Table, Time, Ttl, What, Why};
 
 impl Table {
     /// Ends at most `limit` of what is over.
@@ -91,10 +91,11 @@ impl Table {
         if end.token < step.first {
             step.applied.freed.push(key.clone());
         }
-        self.tell(What::Ended { key, end: (*end).clone() }, step);
+        self.tell(What::Ended { key: key.clone(), end: (*end).clone() }, step);
         if self.lease(slot).grant.is_some() {
             self.mint(slot);
-            self.tell_granted(slot, step);
+            let holder = Holder::kept(self.lease(slot).holder());
+            self.tell_granted(slot, key, holder, step);
         }
     }
 }

@@ -28,6 +28,11 @@ impl Table {
         self.slab.get_mut(slot).unwrap_or_else(|| check::broken("a slot is empty"))
     }
 
+    /// The record of `key`.
+    pub(crate) fn slot(&self, key: &Key) -> Option<Slot> {
+        self.spaces.find(&key.namespace)?.names.get(key.name.as_str(), &self.slab)
+    }
+
     pub(crate) fn key(&self, slot: Slot) -> Key {
         let lease = self.lease(slot);
         self.spaces.get(lease.space).key(lease)
@@ -69,8 +74,8 @@ impl Table {
     pub(crate) fn admit(&mut self, key: &Key) -> Slot {
         let settings = self.settings.of(&key.namespace);
         let space = self.spaces.enter(&key.namespace, settings);
-        let slot = self.slab.insert(Lease::new(space, key.name.clone()));
-        self.spaces.get_mut(space).names.insert(key.name.clone(), slot);
+        let slot = self.slab.insert(Lease::new(space, key.name.as_str()));
+        self.spaces.get_mut(space).names.insert(slot, &self.slab);
         slot
     }
 
@@ -116,9 +121,10 @@ impl Table {
     }
 
     fn forget_record(&mut self, slot: Slot) {
+        let space = self.lease(slot).space;
+        self.spaces.get_mut(space).names.remove(slot, &self.slab);
         let Some(lease) = self.slab.remove(slot) else { check::broken("a slot is empty") };
         self.deadlines.leave(slot);
-        self.spaces.get_mut(lease.space).names.remove(&lease.name);
         lease.last_end().into_iter().for_each(|end| self.tokens.remove(end.token));
     }
 }

@@ -5,7 +5,7 @@
 //!
 //! The rooms, in reading order: `types text limits command outcome event` are the words; `table` is what a batch
 //! does, `rules` what is refused, `expiry` how things end; `record space history settings` are what is kept,
-//! `slab tokens deadline keep` how; `views` is what readers see, `codec snapshot` the bytes, `recover` what an
+//! `slab names tokens deadline keep` how; `views` is what readers see, `codec snapshot` the bytes, `recover` what an
 //! operator's recovery does, `check` what must hold.
 
 mod check;
@@ -18,6 +18,7 @@ mod expiry;
 mod history;
 mod keep;
 mod limits;
+mod names;
 mod outcome;
 #[cfg(planted)]
 pub mod planted;

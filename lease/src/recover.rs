@@ -48,7 +48,7 @@ impl Table {
 
     /// In the order of their keys.
     fn slots_where(&self, is_wanted: impl Fn(&Lease) -> bool) -> Vec<Slot> {
-        let slots = self.spaces.iter().flat_map(|(_, space)| space.names.values().copied());
+        let slots = self.spaces.iter().flat_map(|(_, space)| space.names.slots());
         slots.filter(|slot| is_wanted(self.lease(*slot))).collect()
     }
 

@@ -38,7 +38,7 @@ impl Table {
 
     /// Whether a claim on `key` by anyone could be granted if it were applied at `now`: neither held nor cooling down then.
     pub fn is_open(&self, now: Time, key: &Key) -> bool {
-        let lease = self.spaces.slot(key).and_then(|slot| self.settled(slot, now.max(self.now)));
+        let lease = self.slot(key).and_then(|slot| self.settled(slot, now.max(self.now)));
         lease.is_none_or(|lease| lease.is_free())
     }
 
@@ -56,9 +56,9 @@ impl Table {
     /// The record that `command` touches: its key's, or that of its token where the token is still known.
     pub(crate) fn locate(&self, command: &Command) -> Option<Slot> {
         match command {
-            Command::Claim(claim) => self.spaces.slot(&claim.key),
-            Command::Succeed(succeed) => self.spaces.slot(&succeed.key),
-            Command::Pin { key, .. } | Command::Unpin { key, .. } => self.spaces.slot(key),
+            Command::Claim(claim) => self.slot(&claim.key),
+            Command::Succeed(succeed) => self.slot(&succeed.key),
+            Command::Pin { key, .. } | Command::Unpin { key, .. } => self.slot(key),
             Command::Extend { token, .. }
             | Command::Release { token }
             | Command::Transfer { token, .. }
@@ -89,7 +89,7 @@ impl Table {
         self.settings_of(&claim.key.namespace).check_ttl(claim.ttl)?;
         let Some(lease) = lease else { return self.judge_room(&claim.key, None) };
         match (&lease.grant, lease.cooldown()) {
-            (Some(grant), _) if !belongs(lease, grant, claim) => Err(held(now, grant, &claim.holder)),
+            (Some(grant), _) if !belongs(lease, grant, claim) => Err(held(now, lease, grant, &claim.holder)),
             (Some(_), _) => not_ending(lease),
             (None, Some(cooldown)) if cooldown.admitted.as_ref() != Some(&claim.holder) => {
                 Err(cooling(now, lease))
@@ -101,7 +101,7 @@ impl Table {
     fn judge_succeed(&self, now: Time, lease: Option<&Lease>, key: &Key, to: &Heir) -> Result<(), Refusal> {
         self.judge_heir(&key.namespace, to)?;
         match lease {
-            Some(Lease { grant: Some(grant), .. }) => Err(held(now, grant, &to.holder)),
+            Some(lease @ Lease { grant: Some(grant), .. }) => Err(held(now, lease, grant, &to.holder)),
             Some(lease) if lease.cooldown().is_some() => Err(cooling(now, lease)),
             lease => self.judge_room(key, lease),
         }
@@ -175,7 +175,7 @@ impl Table {
             };
         };
         // Asked ahead, the record may still count although what is over in it no longer will.
-        let recorded = space.names.get(&key.name).and_then(|slot| self.slab.get(*slot));
+        let recorded = self.slot(key).and_then(|slot| self.slab.get(slot));
         let others = space.leases - u64::from(recorded.is_some_and(Lease::counts));
         match others >= limit {
             true => Err(Refusal::Full { what: Full::Leases, limit }),
@@ -210,9 +210,9 @@ impl Table {
 
 /// Whether `claim` came after a later claim of the same instance, or after the end of its own grant.
 fn is_overtaken(lease: &Lease, claim: &Claim) -> bool {
-    let of = |holder: &Holder, instance: Instance| (holder, instance) == (&claim.holder, claim.instance);
-    let by_grant = |grant: &Grant| of(&grant.holder, grant.instance) && claim.seq < grant.seq;
-    let by_end = |end: &Arc<End>| of(&end.holder, end.instance) && claim.seq <= end.seq;
+    let of = |holder: &str, instance: Instance| (holder, instance) == (claim.holder.as_str(), claim.instance);
+    let by_grant = |grant: &Grant| of(lease.holder(), grant.instance) && claim.seq < grant.seq;
+    let by_end = |end: &Arc<End>| of(end.holder.as_str(), end.instance) && claim.seq <= end.seq;
     lease.grant.as_ref().is_some_and(by_grant) || lease.last_end().is_some_and(by_end)
 }
 
@@ -221,7 +221,7 @@ fn belongs(lease: &Lease, grant: &Grant, claim: &Claim) -> bool {
     let forced = !lease.confirmed && grant.instance == Instance(0);
     #[cfg(planted)]
     let forced = forced || crate::planted::is(crate::planted::Bug::InstanceIgnored);
-    grant.holder == claim.holder && (forced || grant.instance == claim.instance)
+    lease.holder() == claim.holder.as_str() && (forced || grant.instance == claim.instance)
 }
 
 fn not_ending(lease: &Lease) -> Result<(), Refusal> {
@@ -231,12 +231,12 @@ fn not_ending(lease: &Lease) -> Result<(), Refusal> {
     }
 }
 
-fn held(now: Time, grant: &Grant, asker: &Holder) -> Refusal {
+fn held(now: Time, lease: &Lease, grant: &Grant, asker: &Holder) -> Refusal {
     Refusal::Held {
-        holder: grant.holder.clone(),
+        holder: Holder::kept(lease.holder()),
         token: grant.token,
         remaining: now.until(grant.deadline),
-        by_you: grant.holder == *asker,
+        by_you: lease.holder() == asker.as_str(),
     }
 }
 
@@ -247,12 +247,12 @@ fn cooling(now: Time, lease: &Lease) -> Refusal {
 
 /// Where the holder and instance of a lost grant have a newer one on its key, that is what they need to know.
 fn newer_of(lease: Option<&Lease>, lost: Refusal) -> Refusal {
-    let (Some(grant), Refusal::Lost { end: Some(end) }) =
-        (lease.and_then(|lease| lease.grant.as_ref()), &lost)
+    let (Some(lease @ Lease { grant: Some(grant), .. }), Refusal::Lost { end: Some(end) }) = (lease, &lost)
     else {
         return lost;
     };
-    match grant.token > end.token && grant.holder == end.holder && grant.instance == end.instance {
+    let is_the_same = lease.holder() == end.holder.as_str() && grant.instance == end.instance;
+    match grant.token > end.token && is_the_same {
         true => Refusal::StaleToken { current: grant.token },
         false => lost,
     }

@@ -1,7 +1,7 @@
 //! Where the records lie: pages of 32, shared with snapshots and copied on the first write after one.
 //!
 //! A snapshot of a million leases is a clone of 31,250 pointers, and an extend after it copies one page
-//! of 3 KiB at most once. A new record takes the lowest free slot, so that two members that applied the same
+//! of less than 3 KiB at most once; the texts are not copied. A new record takes the lowest free slot, so that two members that applied the same
 //! log have the same slots, and so the same bytes in their snapshots.
 
 use std::collections::BTreeSet;

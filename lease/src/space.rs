@@ -6,14 +6,15 @@
 use std::collections::BTreeMap;
 
 use crate::history::History;
-use crate::record::{Lease, Slot, SpaceId};
+use crate::names::Names;
+use crate::record::{Lease, SpaceId};
 use crate::{Key, NAMESPACES_MAX, Name, Namespace, NamespaceSettings};
 
 #[derive(Debug)]
 pub(crate) struct Space {
     pub(crate) namespace: Namespace,
     pub(crate) settings: NamespaceSettings,
-    pub(crate) names: BTreeMap<Name, Slot>,
+    pub(crate) names: Names,
     pub(crate) history: History,
     /// Names that are held.
     pub(crate) held: u64,
@@ -24,7 +25,7 @@ pub(crate) struct Space {
 impl Space {
     /// The key of `lease`, which is in this namespace.
     pub(crate) fn key(&self, lease: &Lease) -> Key {
-        Key { namespace: self.namespace.clone(), name: lease.name.clone() }
+        Key { namespace: self.namespace.clone(), name: Name::kept(lease.name()) }
     }
 }
 
@@ -47,10 +48,6 @@ impl Spaces {
 
     pub(crate) fn find(&self, namespace: &Namespace) -> Option<&Space> {
         self.spaces.get(self.id(namespace)? as usize)?.as_ref()
-    }
-
-    pub(crate) fn slot(&self, key: &Key) -> Option<Slot> {
-        self.find(&key.namespace)?.names.get(&key.name).copied()
     }
 
     pub(crate) fn get(&self, id: SpaceId) -> &Space {
@@ -83,7 +80,7 @@ impl Spaces {
         self.spaces[at] = Some(Space {
             namespace: namespace.clone(),
             settings,
-            names: BTreeMap::new(),
+            names: Names::default(),
             history: History::default(),
             held: 0,
             leases: 0,

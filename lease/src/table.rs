@@ -169,7 +169,7 @@ impl Table {
         }
         let (now, token) = (self.now, self.mint(slot));
         self.edit(slot, |lease| lease.grant_claim(now, token, claim));
-        self.tell_granted(slot, step)
+        self.tell_granted(slot, claim.key.clone(), claim.holder.clone(), step)
     }
 
     /// A claim of the grant's own holder: as an extend, same token.
@@ -194,7 +194,7 @@ impl Table {
         let slot = slot.unwrap_or_else(|| self.admit(&succeed.key));
         let (now, token) = (self.now, self.mint(slot));
         self.edit(slot, |lease| lease.grant_heir(now, token, &succeed.to));
-        self.tell_granted(slot, step)
+        self.tell_granted(slot, succeed.key.clone(), succeed.to.holder.clone(), step)
     }
 
     /// The hot path: it writes the record, and nothing else.
@@ -319,13 +319,14 @@ impl Table {
         step.applied.events.push(Event { revision: self.revision, what });
     }
 
-    pub(crate) fn tell_granted(&mut self, slot: Slot, step: &mut Step) -> Outcome {
+    /// Tells of the grant of `slot`, whose key and holder these are: who made it has them at hand, to be shared.
+    pub(crate) fn tell_granted(&mut self, slot: Slot, key: Key, holder: Holder, step: &mut Step) -> Outcome {
         let lease = self.lease(slot);
         let Some(grant) = &lease.grant else { check::broken("a grant was made and is not there") };
         let outcome = granted(lease, grant.ttl);
         let what = What::Granted {
-            key: self.key(slot),
-            holder: grant.holder.clone(),
+            key,
+            holder,
             token: grant.token,
             confirmed: lease.confirmed,
             value: lease.value().cloned(),

@@ -257,6 +257,20 @@ text_type!(
     Reason, check_text, WHY_BYTES_MAX
 );
 
+impl Name {
+    /// Takes text that a table keeps, which was a name when it came.
+    pub(crate) fn kept(text: &str) -> Name {
+        Name(text.into())
+    }
+}
+
+impl Holder {
+    /// Takes text that a table keeps, which was a holder when it came.
+    pub(crate) fn kept(text: &str) -> Holder {
+        Holder(text.into())
+    }
+}
+
 fn check_value(text: &str, limit: usize) -> Result<(), InvalidName> {
     match text.len() > limit {
         true => Err(InvalidName::TooLong { bytes: text.len(), limit }),

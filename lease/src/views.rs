@@ -115,14 +115,14 @@ impl Table {
 
     /// The lease of `key`, if the table or its history knows of it.
     pub fn get(&self, key: &Key) -> Option<LeaseView> {
-        let slot = self.spaces.slot(key)?;
+        let slot = self.slot(key)?;
         Some(self.slab.get(slot)?.view(&key.namespace))
     }
 
     /// Whether a claim on `key` by anyone could be granted now: neither held nor cooling down. A grant that is
     /// over but not swept is still held here; it is free from the batch on that ends it.
     pub fn is_free(&self, key: &Key) -> bool {
-        self.spaces.slot(key).and_then(|slot| self.slab.get(slot)).is_none_or(Lease::is_free)
+        self.slot(key).and_then(|slot| self.slab.get(slot)).is_none_or(Lease::is_free)
     }
 
     /// The living grant of `token`.
@@ -175,8 +175,8 @@ impl Table {
         let of = |lease: &Lease, end: &End| (space.key(lease), end.clone());
         let mut slot = None;
         if let Some(name) = name {
-            let Some(found) = space.names.get(name) else { return Vec::new() };
-            slot = Some(*found);
+            let Some(found) = space.names.get(name.as_str(), &self.slab) else { return Vec::new() };
+            slot = Some(found);
         }
         let wanted = space.history.iter().rev().filter(|item| slot.is_none_or(|slot| slot == item.slot));
         let mut ends: Vec<_> = wanted.take(limit).map(|item| of(self.lease(item.slot), &item.end)).collect();
@@ -197,10 +197,9 @@ impl Table {
         let prefix = filter.prefix.as_deref().unwrap_or("");
         let after = after.map(|key| key.name.as_str()).filter(|after| *after >= prefix);
         let start = after.map_or(if prefix.is_empty() { Unbounded } else { Included(prefix) }, Excluded);
-        let names = space.names.range::<str, _>((start, Unbounded));
-        let named = names.take_while(move |(name, _)| name.as_str().starts_with(prefix));
-        let leases = named.filter_map(|(_, slot)| self.slab.get(*slot));
-        leases.filter(|lease| lease.counts() && is_held_by(lease, filter.holder.as_ref()))
+        let leases = space.names.from(start, &self.slab).filter_map(|slot| self.slab.get(slot));
+        let named = leases.take_while(move |lease| lease.name().starts_with(prefix));
+        named.filter(|lease| lease.counts() && is_held_by(lease, filter.holder.as_ref()))
     }
 }
 
@@ -210,5 +209,5 @@ fn is_wanted(space: &Space, filter: &Filter) -> bool {
 
 fn is_held_by(lease: &Lease, holder: Option<&Holder>) -> bool {
     let Some(holder) = holder else { return true };
-    lease.grant.as_ref().is_some_and(|grant| grant.holder == *holder)
+    lease.grant.is_some() && lease.holder() == holder.as_str()
 }

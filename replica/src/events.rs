@@ -16,7 +16,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use lease::{Event, Key, Name, Namespace, Revision, Ttl, WATCHES_MAX, What};
+use lease::{Event, Key, Name, Namespace, Revision, Ttl, WATCHES_MAX};
 
 use crate::clock::Mono;
 
@@ -33,7 +33,7 @@ pub struct Window {
 
 impl Default for Window {
     fn default() -> Window {
-        Window { events: 262_144, age: Ttl::from_millis(5 * 60 * 1_000), bytes: 128 * 1024 * 1024 }
+        Window { events: 262_144, age: Ttl::from_millis(5 * 60 * 1_000), bytes: 48 * 1024 * 1024 }
     }
 }
 
@@ -70,7 +70,7 @@ pub enum Unwatchable {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pulled {
     /// Its next events, in order.
-    pub events: Vec<Arc<Event>>,
+    pub events: Vec<Event>,
     /// Whether to pull again; if not, the watch is woken when there is more.
     pub more: bool,
 }
@@ -93,9 +93,30 @@ pub(crate) struct Events {
 }
 
 struct Kept {
-    event: Arc<Event>,
+    /// The event's, as lease writes them: a third of what it takes in pieces.
+    bytes: Box<[u8]>,
     at: Mono,
-    bytes: usize,
+}
+
+impl Kept {
+    fn of(event: &Event, at: Mono) -> Kept {
+        let mut bytes = Vec::with_capacity(128);
+        event.encode(&mut bytes);
+        Kept { bytes: bytes.into(), at }
+    }
+
+    fn event(&self) -> Event {
+        match Event::decode(&self.bytes) {
+            Ok(event) => event,
+            Err(error) => panic!("an event that this member wrote itself cannot be read: {error}"),
+        }
+    }
+
+    /// About how much memory it takes: its bytes, its place in the ring, and what the allocator adds.
+    fn size(&self) -> usize {
+        const FIXED: usize = size_of::<Kept>() + 16;
+        FIXED + self.bytes.len()
+    }
 }
 
 struct Watch {
@@ -165,10 +186,10 @@ impl Events {
         let mut wakes = Vec::new();
         for event in events {
             self.wake_for(event, &mut wakes);
-            let bytes = size_of_event(event);
             self.newest = event.revision;
-            self.bytes += bytes;
-            self.ring.push_back(Kept { event: Arc::new(event.clone()), at: now, bytes });
+            let kept = Kept::of(event, now);
+            self.bytes += kept.size();
+            self.ring.push_back(kept);
         }
         self.trim(now);
         wakes
@@ -249,8 +270,8 @@ impl Events {
             if pulled.events.len() >= limit || at - from >= PULL_LOOKS_MAX {
                 break;
             }
-            if watch.watched.concerns(&kept.event) {
-                pulled.events.push(Arc::clone(&kept.event));
+            if watch.watched.concerns(&kept.bytes) {
+                pulled.events.push(kept.event());
             }
             at += 1;
         }
@@ -261,11 +282,12 @@ impl Events {
 
     /// The revision from which on events are kept.
     fn first(&self) -> Revision {
-        self.ring.front().map_or(Revision(self.newest.0 + 1), |kept| kept.event.revision)
+        // Each has the number after the one before.
+        Revision(self.newest.0 + 1 - self.ring.len() as u64)
     }
 
     fn wake_for(&mut self, event: &Event, wakes: &mut Vec<Wake>) {
-        let Some(key) = key_of(event) else { return };
+        let Some(key) = event.what.key() else { return };
         let Events { watches, by_key, by_prefix, .. } = self;
         let prefixes =
             by_prefix.get(&key.namespace).into_iter().flat_map(|prefixes| matching(prefixes, &key.name));
@@ -284,19 +306,20 @@ impl Events {
             if !is_old && self.bytes <= bytes {
                 break;
             }
-            self.bytes -= oldest.bytes;
+            self.bytes -= oldest.size();
             self.ring.pop_front();
         }
     }
 }
 
 impl Watched {
-    fn concerns(&self, event: &Event) -> bool {
-        let Some(key) = key_of(event) else { return false };
+    /// Whether it is about the event of these bytes.
+    fn concerns(&self, event: &[u8]) -> bool {
+        let Some((namespace, name)) = Event::encoded_key(event) else { return false };
         match self {
-            Watched::Lease(wanted) => key == wanted,
-            Watched::Prefix(namespace, prefix) => {
-                key.namespace == *namespace && key.name.as_str().starts_with(prefix.as_str())
+            Watched::Lease(wanted) => (namespace, name) == (wanted.namespace.as_str(), wanted.name.as_str()),
+            Watched::Prefix(within, prefix) => {
+                namespace == within.as_str() && name.starts_with(prefix.as_str())
             }
         }
     }
@@ -319,38 +342,6 @@ fn drop_from<K: Ord>(map: &mut BTreeMap<K, BTreeSet<u64>>, key: &K, id: u64) {
             map.remove(key);
         }
     }
-}
-
-/// The lease that an event is about; none where it is about the settings.
-pub fn key_of(event: &Event) -> Option<&Key> {
-    match &event.what {
-        What::Granted { key, .. }
-        | What::Confirmed { key, .. }
-        | What::Valued { key, .. }
-        | What::Ended { key, .. }
-        | What::Ending { key, .. }
-        | What::Pinned { key, .. }
-        | What::Unpinned { key, .. } => Some(key),
-        What::Settings { .. } => None,
-    }
-}
-
-/// About how many bytes an event takes: its strings, most of which it shares with nobody, and the rest.
-fn size_of_event(event: &Event) -> usize {
-    const FIXED: usize = 320;
-    let strings = match &event.what {
-        What::Granted { holder, value, .. } => {
-            holder.as_str().len() + value.as_ref().map_or(0, |value| value.as_str().len())
-        }
-        What::Valued { value, .. } => value.as_str().len(),
-        What::Ended { end, .. } => end.holder.as_str().len(),
-        What::Ending { why, heir, .. } => {
-            why.as_str().len() + heir.as_ref().map_or(0, |heir| heir.as_str().len())
-        }
-        What::Pinned { entity, .. } | What::Unpinned { entity, .. } => entity.as_str().len(),
-        What::Confirmed { .. } | What::Settings { .. } => 0,
-    };
-    FIXED + strings + key_of(event).map_or(0, |key| key.name.as_str().len())
 }
 
 #[cfg(test)]

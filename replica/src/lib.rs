@@ -42,7 +42,7 @@ mod waits;
 
 pub use beginning::OnBegun;
 pub use clock::{Clock, Mono};
-pub use events::{Pulled, Unwatchable, Wake, Watched, Window, key_of};
+pub use events::{Pulled, Unwatchable, Wake, Watched, Window};
 pub use handle::*;
 pub use joining::{Asks, ask_to_join};
 pub use members::{MEMBERS_MAX, MemberChange, MemberView, Unchanged, VOTERS_MAX, is_address};
@@ -97,9 +97,10 @@ pub trait World: 'static {
     /// Looks on as a member puts a snapshot in the place of its state: the last entry that it has, and the table in it.
     fn installed(_member: u64, _last: Option<log::LogId>, _: &lease::Table) {}
 
-    /// How many entries stay in the log behind a snapshot, so that a member that lags by no more than these need not take it.
+    /// How many entries stay in the log behind a snapshot, so that a member that lags by no more than these need not take it: a second of
+    /// them under load, and at most 16 MiB.
     fn entries_kept() -> u64 {
-        1_000
+        256
     }
 }
 

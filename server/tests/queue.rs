@@ -230,7 +230,7 @@ fn a_sessions_watch_sees_every_event_of_its_prefix_and_can_be_cancelled() {
 
 #[test]
 fn one_who_does_not_read_is_told_compacted_and_another_sees_all() {
-    // Some 3,000 events.
+    // Some 2,000 events.
     let node = Node::start_with(|config| config.watch_bytes = 1 << 20);
     let mut holder = node.session();
     let begin = |session: &mut Session| ask(session, 1, "watch", json!({}))["watching"]["revision"].clone();
@@ -323,7 +323,8 @@ fn a_watch_of_a_past_that_is_not_kept_is_gone() {
     for round in 0..4u64 {
         let steps: Vec<Value> = (0..1_000)
             .map(|at| {
-                json!({"claim": {"name": format!("lease/{}", round * 1_000 + at), "holder": "h", "instance": "9", "seq": "1"}})
+                json!({"claim": {"name": format!("lease/{}", round * 1_000 + at), "holder": "h", "instance": "9", "seq": "1",
+                    "value": "v".repeat(300)}})
             })
             .collect();
         ask(&mut holder, 2 + round, "bulk", json!(steps));

@@ -39,6 +39,7 @@ pub(crate) struct Cluster {
     members: Vec<Member>,
     reach: Reach,
     log: PathBuf,
+    data: PathBuf,
     _folder: TempDir,
 }
 
@@ -96,7 +97,7 @@ impl Cluster {
             }
         }
         let reach = reach(&started_first, at.tls.then_some(&data))?;
-        let cluster = Cluster { child, started, members: started_first, reach, log, _folder: folder };
+        let cluster = Cluster { child, started, members: started_first, reach, log, data, _folder: folder };
         if (cluster.members.len() as u64) < members {
             return Err(cluster.broken("a member did not start"));
         }
@@ -109,6 +110,11 @@ impl Cluster {
     /// How clients come to it.
     pub(crate) fn reach(&self) -> &Reach {
         &self.reach
+    }
+
+    /// The folder that has each member's data folder.
+    pub(crate) fn data(&self) -> &Path {
+        &self.data
     }
 
     /// The members' processes.
@@ -127,6 +133,13 @@ impl Cluster {
             std::thread::sleep(LOOK_EVERY);
         }
         Err(self.broken(&format!("nobody led within {PATIENCE:?}")))
+    }
+
+    /// A member that does not lead; of one member, that one.
+    pub(crate) fn another_than_the_leader(&self) -> Result<Member, RunError> {
+        let leader = self.leader()?;
+        let other = self.members.iter().find(|member| member.id != leader.id);
+        Ok(other.cloned().unwrap_or(leader))
     }
 
     /// The newest term that a member knows of.

@@ -188,7 +188,11 @@ impl Crowd {
     }
 }
 
-async fn granted(session: &Session, steps: Vec<Step>) -> Result<Vec<Grant>, RunError> {
+/// The grants that these steps gave.
+///
+/// # Errors
+/// One gave none.
+pub(super) async fn granted(session: &Session, steps: Vec<Step>) -> Result<Vec<Grant>, RunError> {
     let done = session.bulk(steps).await.map_err(broken)?;
     let grants = done.into_iter().map(|step| match step.into_result() {
         Ok(Stepped::Granted(grant)) => Ok(grant),

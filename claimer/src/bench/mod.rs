@@ -34,10 +34,12 @@ mod etcd;
 pub mod expiry;
 pub mod extend;
 pub mod failover;
+pub mod growth;
 pub mod handover;
 mod in_turn;
 pub mod memory;
 pub mod overload;
+pub mod million;
 mod reach;
 mod rounds;
 pub mod storm;
@@ -218,11 +220,17 @@ pub enum Figure {
     Counts(Vec<u64>),
     /// How much, in the unit that its name ends with.
     Number(#[serde(serialize_with = "rounded")] f64),
+    /// How much at each size, in the unit that its name ends with.
+    Numbers(#[serde(serialize_with = "each_rounded")] Vec<f64>),
 }
 
 /// To thousandths: further digits are noise.
 fn rounded<S: serde::Serializer>(number: &f64, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_f64((number * 1_000.0).round() / 1_000.0)
+}
+
+fn each_rounded<S: serde::Serializer>(numbers: &[f64], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(numbers.iter().map(|number| (number * 1_000.0).round() / 1_000.0))
 }
 
 impl Figure {
@@ -233,6 +241,7 @@ impl Figure {
             Figure::Count(count) => *count as f64,
             Figure::Counts(counts) => counts.iter().sum::<u64>() as f64,
             Figure::Number(number) => *number,
+            Figure::Numbers(numbers) => numbers.iter().sum(),
         }
     }
 }
@@ -246,6 +255,9 @@ impl fmt::Display for Figure {
                 f.write_str(&counts.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))
             }
             Figure::Number(number) => write!(f, "{number:.3}"),
+            Figure::Numbers(numbers) => f.write_str(
+                &numbers.iter().map(|number| format!("{number:.3}")).collect::<Vec<_>>().join("  "),
+            ),
         }
     }
 }

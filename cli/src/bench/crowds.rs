@@ -1,6 +1,6 @@
-//! The benches of very many: leases in `bulk`, connections and leases in `memory`, and claims in `overload`.
+//! The benches of very many: leases in `bulk` and `million`, connections and leases in `memory`, and claims in `overload`.
 
-use claimer::bench::{At, bulk, memory, overload};
+use claimer::bench::{At, bulk, memory, million, overload};
 use clap::Args;
 
 use super::{Common, Where};
@@ -128,5 +128,30 @@ impl Overload {
             members: self.members,
         };
         self.common.run(|program| overload::measure(overload, &at, program))
+    }
+}
+
+/// What very many leases do to those who extend theirs: while snapshots of them are made, and while all of them expire at once; and how
+/// long a member takes to come back with them. On a cluster of its own; it takes some minutes.
+#[derive(Debug, Args)]
+pub(super) struct Million {
+    /// How many leases are held, with names and holders of 32 bytes.
+    #[arg(long, value_name = "N", default_value = "1000000", value_parser = clap::value_parser!(u32).range(1_000..=2_000_000))]
+    leases: u32,
+    /// How many members its cluster has.
+    #[arg(long, value_name = "N", default_value = "3", value_parser = parse::members())]
+    members: u64,
+    /// Give its members certificates, and come to them by TLS.
+    #[arg(long)]
+    tls: bool,
+    #[command(flatten)]
+    common: Common,
+}
+
+impl Million {
+    pub(super) fn run(&self) -> Result<Exit, Failure> {
+        let million = million::Million { leases: self.leases as usize, members: self.members };
+        let at = At { tls: self.tls, ..At::default() };
+        self.common.run(|program| million::measure(million, &at, program))
     }
 }

@@ -2,6 +2,7 @@
 
 mod compare;
 mod crowds;
+mod growth;
 
 use std::fmt::Display;
 use std::fs::File;
@@ -46,6 +47,8 @@ enum What {
     Bulk(crowds::Bulk),
     Memory(crowds::Memory),
     Overload(crowds::Overload),
+    Growth(growth::Growth),
+    Million(crowds::Million),
 }
 
 /// Where to measure.
@@ -163,6 +166,8 @@ pub(crate) fn bench(args: &Bench) -> Result<Exit, Failure> {
         What::Bulk(args) => args.run(),
         What::Memory(args) => args.run(),
         What::Overload(args) => args.run(),
+        What::Growth(args) => args.run(),
+        What::Million(args) => args.run(),
     }
 }
 

@@ -24,9 +24,9 @@ impl Writer<'_> {
     pub(crate) fn lease(&mut self, slot: Slot, namespace: u32, lease: &Lease) {
         self.u32(slot);
         self.u32(namespace);
-        self.text(lease.name.as_str());
+        self.text(lease.name());
         self.u8(flags_of(lease));
-        lease.grant.iter().for_each(|grant| self.grant(grant));
+        lease.grant.iter().for_each(|grant| self.grant(lease.holder(), grant));
         lease.value().into_iter().for_each(|value| self.text(value.as_str()));
         lease.last_end().into_iter().for_each(|end| self.ended(end));
         self.pins(lease.pins());
@@ -37,8 +37,8 @@ impl Writer<'_> {
         lease.cooldown().into_iter().for_each(|cooldown| self.cooldown(cooldown));
     }
 
-    fn grant(&mut self, grant: &Grant) {
-        self.text(grant.holder.as_str());
+    fn grant(&mut self, holder: &str, grant: &Grant) {
+        self.text(holder);
         self.u64(grant.instance.0);
         self.u64(grant.seq.0);
         self.u64(grant.token.as_u64());
@@ -128,7 +128,7 @@ impl Reader<'_> {
     ) -> Result<(Slot, Lease), DecodeError> {
         let slot = self.u32()?;
         let Some(space) = space_of(self.u32()?) else { return self.damaged_before(4) };
-        let mut lease = Lease::new(space, self.text(Name::stored)?);
+        let mut lease = Lease::new(space, self.text(Name::stored)?.as_str());
         let flags = self.u8()?;
         if !is_possible(flags) {
             return self.damaged_before(1);
@@ -136,7 +136,8 @@ impl Reader<'_> {
         let has = |flag| flags & flag != 0;
         lease.confirmed = has(CONFIRMED);
         if has(HELD) {
-            lease.grant = Some(self.grant()?);
+            let holder = self.text(Holder::stored)?;
+            lease.hold(holder.as_str(), self.grant()?);
         }
         if has(VALUE) {
             lease.extras_mut().value = Some(self.text(Value::stored)?);
@@ -159,7 +160,6 @@ impl Reader<'_> {
 
     fn grant(&mut self) -> Result<Grant, DecodeError> {
         Ok(Grant {
-            holder: self.text(Holder::stored)?,
             instance: Instance(self.u64()?),
             seq: Seq(self.u64()?),
             token: Token::from_u64(self.u64()?),

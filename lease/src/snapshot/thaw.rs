@@ -1,14 +1,14 @@
 //! From sections back to a table: the records as they were, and every index made anew from them.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::codec::Reader;
+use crate::names::Names;
 use crate::record::{Lease, Slot, SpaceId};
 use crate::snapshot::record::{ITEM_BYTES_MIN, LEASE_BYTES_MIN};
 use crate::snapshot::{ENDS, HEAD, LEASES, NAMESPACES, SETTINGS, TAIL, VERSION};
 use crate::tokens::Trace;
-use crate::{DecodeError, NAMESPACES_MAX, Name, Namespace, Revision, SLOTS_MAX, Table, Time, Token};
+use crate::{DecodeError, NAMESPACES_MAX, Namespace, Revision, SLOTS_MAX, Table, Time, Token};
 
 /// A table being put together.
 #[derive(Default)]
@@ -16,8 +16,8 @@ struct Thaw {
     table: Table,
     /// The tag of the section read last.
     tag: u8,
-    /// The table's number of each of the snapshot's namespaces, and the names found in it.
-    spaces: Vec<(SpaceId, Vec<(Name, Slot)>)>,
+    /// The table's number of each of the snapshot's namespaces, and the records found in it.
+    spaces: Vec<(SpaceId, Vec<Slot>)>,
     next_slot: Slot,
     leases: u64,
     ends: u64,
@@ -137,7 +137,7 @@ impl Thaw {
             if slot < self.next_slot || slot >= SLOTS_MAX || !self.enter(slot, &lease) {
                 return reader.damaged();
             }
-            self.spaces[rank].1.push((lease.name.clone(), slot));
+            self.spaces[rank].1.push(slot);
             self.table.slab.put(slot, lease);
             self.next_slot = slot + 1;
             self.leases += 1;
@@ -166,15 +166,11 @@ impl Thaw {
         true
     }
 
-    /// Makes the namespaces' indexes, each in one go: sorted, then built, in a third of the time that one
-    /// insert after the other takes.
+    /// Makes the namespaces' indexes.
     fn index_names(&mut self, reader: &Reader<'_>) -> Result<(), DecodeError> {
-        for (space, names) in &mut self.spaces {
-            let count = names.len();
-            let names: BTreeMap<Name, Slot> = std::mem::take(names).into_iter().collect();
-            if names.len() != count || count == 0 {
-                return reader.damaged();
-            }
+        for (space, slots) in &mut self.spaces {
+            let names = Names::index(&std::mem::take(slots), &self.table.slab);
+            let Some(names) = names.filter(|names| !names.is_empty()) else { return reader.damaged() };
             self.table.spaces.get_mut(*space).names = names;
         }
         Ok(())

@@ -1,13 +1,12 @@
 //! Our segmented log behind openraft's storage trait.
 //!
-//! Entries are kept in memory until they are purged: whoever replicates or applies reads them there, and the disk is read
-//! only at the start. What is appended is readable at once and durable when the writer thread says so.
+//! Entries are kept in memory until they are purged ([`Kept`]): whoever replicates or applies reads them there, and the disk is
+//! read only at the start. What is appended is readable at once and durable when the writer thread says so.
 
-use std::collections::VecDeque;
 use std::fmt::Debug;
 use std::io;
 use std::marker::PhantomData;
-use std::ops::{Bound, RangeBounds};
+use std::ops::RangeBounds;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -17,6 +16,7 @@ use openraft::type_config::async_runtime::oneshot::{Oneshot, OneshotSender};
 use openraft::{LogState, OptionalSend, RaftLogReader};
 
 use super::codec::{Encoded, decode_payload};
+use super::kept::Kept;
 use super::types::{CommittedLeaderId, Entry, LeaderId, LogId, Types, Vote};
 use crate::log::{Log, Record, Recovered};
 
@@ -39,7 +39,7 @@ struct Memory {
     /// Whether `committed` has yet to be written: it goes with the next entries.
     committed_unwritten: bool,
     purged: Option<LogId>,
-    entries: VecDeque<Entry>,
+    entries: Kept,
 }
 
 impl Memory {
@@ -49,24 +49,7 @@ impl Memory {
     }
 
     fn last(&self) -> Option<LogId> {
-        self.entries.back().map(|entry| entry.log_id).or(self.purged)
-    }
-
-    fn range(&self, range: impl RangeBounds<u64>) -> Vec<Entry> {
-        let first = self.first();
-        let from = match range.start_bound() {
-            Bound::Included(index) => *index,
-            Bound::Excluded(index) => index + 1,
-            Bound::Unbounded => 0,
-        };
-        let to = match range.end_bound() {
-            Bound::Included(index) => index + 1,
-            Bound::Excluded(index) => *index,
-            Bound::Unbounded => u64::MAX,
-        };
-        let position = |index: u64| (index.saturating_sub(first) as usize).min(self.entries.len());
-        let (from, to) = (position(from), position(to));
-        self.entries.range(from..to.max(from)).cloned().collect()
+        self.entries.last().or(self.purged)
     }
 }
 
@@ -88,12 +71,12 @@ impl<R> Store<R> {
             committed: recovered.committed.map(log_id),
             committed_unwritten: false,
             purged: recovered.purged.map(log_id),
-            entries: VecDeque::with_capacity(recovered.entries.len()),
+            entries: Kept::default(),
         };
         for entry in recovered.entries {
             written.fetch_add(entry.payload.len() as u64, Ordering::Relaxed);
             let payload = decode_payload(&entry.payload)?;
-            memory.entries.push_back(Entry { log_id: log_id(entry.id), payload });
+            memory.entries.push(Entry { log_id: log_id(entry.id), payload });
         }
         let inner = Inner { log, memory: Mutex::new(memory), written };
         Ok(Store { inner: Arc::new(inner), runtime: PhantomData })
@@ -135,7 +118,8 @@ impl<R: AsyncRuntime> RaftLogReader<Types<R>> for Store<R> {
         &mut self,
         range: RB,
     ) -> io::Result<Vec<Entry>> {
-        Ok(self.memory().range(range))
+        let memory = self.memory();
+        memory.entries.range(memory.first(), range)
     }
 
     async fn read_vote(&mut self) -> io::Result<Option<Vote>> {
@@ -198,7 +182,7 @@ impl<R: AsyncRuntime> RaftLogStorage<Types<R>> for Store<R> {
             let written = Arc::clone(&self.inner.written);
             let payload = Arc::new(Encoded { payload: entry.payload.clone(), written });
             records.push(Record::Entry { id: record_id(entry.log_id), payload });
-            memory.entries.push_back(entry);
+            memory.entries.push(entry);
         }
         #[cfg(planted)]
         if lease::planted::is(lease::planted::Bug::AckBeforeSync) {
@@ -230,12 +214,12 @@ impl<R: AsyncRuntime> RaftLogStorage<Types<R>> for Store<R> {
             let mut memory = self.memory();
             let gone = (upto.index + 1).saturating_sub(memory.first()) as usize;
             let gone = gone.min(memory.entries.len());
-            memory.entries.drain(..gone);
+            memory.entries.forget(gone);
             memory.purged = memory.purged.max(Some(upto));
         }
         #[cfg(planted)]
         let upto = match lease::planted::is(lease::planted::Bug::PurgeBeyondSnapshot) {
-            true => self.memory().entries.get(2).map_or(upto, |entry| entry.log_id),
+            true => self.memory().entries.get(2)?.map_or(upto, |entry| entry.log_id),
             false => upto,
         };
         self.write(Record::Purge { upto: record_id(upto) }).await

@@ -78,7 +78,7 @@ impl<W: World> RaftStateMachine<Types<W::Runtime>> for Machine<W> {
         let state = self.shared.state();
         Builder {
             head: state.head(),
-            table: Arc::new(state.table.freeze()),
+            table: Some(state.table.freeze()),
             snapshots: self.snapshots.clone(),
             shared: Arc::clone(&self.shared),
             world: std::marker::PhantomData,
@@ -137,7 +137,8 @@ const ROOM_RETRY: Duration = Duration::from_millis(500);
 /// Writes a frozen table beside the state machine, which goes on.
 pub(crate) struct Builder<W> {
     head: Head,
-    table: Arc<lease::Frozen>,
+    /// None once it is written.
+    table: Option<lease::Frozen>,
     snapshots: Snapshots,
     shared: Arc<Shared>,
     world: std::marker::PhantomData<fn() -> W>,
@@ -166,9 +167,20 @@ impl<W: World> RaftSnapshotBuilder<Types<W::Runtime>> for Builder<W> {
 }
 
 impl<W: World> Builder<W> {
-    async fn write(&self) -> io::Result<SnapshotFile> {
-        let (head, table, snapshots) = (self.head.clone(), Arc::clone(&self.table), self.snapshots.clone());
-        <W::Runtime as AsyncRuntime>::spawn_blocking(move || snapshots.write(&head, &table)).await?
+    async fn write(&mut self) -> io::Result<SnapshotFile> {
+        let Some(table) = self.table.take() else {
+            return Err(io::Error::other("a snapshot is written twice"));
+        };
+        let (head, snapshots) = (self.head.clone(), self.snapshots.clone());
+        let written = <W::Runtime as AsyncRuntime>::spawn_blocking(move || {
+            // What the table has changed meanwhile is let go of there: of a million leases that takes long.
+            let written = snapshots.write(&head, &table);
+            let again = written.is_err().then_some(table);
+            (written, again)
+        });
+        let (written, again) = written.await?;
+        self.table = again;
+        written
     }
 
     async fn wait_for_room(&self, error: &io::Error) {

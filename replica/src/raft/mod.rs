@@ -1,7 +1,7 @@
 //! openraft behind a few words of our own, so that it can be replaced: [`Engine`].
 //!
 //! * [`types`] says which types openraft is used with;
-//! * [`log`] puts our segmented log behind its storage trait;
+//! * [`log`] puts our segmented log behind its storage trait, and [`kept`] has its entries in memory;
 //! * [`machine`] puts the lease table behind its state machine;
 //! * [`codec`] has our own encodings of what openraft wants kept: its serde layout is neither on disk nor on the wire;
 //! * [`peers`] is its network, and [`links`] keeps the ways to the other members;
@@ -16,6 +16,7 @@
 pub(crate) mod belonging;
 mod calling;
 pub(crate) mod codec;
+mod kept;
 mod links;
 pub(crate) mod log;
 pub(crate) mod machine;

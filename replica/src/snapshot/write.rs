@@ -14,6 +14,8 @@ use crate::raft::types::LogId;
 
 /// What is gathered before it is written.
 const WRITE_BYTES: usize = 256 * 1024;
+/// What is written before it is synced. A disk that is given a whole snapshot at the end lets the log's next sync wait for all of it.
+const SYNC_BYTES: u64 = 4 * 1024 * 1024;
 
 impl Snapshots {
     /// Writes a snapshot and unlinks the older ones.
@@ -32,7 +34,7 @@ impl Snapshots {
         if self.disk.list()?.iter().any(|other| other == aside) {
             self.disk.remove(aside)?;
         }
-        let mut writer = Writer { file: self.disk.create(aside)?, offset: 0, buffer: Vec::new() };
+        let mut writer = Writer { file: self.disk.create(aside)?, offset: 0, synced: 0, buffer: Vec::new() };
         for piece in pieces(self.owner, head, table) {
             writer.put(&piece)?;
         }
@@ -86,13 +88,21 @@ fn trailer(chunks: u32, checksums: u32) -> Vec<u8> {
 struct Writer {
     file: Box<dyn LogFile>,
     offset: u64,
+    synced: u64,
     buffer: Vec<u8>,
 }
 
 impl Writer {
     fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.buffer.extend_from_slice(bytes);
-        if self.buffer.len() >= WRITE_BYTES { self.flush() } else { Ok(()) }
+        if self.buffer.len() >= WRITE_BYTES {
+            self.flush()?;
+        }
+        if self.offset - self.synced >= SYNC_BYTES {
+            self.file.sync_data()?;
+            self.synced = self.offset;
+        }
+        Ok(())
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -54,7 +54,7 @@ keys! {
     "session.stall_after" = Fixed(r#""10s""#): "A session whose client reads nothing for so long, while something is written to it, is closed: a duration. Default 10s.";
     "stop.within" = Fixed(r#""2s""#): "How long an orderly stop delivers answers before it closes what is left: a duration. Default 2s.";
     "snapshot.log_bytes" = Fixed(r#""64MiB""#): "Bytes of log after which a snapshot is made: a size such as \"64MiB\", 1 MiB to 64 GiB. Default 64MiB.";
-    "watch.bytes" = Fixed(r#""128MiB""#): "About how much memory the events kept for watches may take: a size such as \"128MiB\", 1 MiB to 64 GiB. Default 128MiB, about 400,000 events.";
+    "watch.bytes" = Fixed(r#""48MiB""#): "About how much memory the events kept for watches may take: a size such as \"48MiB\", 1 MiB to 64 GiB. Default 48MiB, about 350,000 events.";
 }
 
 impl Setting {

@@ -197,7 +197,7 @@ impl Config {
             stall_after: raws.get("session.stall_after", value::duration)?.unwrap_or(Duration::from_secs(10)),
             stop_within: raws.get("stop.within", value::duration)?.unwrap_or(Duration::from_secs(2)),
             snapshot_log_bytes: raws.get("snapshot.log_bytes", value::bytes)?.unwrap_or(64 << 20),
-            watch_bytes: raws.get("watch.bytes", value::bytes)?.map_or(128 << 20, |bytes| bytes as usize),
+            watch_bytes: raws.get("watch.bytes", value::bytes)?.map_or(48 << 20, |bytes| bytes as usize),
             // The last: what is there and wrong is said before what is missing.
             data: data.ok_or(ConfigError::NoData)?,
             source: flags.clone(),

@@ -110,7 +110,7 @@ fn every_setting_can_be_set_in_the_file() {
         stall_after: Duration::from_secs(120),
         stop_within: Duration::from_secs(3_600),
         snapshot_log_bytes: 2 << 30,
-        watch_bytes: 128 << 20,
+        watch_bytes: 48 << 20,
         source: config.source.clone(),
     };
     assert_eq!(config, expected);

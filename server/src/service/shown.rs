@@ -115,7 +115,7 @@ pub(super) fn checked(asked: &Asked, grant: &lease::GrantView, at: Reading) -> C
 
 /// An event as watches are told of it; none where it is about no lease.
 pub(super) fn event_of(event: &lease::Event) -> Option<Event> {
-    let key = replica::key_of(event)?;
+    let key = event.what.key()?;
     let text = |text: &str| text.to_owned();
     let what = match &event.what {
         lease::What::Granted { holder, token, confirmed, value, .. } => What::Granted(EventGrant {
