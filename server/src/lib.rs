@@ -31,6 +31,7 @@ mod config;
 mod data;
 mod doors;
 mod error;
+mod identity;
 mod init;
 mod join;
 mod log;
@@ -51,6 +52,7 @@ pub use config::{
 pub use data::DataError;
 pub use doors::openapi_json;
 pub use error::{ExitKind, ServeError};
+pub use identity::{InvalidBearer, Secret};
 pub use init::{
     FOLDER_DEFAULT, Further, Host, Init, InitError, InvalidHost, Made, Renew, init_operator, shell_quoted,
 };
