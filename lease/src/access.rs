@@ -10,6 +10,8 @@ use crate::{Change, Holder, Name, Namespace, Recovery, Refusal, Settings, Table}
 
 /// From this `cluster_version` on, every member reads credentials.
 pub const CREDENTIALS_SINCE: u32 = 1;
+/// The newest `cluster_version` whose commands and settings this program reads.
+pub const CLUSTER_VERSION_KNOWN: u32 = CREDENTIALS_SINCE;
 
 /// What somebody may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

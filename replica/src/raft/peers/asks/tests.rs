@@ -28,7 +28,7 @@ pub(in crate::raft::peers) fn asks() -> Vec<Ask> {
         heir,
         deadline: Ttl::from_millis(2),
     };
-    let named = Named { key: key_of("x"), instance: Some(Instance(4)) };
+    let named = Named { key: key_of("x"), instance: Some(Instance(4)), holder: None };
     let operator = Named { instance: None, ..named.clone() };
     let commands = vec![
         forwarded(extend.clone(), Some(named), HeirMust::Wait),
@@ -48,6 +48,8 @@ pub(in crate::raft::peers) fn asks() -> Vec<Ask> {
         Ask::Index,
         Ask::Roll(roll),
         Ask::HowFar,
+        Ask::Knows,
+        Ask::Members(MemberChange::Knows(3), Ttl::from_millis(5)),
         Ask::Lost(7),
         Ask::Members(MemberChange::List, Ttl::from_millis(5)),
         Ask::Members(MemberChange::Remove([3, 9].into()), Ttl::from_millis(5)),
@@ -95,6 +97,7 @@ pub(in crate::raft::peers) fn said() -> Vec<Said> {
         Said::HowFar(Far::Forming),
         Said::HowFar(Far::Ready),
         Said::HowFar(Far::Begun),
+        Said::Knows(7),
         Said::Removed,
         Said::Members(Err(Unchanged::Unknown)),
         Said::Members(Ok(vec![MemberView {
