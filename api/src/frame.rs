@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
-    Acquire, ChangeMembers, Check, Checked, Claim, Count, Counted, Ending, Ends, Events, Extend, Free, Get,
-    Grant, History, Lease, List, Members, Page, Pin, Problem, Release, Released, Revoke, Transfer, Unpin,
+    Acquire, ChangeMembers, ChangeTokens, Check, Checked, Claim, Count, Counted, Ending, Ends, Events, Extend, Free, Get,
+    Grant, History, Lease, List, Members, Page, Pin, Problem, Release, Released, Revoke, Tokens, Transfer, Unpin,
     Wait, Watch, Watching, Welcome,
 };
 
@@ -58,6 +58,8 @@ pub enum Call {
     Check(Check),
     /// Answered by `members`.
     Members(ChangeMembers),
+    /// Answered by `tokens`.
+    Tokens(ChangeTokens),
     /// Many steps in one frame, up to 10,000; answered by `bulk`, an outcome each, in order.
     Bulk(Vec<Step>),
     /// Give up a wait, an acquire or a watch; answered by `cancelled`. The call itself is answered no more.
@@ -78,6 +80,7 @@ impl Call {
             | Call::Unpin(_)
             | Call::Bulk(_) => true,
             Call::Members(members) => members.change.is_some(),
+            Call::Tokens(tokens) => tokens.change.is_some(),
             Call::Hello(_)
             | Call::Wait(_)
             | Call::Watch(_)
@@ -175,6 +178,8 @@ pub enum Reply {
     Ends(Ends),
     /// The cluster's members: of members.
     Members(Members),
+    /// To tokens: as they are after it.
+    Tokens(Tokens),
     /// To check: it is the living grant's.
     Checked(Checked),
     /// To bulk: an outcome a step, in order.

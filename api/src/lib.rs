@@ -25,6 +25,7 @@ mod members;
 mod problem;
 mod reply;
 mod span;
+mod tokens;
 
 pub use call::*;
 pub use frame::*;
@@ -33,6 +34,7 @@ pub use members::*;
 pub use problem::*;
 pub use reply::*;
 pub use span::Span;
+pub use tokens::*;
 
 /// The version of the API that this crate speaks: the `/v1` of every path.
 pub const VERSION: u32 = 1;

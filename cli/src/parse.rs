@@ -269,6 +269,11 @@ pub(crate) fn token_life() -> impl TypedValueParser<Value = Duration> {
     between("bad_duration", Duration::from_secs(1), Duration::from_nanos(JOIN_TOKEN_LIFE_MAX.as_nanos()))
 }
 
+/// How long a client's token is good: 1 s to 100 years.
+pub(crate) fn credential_life() -> impl TypedValueParser<Value = Duration> {
+    between("bad_duration", Duration::from_secs(1), Duration::from_secs(100 * 366 * 24 * 60 * 60))
+}
+
 /// A name or address by which a member is known.
 pub(crate) fn host() -> impl TypedValueParser<Value = Host> {
     text(|value| value.parse().map_err(|error: InvalidHost| bad("bad_host", error.to_string())))

@@ -25,6 +25,7 @@
 
 mod backoff;
 mod belief;
+mod bearer;
 mod call;
 mod cell;
 mod clock;
@@ -43,6 +44,7 @@ mod transport;
 mod verbs;
 mod watcher;
 
+pub use bearer::{BEARER_START, Bearer, InvalidToken};
 pub use call::*;
 pub use clock::{Clock, HolderClock, Instant};
 pub use endpoint::{Endpoint, InvalidEndpoint, PORT_DEFAULT};

@@ -28,6 +28,7 @@
 mod admission;
 mod clock;
 mod config;
+mod credentials;
 mod data;
 mod doors;
 mod error;

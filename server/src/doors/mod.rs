@@ -5,6 +5,7 @@ mod body;
 pub(crate) mod handshake;
 pub(crate) mod health;
 mod http;
+pub(crate) mod identify;
 pub(crate) mod json;
 pub(crate) mod listen;
 mod members;
@@ -14,6 +15,7 @@ mod reply;
 pub(crate) mod session;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod watch;
 
 use std::sync::Arc;
@@ -64,6 +66,7 @@ pub(crate) fn router(doors: Doors, names: origin::Names) -> Router {
         .route("/v1/count", get(http::count))
         .route("/v1/wait", get(http::wait))
         .route("/v1/members", get(members::list).post(members::change))
+        .route("/v1/tokens", get(tokens::list).post(tokens::change))
         .route("/v1/session", get(session::session))
         .route("/v1/backup", get(backup::backup))
         .route("/v1/openapi.json", get(openapi::openapi))
@@ -72,6 +75,7 @@ pub(crate) fn router(doors: Doors, names: origin::Names) -> Router {
         .route_layer(from_fn(http::no_query))
         .fallback(http::not_found)
         .method_not_allowed_fallback(http::method_not_allowed)
+        .layer(from_fn_with_state(doors.clone(), identify::identify))
         .layer(DefaultBodyLimit::max(lease::FRAME_BYTES_MAX))
         .layer(from_fn_with_state(names, origin::guard))
         .with_state(doors)

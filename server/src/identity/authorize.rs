@@ -1,14 +1,13 @@
 //! Who may do what: one function, pure, that every door asks before anything is read or proposed.
 //!
 //! ```text
-//!               claim extend   wait get    list count          pin      members  change    tokens:      back up
-//!               release        check       history   revoke    unpin    list     members   list  make
-//!               transfer                   watch                                           revoke
-//!  unit         its own        its own     ·         ·         ·        ·        ·         ·     ·      ·
-//!  reader       ·              namespace   namespace ·         ·        ·        ·         ·     ·      ·
-//!  app-admin    ·              namespace   namespace namespace namespace ·       ·         ·     ·      ·
-//!  auditor      ·              namespace   namespace ·         ·        cluster  ·         cluster ·    ·
-//!  operator     namespace      namespace   namespace namespace namespace cluster cluster   cluster      cluster
+//!              claim extend     wait get check  list       revoke     see       change    see       make, revoke
+//!              release transfer watch history   count      pin unpin  members   members   tokens    tokens; back up
+//!  unit        its own          its own         -          -          -         -         -         -
+//!  reader      -                namespace       namespace  -          -         -         -         -
+//!  app-admin   -                namespace       namespace  namespace  -         -         -         -
+//!  auditor     -                namespace       namespace  -          cluster   -         cluster   -
+//!  operator    namespace        namespace       namespace  namespace  cluster   cluster   cluster   cluster
 //! ```
 //!
 //! *Its own*: leases that the unit's application owns, in its namespace, and under its own name as the holder. *Namespace*: the
@@ -95,7 +94,10 @@ pub(crate) struct Denied {
 pub(crate) fn authorize(principal: &Principal, verb: Verb, scope: Scope<'_>) -> Result<(), Denied> {
     let here = is_within(principal, scope);
     let may = match principal.role {
-        Role::Unit => here && owns(principal, scope) && (is_holders(verb) || is_read_of_one(verb)),
+        Role::Unit => {
+            let of_one = is_read(verb) && !matches!(verb, Verb::List | Verb::Count);
+            here && owns(principal, scope) && (is_holders(verb) || of_one)
+        }
         Role::Reader => here && is_read(verb),
         Role::AppAdmin => here && (is_read(verb) || matches!(verb, Verb::Revoke | Verb::Pin | Verb::Unpin)),
         Role::Auditor => here && (is_read(verb) || matches!(verb, Verb::Members | Verb::Tokens)),
@@ -112,12 +114,9 @@ fn is_holders(verb: Verb) -> bool {
     matches!(verb, Verb::Claim | Verb::Extend | Verb::Release | Verb::Transfer)
 }
 
-fn is_read_of_one(verb: Verb) -> bool {
-    matches!(verb, Verb::Wait | Verb::Get | Verb::Check)
-}
-
 fn is_read(verb: Verb) -> bool {
-    is_read_of_one(verb) || matches!(verb, Verb::List | Verb::Count | Verb::History | Verb::Watch)
+    use Verb::{Check, Count, Get, History, List, Wait, Watch};
+    matches!(verb, Wait | Get | Check | History | Watch | List | Count)
 }
 
 fn is_of_the_cluster(verb: Verb) -> bool {
@@ -234,7 +233,14 @@ mod tests {
     fn who(role: Role, namespace: Option<&str>) -> Principal {
         let lease = (role == Role::Unit).then(|| "mysql".into());
         let namespace = namespace.map(Into::into);
-        Principal { name: "mysql/0".into(), role, namespace, lease, source: Source::Certificate }
+        Principal {
+            name: "mysql/0".into(),
+            role,
+            namespace,
+            lease,
+            claims_per_second: None,
+            source: Source::Certificate,
+        }
     }
 
     /// Every scope that decides otherwise than another.
@@ -268,7 +274,7 @@ mod tests {
         let inside = !of_cluster && (mine || !scoped);
         let whole = of_cluster && !scoped;
         match (role, verb) {
-            (Role::Unit, Claim | Extend | Release | Transfer | Wait | Get | Check) => own,
+            (Role::Unit, Claim | Extend | Release | Transfer | Wait | Get | Check | History | Watch) => own,
             (Role::Unit, _) => false,
             (Role::Operator, Members | ChangeMembers | Backup | Tokens | ChangeTokens) => whole,
             (Role::Operator, _) => inside,

@@ -119,11 +119,6 @@ impl Directory {
         }
     }
 
-    /// The claims a second that a principal may make here; none is any number.
-    pub(crate) fn claims_per_second(&self, id: CredentialId) -> Option<u32> {
-        self.known().credentials.get(&id)?.claims_per_second
-    }
-
     fn known(&self) -> Known {
         self.known.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -140,6 +135,7 @@ fn principal(id: CredentialId, credential: &Credential) -> Principal {
         role: credential.role,
         namespace: credential.namespace.as_ref().map(|namespace| namespace.as_str().into()),
         lease,
+        claims_per_second: credential.claims_per_second,
         source: Source::Token(id),
     }
 }

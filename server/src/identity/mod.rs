@@ -15,12 +15,20 @@
 //! * What is denied is denied before anything is read: whoever may not see a lease learns nothing of it, not even whether it is there.
 //! * Whoever cannot be known is told one thing, whatever the cause; the cause is in the audit log.
 
+mod audit;
 mod authorize;
+mod caller;
 mod directory;
+mod doorkeeper;
 mod principal;
+mod quota;
 mod secret;
 
+pub(crate) use audit::Audit;
 pub(crate) use authorize::{Denied, Scope, Verb, authorize};
+pub(crate) use caller::Caller;
 pub(crate) use directory::{Directory, Unknown};
+pub(crate) use doorkeeper::{Barred, Doorkeeper, Note};
 pub(crate) use principal::{Principal, Source};
+pub(crate) use secret::hash_of_hex;
 pub use secret::{InvalidBearer, Secret};

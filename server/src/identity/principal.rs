@@ -19,6 +19,8 @@ pub(crate) struct Principal {
     pub(crate) namespace: Option<Arc<str>>,
     /// A unit's lease, and those under it; none of all others.
     pub(crate) lease: Option<Arc<str>>,
+    /// Claims a second that this member takes from them; none is any number.
+    pub(crate) claims_per_second: Option<u32>,
     /// How they showed it.
     pub(crate) source: Source,
 }
@@ -42,8 +44,16 @@ impl Principal {
             role: Role::Unit,
             namespace: Some(namespace.into()),
             lease: Some(application(holder).into()),
+            claims_per_second: None,
             source,
         }
+    }
+
+    /// Somebody whom a certificate names.
+    pub(crate) fn certified(role: Role, namespace: Option<&str>, who: &str) -> Principal {
+        let lease = (role == Role::Unit).then(|| application(who).into());
+        let namespace = namespace.map(Into::into);
+        Principal { name: who.into(), role, namespace, lease, claims_per_second: None, source: Source::Certificate }
     }
 
     /// Whoever comes where nobody is asked who they are: they may do anything.
@@ -53,6 +63,7 @@ impl Principal {
             role: Role::Operator,
             namespace: None,
             lease: None,
+            claims_per_second: None,
             source: Source::Unasked,
         })
     }

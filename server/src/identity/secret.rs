@@ -59,11 +59,33 @@ impl Secret {
         self.hash().0.iter().zip(&hash.0).fold(0, differ) == 0
     }
 
+    /// The same in hexadecimal digits, as it crosses the network.
+    pub fn hash_hex(&self) -> String {
+        hex(&self.hash().0)
+    }
+
     /// The text, to be given to whoever it is for, and to nobody else.
     pub fn reveal(&self) -> String {
         let body = format!("{}-{}", self.id, hex(&self.secret));
         format!("{START}{body}-{:08x}", crc32c::crc32c(body.as_bytes()))
     }
+}
+
+/// The hash of these 64 hexadecimal digits, the letters small.
+pub(crate) fn hash_of_hex(text: &str) -> Option<SecretHash> {
+    small(text, 64).then(|| bytes_of(text)).flatten().map(SecretHash)
+}
+
+fn small(text: &str, digits: usize) -> bool {
+    text.len() == digits && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+fn bytes_of(text: &str) -> Option<[u8; 32]> {
+    let mut bytes = [0; 32];
+    for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().as_chunks::<2>().0) {
+        *byte = u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    Some(bytes)
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -82,20 +104,13 @@ impl FromStr for Secret {
 fn read(rest: &str) -> Option<Secret> {
     let (body, check) = rest.rsplit_once('-')?;
     let (id, secret) = body.split_once('-')?;
-    let small = |text: &str, digits| {
-        text.len() == digits && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-    };
     if !small(id, 16) || !small(secret, 64) || !small(check, 8) {
         return None;
     }
     if u32::from_str_radix(check, 16).ok()? != crc32c::crc32c(body.as_bytes()) {
         return None;
     }
-    let mut bytes = [0; 32];
-    for (byte, pair) in bytes.iter_mut().zip(secret.as_bytes().as_chunks::<2>().0) {
-        *byte = u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok()?;
-    }
-    Some(Secret { id: CredentialId(u64::from_str_radix(id, 16).ok()?), secret: bytes })
+    Some(Secret { id: CredentialId(u64::from_str_radix(id, 16).ok()?), secret: bytes_of(secret)? })
 }
 
 impl fmt::Debug for Secret {

@@ -34,6 +34,7 @@ use std::sync::Arc;
 use rustls::crypto::CryptoProvider;
 
 pub use error::TlsError;
+pub(crate) use error::instant;
 pub(crate) use fingerprint::{Fingerprint, fingerprints};
 pub(crate) use kept::{Kept, Rereads};
 pub(crate) use leaf::Leaf;
