@@ -15,7 +15,7 @@ use crate::machine::{Ask, Config, Done, Effect, End, Input, LinkId, Machine, OpI
 use crate::mailbox::{Letter, Mailbox};
 use crate::transport::{Event, Wire};
 use crate::watcher::Feed;
-use crate::{Clock, Endpoint, Failure, Instant, LinkNews, OnLink, Options, Tls, Unavailable};
+use crate::{Bearer, Clock, Endpoint, Failure, Instant, LinkNews, OnLink, Options, Tls, Unavailable};
 
 /// How long a session that ends may take to say goodbye.
 const GOODBYE: Duration = Duration::from_millis(500);

@@ -68,6 +68,7 @@ fn fits(call: &Call, reply: &Reply) -> bool {
         | (Call::Watch(_), Reply::Watching(_))
         | (Call::History(_), Reply::Ends(_))
         | (Call::Members(_), Reply::Members(_))
+        | (Call::Tokens(_), Reply::Tokens(_))
         | (Call::Cancel(_), Reply::Cancelled) => true,
         _ => false,
     }
