@@ -45,7 +45,7 @@ fn from_an_empty_folder_to_the_first_lease_over_tls_with_a_token() {
     let folder = member.folder.parent().unwrap();
     // The README's lines, but for the port, which the system picks; and without the certificate, so that the token alone says who it is.
     let lines = format!(
-        ". ./tenure/operator.env && unset TENURE_CERT TENURE_KEY && export TENURE_ENDPOINTS={} && {} claim db/primary --holder me --patience 20s",
+        ". ./tenure/operator.env && unset TENURE_CERT TENURE_KEY && export TENURE_ENDPOINTS={} && {} claim db/primary --holder me",
         member.endpoint(),
         env!("CARGO_BIN_EXE_tenure"),
     );

@@ -20,9 +20,9 @@ use crate::service::{Done, Service, Wanted};
 /// How often the settings are looked at: how long a token that was revoked may be good yet.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// How often it is tried to set up the first token.
-const TRY_EVERY: Duration = Duration::from_millis(100);
+const TRY_EVERY: Duration = Duration::from_millis(20);
 /// Tries until it is said why there is none yet.
-const TRIES_UNTIL_SAID: u32 = 100;
+const TRIES_UNTIL_SAID: u32 = 500;
 
 /// Keeps a member's doorkeeper up to date, for as long as the runtime lasts.
 pub(crate) fn keep(runtime: &Runtime, doors: &Doors, first: Option<FirstToken>) {

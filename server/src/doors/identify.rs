@@ -8,6 +8,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use api::{Code, Problem};
 use axum::extract::{FromRequestParts, Request, State};
@@ -19,13 +20,17 @@ use tokio::sync::oneshot;
 
 use super::Doors;
 use super::reply::problem;
-use crate::identity::{Caller, Principal, Unknown};
+use crate::identity::{Caller, Principal, Source, Unknown};
 use crate::service::{Service, unauthenticated};
 use crate::tls::{Name, Role};
 
 /// Paths that anyone may ask for: whether the process lives, and how to ask.
 const FOR_ANYONE: [&str; 2] = ["/healthz", "/v1/openapi.json"];
 const SCHEME: &str = "bearer ";
+/// How long whoever comes with a token that is not known waits for the first of all to be set up: less than a client's patience with
+/// one endpoint. And how often it is looked.
+const FIRST_TOKEN_WITHIN: Duration = Duration::from_millis(1_500);
+const FIRST_TOKEN_LOOK: Duration = Duration::from_millis(20);
 
 /// How a request's connection came.
 #[derive(Clone, Debug)]
@@ -101,18 +106,25 @@ async fn known(
     }
 }
 
-/// A token that was made a moment ago may not have come here: what a barrier brings decides.
+/// A token that was made a moment ago may not have come here: what a barrier brings decides. Nor may the first of all, which a new
+/// cluster sets up within a moment of its first leader.
 async fn by_token(service: &Service, token: &str) -> Result<Arc<Principal>, Stranger> {
-    match service.authenticate(token) {
-        Err(why @ Unknown::NoSuch(_)) => {
-            let (sender, passed) = oneshot::channel();
-            service.barrier(move |passed| _ = sender.send(passed.is_ok()));
-            if !matches!(passed.await, Ok(true)) || service.waits_for_first_token() {
-                return Err(Stranger::NotYet);
-            }
-            service.authenticate(token).map_err(|_| Stranger::Unknown(why))
+    let until = Instant::now() + FIRST_TOKEN_WITHIN;
+    loop {
+        match service.authenticate(token) {
+            Err(Unknown::NoSuch(_)) => {}
+            known => return known.map_err(Stranger::Unknown),
         }
-        known => known.map_err(Stranger::Unknown),
+        // Asked before the barrier: what is set up by now is seen behind it.
+        let waits = service.waits_for_first_token();
+        let (sender, passed) = oneshot::channel();
+        service.barrier(move |passed| _ = sender.send(passed.is_ok()));
+        let passed = matches!(passed.await, Ok(true));
+        match () {
+            () if passed && !waits => return service.authenticate(token).map_err(Stranger::Unknown),
+            () if Instant::now() > until || !waits => return Err(Stranger::NotYet),
+            () => tokio::time::sleep(FIRST_TOKEN_LOOK).await,
+        }
     }
 }
 
@@ -122,6 +134,9 @@ fn by_name(service: &Service, name: &Name) -> Result<Arc<Principal>, Unknown> {
     match &name.role {
         _ if name.cluster != cluster => Err(Unknown::Nameless),
         Role::Operator(who) => Ok(Arc::new(Principal::certified(lease::Role::Operator, None, who))),
+        Role::Client { role: lease::Role::Unit, namespace: Some(namespace), who } => {
+            Ok(Arc::new(Principal::unit(who, namespace, Source::Certificate)))
+        }
         Role::Client { role, namespace, who } => {
             Ok(Arc::new(Principal::certified(*role, namespace.as_deref(), who)))
         }
