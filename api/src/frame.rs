@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
-    Acquire, ChangeMembers, ChangeTokens, Check, Checked, Claim, Count, Counted, Ending, Ends, Events, Extend, Free, Get,
-    Grant, History, Lease, List, Members, Page, Pin, Problem, Release, Released, Revoke, Tokens, Transfer, Unpin,
-    Wait, Watch, Watching, Welcome,
+    Acquire, ChangeMembers, ChangeTokens, Check, Checked, Claim, Count, Counted, Ending, Ends, Events,
+    Extend, Free, Get, Grant, History, Lease, List, Members, Page, Pin, Problem, Release, Released, Revoke,
+    Tokens, Transfer, Unpin, Wait, Watch, Watching, Welcome,
 };
 
 /// From the client: a call and its number.

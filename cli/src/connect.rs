@@ -119,12 +119,14 @@ impl From<client::Failure> for Failure {
         match failure {
             client::Failure::Refused(problem) => problem.into(),
             client::Failure::Unavailable(Unavailable::Answered(problem)) => problem.into(),
-            client::Failure::Unavailable(Unavailable::Unreachable(tries)) if are_strangers(&tries) => Failure {
-                exit: Exit::Refused,
-                code: "unauthenticated".to_owned(),
-                message: Unavailable::Unreachable(tries).to_string(),
-                problem: None,
-            },
+            client::Failure::Unavailable(Unavailable::Unreachable(tries)) if are_strangers(&tries) => {
+                Failure {
+                    exit: Exit::Refused,
+                    code: "unauthenticated".to_owned(),
+                    message: Unavailable::Unreachable(tries).to_string(),
+                    problem: None,
+                }
+            }
             client::Failure::Unavailable(cause) => Failure::unavailable(cause.to_string()),
             client::Failure::Unknown(doubt) => Failure {
                 exit: Exit::Unknown,

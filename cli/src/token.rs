@@ -155,20 +155,28 @@ fn tell(secret: &Secret, out: Option<&Path>, json: JsonFlag) -> Result<Exit, Fai
     let made = Made { id: id.clone(), token: out.is_none().then_some(text.as_str()) };
     print(json.format(), &[title], &[vec![shown.clone()]], &made)?;
     match out {
-        Some(path) => say(format!("written to {}: come with --token-file, or TENURE_TOKEN_FILE", path.display())),
-        None => say("keep it in a file that others cannot read, and come with --token-file FILE; it is not shown again"),
+        Some(path) => {
+            say(format!("written to {}: come with --token-file, or TENURE_TOKEN_FILE", path.display()))
+        }
+        None => say(
+            "keep it in a file that others cannot read, and come with --token-file FILE; it is not shown again",
+        ),
     }
     say(format!("`tenure token revoke {id}` ends it"));
     Ok(Exit::Done)
 }
 
 fn keep(path: &Path, secret: &Secret) -> Result<(), Failure> {
-    let written = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).and_then(|mut file| {
-        writeln!(file, "{}", secret.reveal())?;
-        file.sync_all()
-    });
+    let written =
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).and_then(|mut file| {
+            writeln!(file, "{}", secret.reveal())?;
+            file.sync_all()
+        });
     written.map_err(|error| {
-        Failure::usage(format!("{} cannot be written: {error}; name a new file, in a folder that is there", path.display()))
+        Failure::usage(format!(
+            "{} cannot be written: {error}; name a new file, in a folder that is there",
+            path.display()
+        ))
     })
 }
 

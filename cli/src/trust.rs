@@ -65,7 +65,9 @@ impl Trust {
     pub(crate) fn token(&self, endpoints: &[Endpoint]) -> Result<Option<Bearer>, Failure> {
         let (text, from) = match (&self.token_file, std::env::var(TOKEN_VARIABLE)) {
             (Some(path), _) => (secret_in(path)?, path.display().to_string()),
-            (None, Ok(text)) if text.trim_start().starts_with(BEARER_START) => (text, TOKEN_VARIABLE.to_owned()),
+            (None, Ok(text)) if text.trim_start().starts_with(BEARER_START) => {
+                (text, TOKEN_VARIABLE.to_owned())
+            }
             _ => return Ok(None),
         };
         // The checksum tells a mistyped one here, without asking anybody.

@@ -64,8 +64,19 @@ fn a_units_token_is_good_for_its_own_leases_until_it_is_revoked() {
     let member = Member::start();
     let admin = member.path("operator/admin.token");
     let unit = member.path("unit.token");
-    let create =
-        ["token", "create", "mysql/0", "--role", "unit", "--namespace", "default", "--out", &unit, "--patience", "20s"];
+    let create = [
+        "token",
+        "create",
+        "mysql/0",
+        "--role",
+        "unit",
+        "--namespace",
+        "default",
+        "--out",
+        &unit,
+        "--patience",
+        "20s",
+    ];
     let id = done(&mut by_token(&member, &admin, &create)).trim().to_owned();
     done(&mut by_token(&member, &unit, &["claim", "mysql", "--holder", "mysql/0"]));
     for args in [
@@ -76,7 +87,11 @@ fn a_units_token_is_good_for_its_own_leases_until_it_is_revoked() {
         &["token", "list"],
         &["backup", "never"],
     ] {
-        assert_eq!(refused(&mut by_token(&member, &unit, args)), (Some(1), "forbidden".to_owned()), "{args:?}");
+        assert_eq!(
+            refused(&mut by_token(&member, &unit, args)),
+            (Some(1), "forbidden".to_owned()),
+            "{args:?}"
+        );
     }
     let listed = done(&mut by_token(&member, &admin, &["token", "list"]));
     assert!(listed.contains(&format!("{id}\tmysql/0\tunit\tdefault\t-\talways")), "{listed}");
@@ -118,8 +133,12 @@ fn a_token_that_cannot_be_good_is_a_usage_error_that_repeats_nothing_of_it() {
         assert!(!said.contains(text.trim()), "{said}");
     }
     // Under `tenure run` TENURE_TOKEN is a grant's, and no secret.
-    assert_eq!(refused(member.anonymous(&["count", "--patience", "1s"]).env("TENURE_TOKEN", "41")).1, "unauthenticated");
-    let (code, told) = said(member.anonymous(&["count", "--patience", "20s"]).env("TENURE_TOKEN", text.trim()));
+    assert_eq!(
+        refused(member.anonymous(&["count", "--patience", "1s"]).env("TENURE_TOKEN", "41")).1,
+        "unauthenticated"
+    );
+    let (code, told) =
+        said(member.anonymous(&["count", "--patience", "20s"]).env("TENURE_TOKEN", text.trim()));
     assert_eq!(code, Some(0), "{told}");
     let mut clear = tenure(&["count", "--endpoints", "lease.example:1"]);
     let (code, told) = said(clear.env("TENURE_TOKEN", text.trim()));
@@ -145,7 +164,12 @@ fn certify(member: &Member, uri: &str) {
 fn a_certificates_uri_says_who_comes_and_one_that_names_nobody_is_not_known() {
     let member = Member::start();
     let toml = fs::read_to_string(member.path("tenure.toml")).unwrap();
-    let cluster = toml.lines().find_map(|line| line.strip_prefix("cluster = \"")).unwrap().trim_end_matches('"').to_owned();
+    let cluster = toml
+        .lines()
+        .find_map(|line| line.strip_prefix("cluster = \""))
+        .unwrap()
+        .trim_end_matches('"')
+        .to_owned();
     let by_certificate = |uri: &str, args: &[&str]| {
         certify(&member, uri);
         let mut command = member.anonymous(args);

@@ -15,9 +15,9 @@ use hyper::body::{Body as _, Bytes, Incoming};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use crate::{Bearer, Endpoint};
 use crate::outcome::{Failure, Try, Unavailable};
 use crate::tls::{self, Tls};
+use crate::{Bearer, Endpoint};
 
 /// The pause between two rounds of tries.
 const PAUSE: Duration = Duration::from_millis(300);

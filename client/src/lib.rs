@@ -24,8 +24,8 @@
 )]
 
 mod backoff;
-mod belief;
 mod bearer;
+mod belief;
 mod call;
 mod cell;
 mod clock;

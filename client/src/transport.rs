@@ -17,9 +17,9 @@ use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Bytes, Error, Message};
 
-use crate::{Bearer, Endpoint};
 use crate::machine::LinkId;
 use crate::tls::{self, Stream, Tls};
+use crate::{Bearer, Endpoint};
 
 /// What a session reads into at once. The library's own 128 KiB are really resident, for each connection.
 const READ_BUFFER: usize = 2 * 1024;

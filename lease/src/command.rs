@@ -1,7 +1,8 @@
 //! What goes into the table: closed enums, so that whoever wants to know what can be asked reads one list.
 
 use crate::{
-    Credential, CredentialId, Entity, Holder, Instance, Key, Namespace, NamespaceSettings, Reason, Seq, Time, Token, Ttl, Value,
+    Credential, CredentialId, Entity, Holder, Instance, Key, Namespace, NamespaceSettings, Reason, Seq, Time,
+    Token, Ttl, Value,
 };
 
 /// One entry of the log: what [`crate::Table::apply`] takes.

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::{
-    COOLDOWN_MAX, Change, Credential, CredentialId, HISTORY_MAX, LEASES_MAX_DEFAULT, Namespace, Refusal, TTL_MAX, TTL_MIN,
-    TTL_MIN_DEFAULT, Ttl,
+    COOLDOWN_MAX, Change, Credential, CredentialId, HISTORY_MAX, LEASES_MAX_DEFAULT, Namespace, Refusal,
+    TTL_MAX, TTL_MIN, TTL_MIN_DEFAULT, Ttl,
 };
 
 /// The replicated settings.

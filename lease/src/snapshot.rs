@@ -102,10 +102,11 @@ impl Frozen {
     /// The table as tagged sections, each at most a few hundred KiB, in an order and with bytes that depend on
     /// what was applied alone.
     pub fn sections(&self) -> impl Iterator<Item = Vec<u8>> + '_ {
-        let credentials = packed(CREDENTIALS, self.settings.credentials.iter(), |writer, (id, credential)| {
-            writer.u64(id.0);
-            writer.credential(credential);
-        });
+        let credentials =
+            packed(CREDENTIALS, self.settings.credentials.iter(), |writer, (id, credential)| {
+                writer.u64(id.0);
+                writer.credential(credential);
+            });
         let first = [self.head(), self.settings()].into_iter().chain(credentials);
         let first = first.chain([self.namespaces()]);
         let leases = walk(&self.pages);

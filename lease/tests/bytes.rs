@@ -76,7 +76,8 @@ fn change() -> BoxedStrategy<Change> {
     prop_oneof![
         any::<u32>().prop_map(Change::ClusterVersion),
         namespace.prop_map(|(namespace, limits)| Change::Namespace(namespace, limits)),
-        (any::<u64>(), option::of(credential())).prop_map(|(id, it)| Change::Credential(CredentialId(id), it)),
+        (any::<u64>(), option::of(credential()))
+            .prop_map(|(id, it)| Change::Credential(CredentialId(id), it)),
     ]
     .boxed()
 }

@@ -94,7 +94,8 @@ impl Guarded {
     }
 
     fn claim(&self, token: &str, namespace: &str, name: &str, holder: &str) -> support::Answer {
-        let body = json!({"namespace": namespace, "name": name, "holder": holder, "instance": "7", "seq": "1"});
+        let body =
+            json!({"namespace": namespace, "name": name, "holder": holder, "instance": "7", "seq": "1"});
         self.post(Some(token), "/v1/claim", &body)
     }
 
@@ -190,7 +191,13 @@ fn of_one(namespace: &'static str, name: &'static str) -> Vec<Ask> {
     for holder in ["mysql/0", "mysql/1"] {
         // A ttl of nothing: whoever may claim is told that it is out of bounds, and nothing changes.
         let claim = with(json!({"holder": holder, "ttl_ms": 1}));
-        put("claim", Some(holder), ("POST /v1/claim".to_owned(), Some(claim.clone())), "claim", claim.clone());
+        put(
+            "claim",
+            Some(holder),
+            ("POST /v1/claim".to_owned(), Some(claim.clone())),
+            "claim",
+            claim.clone(),
+        );
         put("claim", Some(holder), ("POST /v1/acquire".to_owned(), Some(claim.clone())), "acquire", claim);
     }
     let token = json!({"token": "999"});
@@ -214,8 +221,20 @@ fn of_one(namespace: &'static str, name: &'static str) -> Vec<Ask> {
         put("manage", None, (format!("POST /v1/{verb}"), Some(body.clone())), verb, body);
     }
     put("read", None, (format!("GET /v1/leases/{namespace}/{name}"), None), "get", of.clone());
-    put("read", None, (format!("GET /v1/check?{query}&token=999"), None), "check", with(json!({"token": "999"})));
-    put("read", None, (format!("GET /v1/wait?{query}&timeout_ms=1"), None), "wait", with(json!({"timeout_ms": 1})));
+    put(
+        "read",
+        None,
+        (format!("GET /v1/check?{query}&token=999"), None),
+        "check",
+        with(json!({"token": "999"})),
+    );
+    put(
+        "read",
+        None,
+        (format!("GET /v1/wait?{query}&timeout_ms=1"), None),
+        "wait",
+        with(json!({"timeout_ms": 1})),
+    );
     put("read", None, (format!("GET /v1/history?{query}"), None), "history", of.clone());
     put("read", None, (format!("GET /v1/watch?{query}"), None), "watch", of.clone());
     asks
@@ -316,7 +335,8 @@ fn verb_of(line: &str) -> String {
 fn a_step_of_a_bulk_call_is_denied_by_itself() {
     let guarded = Guarded::start();
     let (_, token) = guarded.token("mysql/0", "unit", &json!({"namespace": "mine"}));
-    let step = |name: &str, holder: &str| json!({"claim": {"namespace": "mine", "name": name, "holder": holder}});
+    let step =
+        |name: &str, holder: &str| json!({"claim": {"namespace": "mine", "name": name, "holder": holder}});
     let steps = json!([step("mysql", "mysql/1"), step("mysql", "mysql/0"), step("redis", "mysql/0")]);
     let mut session = guarded.session(&token);
     let reply = support::ask(&mut session, 1, "bulk", steps);
@@ -360,7 +380,11 @@ fn a_unit_keeps_and_ends_its_own_grant_and_not_that_of_another_unit_of_its_appli
         }
         for path in ["/v1/extend", "/v1/release"] {
             let refused = guarded.post(Some(&one), path, &body);
-            assert_eq!((refused.status, refused.problem().1.as_str()), (409, "not_yours"), "{path}: {refused:?}");
+            assert_eq!(
+                (refused.status, refused.problem().1.as_str()),
+                (409, "not_yours"),
+                "{path}: {refused:?}"
+            );
         }
     }
     for path in ["/v1/extend", "/v1/release"] {
@@ -379,22 +403,25 @@ fn whoever_is_not_known_is_told_one_thing_and_the_cause_is_written_down() {
     let reader = json!({});
     let (revoked, of_revoked) = guarded.token("a", "reader", &reader);
     let (_, of_expired) = guarded.token("b", "reader", &json!({"valid_for_ms": 1}));
-    let done = guarded.post(Some(&guarded.admin), "/v1/tokens", &json!({"change": {"revoke": {"id": revoked}}}));
+    let done =
+        guarded.post(Some(&guarded.admin), "/v1/tokens", &json!({"change": {"revoke": {"id": revoked}}}));
     assert_eq!(done.status, 200, "{done:?}");
     let stranger = Secret::draw().reveal();
     let mistyped = format!("{}0", &guarded.admin[..guarded.admin.len() - 1]);
-    let mistyped = if mistyped == guarded.admin { format!("{}1", &mistyped[..mistyped.len() - 1]) } else { mistyped };
+    let mistyped =
+        if mistyped == guarded.admin { format!("{}1", &mistyped[..mistyped.len() - 1]) } else { mistyped };
     let is_refused = |token: &str| guarded.get(Some(token), "/v1/leases").status == 401;
     until("what was revoked is good no more", || is_refused(&of_revoked));
     until("what has expired is good no more", || is_refused(&of_expired));
-    let told: Vec<(u16, String)> = [None, Some("x"), Some(&mistyped), Some(&stranger), Some(&of_revoked), Some(&of_expired)]
-        .into_iter()
-        .map(|token: Option<&str>| guarded.get(token, "/v1/leases"))
-        .map(|answer| {
-            assert!(answer.head.contains("www-authenticate: bearer"), "{answer:?}");
-            (answer.status, answer.text)
-        })
-        .collect();
+    let told: Vec<(u16, String)> =
+        [None, Some("x"), Some(&mistyped), Some(&stranger), Some(&of_revoked), Some(&of_expired)]
+            .into_iter()
+            .map(|token: Option<&str>| guarded.get(token, "/v1/leases"))
+            .map(|answer| {
+                assert!(answer.head.contains("www-authenticate: bearer"), "{answer:?}");
+                (answer.status, answer.text)
+            })
+            .collect();
     assert_eq!(told[0].0, 401, "{told:?}");
     assert!(told[0].1.contains("\"unauthenticated\""), "{told:?}");
     assert!(told.iter().all(|one| *one == told[0]), "{told:?}");
@@ -407,7 +434,8 @@ fn whoever_is_not_known_is_told_one_thing_and_the_cause_is_written_down() {
         "has expired",
     ] {
         guarded.audited(cause, |line| {
-            line["outcome"] == "unauthenticated" && line["why"].as_str().is_some_and(|why| why.contains(cause))
+            line["outcome"] == "unauthenticated"
+                && line["why"].as_str().is_some_and(|why| why.contains(cause))
         });
     }
     let log = fs::read_to_string(guarded.folder.path().join("audit.jsonl")).unwrap();
@@ -441,7 +469,8 @@ fn a_quota_bounds_claims_and_no_extends() {
     let (_, token) = guarded.token("mysql/0", "unit", &quota);
     let granted = guarded.claim(&token, "mine", "mysql", "mysql/0");
     assert_eq!(granted.status, 200, "{granted:?}");
-    let refused = (0..20).map(|_| guarded.claim(&token, "mine", "mysql", "mysql/0")).find(|it| it.status != 200);
+    let refused =
+        (0..20).map(|_| guarded.claim(&token, "mine", "mysql", "mysql/0")).find(|it| it.status != 200);
     let refused = refused.expect("twenty at once are more than five seconds' worth");
     assert_eq!((refused.status, refused.problem().1.as_str()), (503, "overloaded"), "{refused:?}");
     let body = json!({"namespace": "mine", "name": "mysql", "token": granted.json()["token"]});
@@ -456,7 +485,8 @@ fn tokens_are_listed_without_their_secrets_and_outlast_a_restart() {
     let (id, token) = guarded.token("mysql/0", "unit", &json!({"namespace": "mine", "lease": "db"}));
     let listed = guarded.get(Some(&guarded.admin), "/v1/tokens");
     let view = listed.json()["tokens"].as_array().unwrap().iter().find(|it| it["id"] == *id).unwrap().clone();
-    let expected = json!({"id": id, "principal": "mysql/0", "role": "unit", "namespace": "mine", "lease": "db"});
+    let expected =
+        json!({"id": id, "principal": "mysql/0", "role": "unit", "namespace": "mine", "lease": "db"});
     assert_eq!(view, expected);
     guarded.server.take().unwrap().stop();
     let file = guarded.folder.path().join("tenure.toml");

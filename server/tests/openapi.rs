@@ -54,6 +54,8 @@ fn every_route_is_described_and_every_reference_leads_somewhere() {
         "post /v1/release",
         "post /v1/revoke",
         "get /v1/session",
+            "get /v1/tokens",
+            "post /v1/tokens",
         "post /v1/transfer",
         "post /v1/unpin",
         "get /v1/wait",

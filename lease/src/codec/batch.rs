@@ -2,8 +2,8 @@
 
 use crate::codec::{Reader, Writer};
 use crate::{
-    Batch, Change, Claim, Command, CredentialId, DecodeError, Entity, Holder, Instance, Namespace, Reason, Request,
-    RevokeWhen, Seq, Succeed, Token, Value,
+    Batch, Change, Claim, Command, CredentialId, DecodeError, Entity, Holder, Instance, Namespace, Reason,
+    Request, RevokeWhen, Seq, Succeed, Token, Value,
 };
 
 const VERSION: u8 = 1;
@@ -217,9 +217,7 @@ impl Reader<'_> {
         match self.u8()? {
             CLUSTER_VERSION => Ok(Change::ClusterVersion(self.u32()?)),
             NAMESPACE => Ok(Change::Namespace(self.text(Namespace::stored)?, self.option(Reader::limits)?)),
-            CREDENTIAL => {
-                Ok(Change::Credential(CredentialId(self.u64()?), self.option(Reader::credential)?))
-            }
+            CREDENTIAL => Ok(Change::Credential(CredentialId(self.u64()?), self.option(Reader::credential)?)),
             _ => self.damaged_before(1),
         }
     }

@@ -2,8 +2,8 @@
 
 use crate::codec::{Reader, Writer};
 use crate::{
-    Credential, DecodeError, Heir, Holder, Instance, Key, Name, Namespace, NamespaceSettings, Role, SecretHash,
-    Time, Ttl,
+    Credential, DecodeError, Heir, Holder, Instance, Key, Name, Namespace, NamespaceSettings, Role,
+    SecretHash, Time, Ttl,
 };
 
 impl Writer<'_> {

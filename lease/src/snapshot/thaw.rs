@@ -8,7 +8,10 @@ use crate::record::{Lease, Slot, SpaceId};
 use crate::snapshot::record::{ITEM_BYTES_MIN, LEASE_BYTES_MIN};
 use crate::snapshot::{CREDENTIALS, ENDS, HEAD, LEASES, NAMESPACES, SETTINGS, TAIL, VERSION};
 use crate::tokens::Trace;
-use crate::{CREDENTIALS_MAX, CREDENTIALS_SINCE, CredentialId, DecodeError, NAMESPACES_MAX, Name, Namespace, Revision, SLOTS_MAX, Table, Time, Token};
+use crate::{
+    CREDENTIALS_MAX, CREDENTIALS_SINCE, CredentialId, DecodeError, NAMESPACES_MAX, Name, Namespace, Revision,
+    SLOTS_MAX, Table, Time, Token,
+};
 
 /// The fewest bytes of a credential and its id.
 const CREDENTIAL_BYTES_MIN: usize = 8 + 32 + 2 + 1 + 1 + 1 + 16 + 1 + 1 + 1;

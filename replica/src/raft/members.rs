@@ -211,7 +211,9 @@ impl<W: World> Raft<W> {
         let me = self.leader_here();
         let refused = |why: String| Err(Unchanged::Refused(why));
         if version > CLUSTER_VERSION_KNOWN {
-            return refused(format!("the leader knows cluster version {CLUSTER_VERSION_KNOWN}, and not {version}: upgrade it first"));
+            return refused(format!(
+                "the leader knows cluster version {CLUSTER_VERSION_KNOWN}, and not {version}: upgrade it first"
+            ));
         }
         for member in self.members().0.into_values().filter(|member| Some(member.id) != me) {
             match knows(self, member.id, &member.address).await {

@@ -78,7 +78,9 @@ pub(super) fn first_token(raw: &Raw) -> Result<FirstToken, String> {
         let hash = crate::identity::hash_of_hex(hash)?;
         Some(FirstToken { id: lease::CredentialId(id), hash, name: lease::Holder::parse(name).ok()? })
     };
-    raw.words().and_then(read).ok_or_else(|| "ID-HASH-NAME as `tenure init` writes it, or leave it out".to_owned())
+    raw.words()
+        .and_then(read)
+        .ok_or_else(|| "ID-HASH-NAME as `tenure init` writes it, or leave it out".to_owned())
 }
 
 /// How much is logged.

@@ -122,10 +122,7 @@ pub(super) async fn get(
 }
 
 /// A path that ends where the name should stand: the name is empty, and the answer says so.
-pub(super) async fn get_unnamed(
-    asking: Asking,
-    Path(namespace): Path<String>,
-) -> Response {
+pub(super) async fn get_unnamed(asking: Asking, Path(namespace): Path<String>) -> Response {
     answer(&asking, Call::Get(Get { namespace, ..Get::default() })).await
 }
 
@@ -179,7 +176,9 @@ pub(super) async fn count(asking: Asking, uri: Uri) -> Response {
 )]
 pub(super) async fn wait(State(doors): State<Doors>, asking: Asking, uri: Uri) -> Response {
     match read_query::<Wait>(&uri) {
-        Ok(wait) => answer_when_due(doors.clone(), |sink| doors.service.wait(&asking.caller, &wait, sink)).await,
+        Ok(wait) => {
+            answer_when_due(doors.clone(), |sink| doors.service.wait(&asking.caller, &wait, sink)).await
+        }
         Err(error) => problem(error),
     }
 }
@@ -200,7 +199,11 @@ pub(super) async fn wait(State(doors): State<Doors>, asking: Asking, uri: Uri) -
         (status = 504, description = "`unknown`: it may have been done", body = ErrorBody),
     )
 )]
-pub(super) async fn acquire(State(doors): State<Doors>, asking: Asking, Body(acquire): Body<Acquire>) -> Response {
+pub(super) async fn acquire(
+    State(doors): State<Doors>,
+    asking: Asking,
+    Body(acquire): Body<Acquire>,
+) -> Response {
     answer_when_due(doors.clone(), |sink| doors.service.acquire(&asking.caller, acquire, sink)).await
 }
 
@@ -256,10 +259,7 @@ impl Drop for GivenUp {
         (status = 504, description = "`unknown`: it may have been done", body = ErrorBody),
     )
 )]
-pub(super) async fn transfer(
-    asking: Asking,
-    Body(transfer): Body<Transfer>,
-) -> Response {
+pub(super) async fn transfer(asking: Asking, Body(transfer): Body<Transfer>) -> Response {
     answer(&asking, Call::Transfer(transfer)).await
 }
 

@@ -154,6 +154,8 @@ fn bearer(headers: &HeaderMap) -> Option<String> {
 
 fn refused() -> Response {
     let mut response = problem(unauthenticated());
-    response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"tenure\""));
+    response
+        .headers_mut()
+        .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"tenure\""));
     response
 }

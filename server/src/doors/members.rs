@@ -42,9 +42,6 @@ pub(super) async fn list(asking: Asking, uri: Uri) -> Response {
         (status = 504, description = "`unknown`: it may have been done; look at the members", body = ErrorBody),
     )
 )]
-pub(super) async fn change(
-    asking: Asking,
-    Body(change): Body<ChangeMembers>,
-) -> Response {
+pub(super) async fn change(asking: Asking, Body(change): Body<ChangeMembers>) -> Response {
     answer(&asking, Call::Members(change)).await
 }

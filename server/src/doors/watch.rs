@@ -50,7 +50,12 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
         (status = 503, description = "`overloaded`, `behind`, `no_leader`, `stopping`", body = ErrorBody),
     )
 )]
-pub(super) async fn watch(State(doors): State<Doors>, asking: Asking, uri: Uri, headers: HeaderMap) -> Response {
+pub(super) async fn watch(
+    State(doors): State<Doors>,
+    asking: Asking,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Response {
     let asked =
         read_query::<Watch>(&uri).and_then(|watch| Ok(Watch { after: after(&watch, &headers)?, ..watch }));
     match asked {

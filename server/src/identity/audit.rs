@@ -215,7 +215,10 @@ mod tests {
         drop(audit);
         let [line] = &lines(&path)[..] else { panic!("one line") };
         assert_eq!(line["who"], "anyone");
-        assert_eq!((&line["verb"], &line["outcome"], &line["token"]), (&"claim".into(), &"granted".into(), &"41".into()));
+        assert_eq!(
+            (&line["verb"], &line["outcome"], &line["token"]),
+            (&"claim".into(), &"granted".into(), &"41".into())
+        );
         assert_eq!(line["name"], "a\\n{\"who\":\"root\"}\\u{202e}");
         assert_eq!(line["from"], "127.0.0.1:9");
         assert!(line["at"].as_str().unwrap().ends_with('Z'), "{line}");

@@ -210,7 +210,11 @@ impl fmt::Display for Verb {
 
 impl fmt::Display for Denied {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} may not {} that: an operator's `tenure token create` gives a token that may", self.principal, self.verb)
+        write!(
+            f,
+            "{} may not {} that: an operator's `tenure token create` gives a token that may",
+            self.principal, self.verb
+        )
     }
 }
 

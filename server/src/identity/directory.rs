@@ -65,7 +65,8 @@ impl Directory {
     pub(crate) fn look(&self, credentials: &Arc<BTreeMap<CredentialId, Credential>>, now: u64) {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         let same = Arc::ptr_eq(&known.credentials, credentials);
-        let ended = |it: &Credential| it.expires.is_some_and(|at| (known.now..now).contains(&at.saturating_sub(1)));
+        let ended =
+            |it: &Credential| it.expires.is_some_and(|at| (known.now..now).contains(&at.saturating_sub(1)));
         let changed = !same || credentials.values().any(ended);
         *known = Known { credentials: Arc::clone(credentials), now: known.now.max(now) };
         drop(known);

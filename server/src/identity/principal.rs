@@ -53,7 +53,14 @@ impl Principal {
     pub(crate) fn certified(role: Role, namespace: Option<&str>, who: &str) -> Principal {
         let lease = (role == Role::Unit).then(|| application(who).into());
         let namespace = namespace.map(Into::into);
-        Principal { name: who.into(), role, namespace, lease, claims_per_second: None, source: Source::Certificate }
+        Principal {
+            name: who.into(),
+            role,
+            namespace,
+            lease,
+            claims_per_second: None,
+            source: Source::Certificate,
+        }
     }
 
     /// Whoever comes where nobody is asked who they are: they may do anything.

@@ -30,7 +30,8 @@ impl Quotas {
         let mut buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if !buckets.contains_key(&id) && buckets.len() >= lease::CREDENTIALS_MAX {
             // One that is full again says nothing that a new one would not.
-            buckets.retain(|_, bucket| now.saturating_duration_since(bucket.at).as_secs_f64() < BURST_SECONDS);
+            buckets
+                .retain(|_, bucket| now.saturating_duration_since(bucket.at).as_secs_f64() < BURST_SECONDS);
         }
         let bucket = buckets.entry(id).or_insert(Bucket { left: rate * BURST_SECONDS, at: now });
         let passed = now.saturating_duration_since(bucket.at).as_secs_f64();

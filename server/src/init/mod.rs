@@ -162,7 +162,10 @@ impl Init {
         folder.write_pair("node/peer", &peers.issue(&whose, &[], Side::Both)?)?;
         let listen = self.listen.unwrap_or_else(|| self.listen_default());
         let peers_at = SocketAddr::new(listen.ip(), PEER_LISTEN_DEFAULT.port());
-        folder.write("tenure.toml", &Toml { cluster, member, listen, peers_at, begins: &begins, first_token }.text())?;
+        folder.write(
+            "tenure.toml",
+            &Toml { cluster, member, listen, peers_at, begins: &begins, first_token }.text(),
+        )?;
         let voters = match begins {
             First::With(voters) => voters,
             First::Joins => BTreeMap::new(),

@@ -30,7 +30,8 @@ pub(super) enum First {
 impl Toml<'_> {
     pub(super) fn text(&self) -> String {
         let Toml { cluster, member, listen, peers_at, begins, first_token } = self;
-        let auth = first_token.map_or(String::new(), |token| format!("\n[auth]\nfirst_token = \"{token}\"\n"));
+        let auth =
+            first_token.map_or(String::new(), |token| format!("\n[auth]\nfirst_token = \"{token}\"\n"));
         let peer = match begins {
             First::Joins => format!("\n[peer]\nlisten = \"{peers_at}\"\njoin = true\n"),
             First::With(voters) => match voters.get(member) {

@@ -389,7 +389,11 @@ impl Service {
         if self.is_stopping() {
             return Err(stopping());
         }
-        self.permit(caller, identity::Verb::Watch, rights::one_or_all(&watch.namespace, watch.name.as_deref()))?;
+        self.permit(
+            caller,
+            identity::Verb::Watch,
+            rights::one_or_all(&watch.namespace, watch.name.as_deref()),
+        )?;
         let watched = prepare::watched(watch)?;
         let reply = Box::new(move |begun| sink(Done::Watching(begun)));
         let ticket = self.backend.watch(watched, watch.after.map(Revision), wake, reply);

@@ -357,7 +357,8 @@ fn a_wait_ends_when_the_lease_is_released_or_is_given_up() {
     let wait =
         Wait { namespace: "default".into(), name: "a".into(), timeout_ms: Some(50), ..Wait::default() };
     let (told, heard) = mpsc::channel();
-    let (waiting, timeout) = bench.service.wait(&Caller::anyone(), &wait, move |done| told.send(done).unwrap()).unwrap();
+    let (waiting, timeout) =
+        bench.service.wait(&Caller::anyone(), &wait, move |done| told.send(done).unwrap()).unwrap();
     assert_eq!(timeout, Some(Duration::from_millis(50)));
     assert!(heard.try_recv().is_err());
     bench.call(Call::Release(release(&grant, 1)));
@@ -429,7 +430,8 @@ fn a_wait_that_lasts_too_long_at_a_member_that_lags_is_told_so_and_not_that_the_
     let bench = Bench::new();
     let wait = Wait { namespace: "default".into(), name: "a".into(), after: Some(9), ..Wait::default() };
     bench.fake.fall_silent();
-    let (waiting, _) = bench.service.wait(&Caller::anyone(), &wait, |_| panic!("no state is so new")).unwrap();
+    let (waiting, _) =
+        bench.service.wait(&Caller::anyone(), &wait, |_| panic!("no state is so new")).unwrap();
     let problem = waiting.time_out().unwrap();
     assert_eq!((problem.code, problem.revision), (Code::Behind, Some(0)));
     assert!(
@@ -444,7 +446,10 @@ fn a_stopping_member_says_so_to_whatever_comes() {
     bench.service.stop();
     assert_eq!(bench.problem(Call::Claim(claim("a", "h1", 1))).code, Code::Stopping);
     let wait = Wait { namespace: "default".into(), name: "a".into(), ..Wait::default() };
-    assert_eq!(bench.service.wait(&Caller::anyone(), &wait, |_| {}).err().map(|problem| problem.code), Some(Code::Stopping));
+    assert_eq!(
+        bench.service.wait(&Caller::anyone(), &wait, |_| {}).err().map(|problem| problem.code),
+        Some(Code::Stopping)
+    );
 }
 
 #[test]

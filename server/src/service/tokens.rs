@@ -12,7 +12,8 @@ use std::sync::Arc;
 
 use api::{Call, ChangeTokens, Code, Problem, TokenChange, TokenView, Tokens};
 use lease::{
-    CREDENTIALS_SINCE, Change, Command, Credential, CredentialId, Holder, Outcome, Refusal, Role, SecretHash, Ttl,
+    CREDENTIALS_SINCE, Change, Command, Credential, CredentialId, Holder, Outcome, Refusal, Role, SecretHash,
+    Ttl,
 };
 use replica::{Answer, HeirMust, MemberChange, Proposal, Read, Unchanged};
 
@@ -137,7 +138,9 @@ type Credentials = std::collections::BTreeMap<CredentialId, Credential>;
 impl Wanted {
     /// The changes that it takes; none where it is so already.
     fn changes(&self, present: &Credentials) -> Result<Option<Vec<Change>>, Problem> {
-        let missing = |id| Problem::new(Code::NotFound, format!("there is no token {id}: `tenure token list` shows them"));
+        let missing = |id| {
+            Problem::new(Code::NotFound, format!("there is no token {id}: `tenure token list` shows them"))
+        };
         let change = match self {
             Wanted::Put(id, credential) => match present.get(id) {
                 // Asked again, after an answer was lost.
@@ -201,7 +204,8 @@ fn wanted(change: TokenChange, audience: u128) -> Result<Wanted, Problem> {
 fn id(text: &str) -> Result<CredentialId, Problem> {
     let digits = (text.len() == 16).then(|| u64::from_str_radix(text, 16).ok()).flatten();
     digits.map(CredentialId).ok_or_else(|| {
-        let message = format!("id {} is no token's: 16 hexadecimal digits, as `tenure token list` shows", Echo(text));
+        let message =
+            format!("id {} is no token's: 16 hexadecimal digits, as `tenure token list` shows", Echo(text));
         Problem::new(Code::BadRequest, message).in_field("id")
     })
 }
@@ -209,7 +213,8 @@ fn id(text: &str) -> Result<CredentialId, Problem> {
 fn hash(text: &str) -> Result<SecretHash, Problem> {
     // It repeats nothing of the text: somebody may have sent the secret for its hash.
     let wrong = || {
-        Problem::new(Code::BadRequest, "hash is not the SHA-256 of a secret: give 64 hexadecimal digits").in_field("hash")
+        Problem::new(Code::BadRequest, "hash is not the SHA-256 of a secret: give 64 hexadecimal digits")
+            .in_field("hash")
     };
     crate::identity::hash_of_hex(text).ok_or_else(wrong)
 }

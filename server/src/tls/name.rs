@@ -100,7 +100,9 @@ impl FromStr for Name {
             (of, _) => match lease::Role::parse(of) {
                 Some(role) => client(role, whose)?,
                 None => {
-                    return Err(InvalidName("its role is neither member nor operator, ca/client nor ca/peer"));
+                    return Err(InvalidName(
+                        "its role is neither member nor operator, ca/client nor ca/peer",
+                    ));
                 }
             },
         };

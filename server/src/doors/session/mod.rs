@@ -85,7 +85,12 @@ pub(super) async fn session(
         .max_frame_size(lease::FRAME_BYTES_MAX)
         .on_upgrade(move |socket| {
             // A task of its own: the one that upgraded is larger, and ends here.
-            tokio::spawn(task::Session::new(socket, &doors, asking.caller, permit.map(|Extension(permit)| permit)));
+            tokio::spawn(task::Session::new(
+                socket,
+                &doors,
+                asking.caller,
+                permit.map(|Extension(permit)| permit),
+            ));
             std::future::ready(())
         })
 }

@@ -74,7 +74,12 @@ enum Phase {
 struct Ended;
 
 impl Session {
-    pub(super) fn new(socket: WebSocket, doors: &Doors, caller: Arc<Caller>, permit: Option<Arc<Permit>>) -> Session {
+    pub(super) fn new(
+        socket: WebSocket,
+        doors: &Doors,
+        caller: Arc<Caller>,
+        permit: Option<Arc<Permit>>,
+    ) -> Session {
         let outbox = Outbox::new();
         let now = Instant::now();
         Session {
@@ -295,7 +300,14 @@ impl Session {
         }
         match message {
             Message::Text(frame) => {
-                let at_once = call::begin(&self.service, &self.caller, &self.outbox, frame.as_str(), now, &mut self.due);
+                let at_once = call::begin(
+                    &self.service,
+                    &self.caller,
+                    &self.outbox,
+                    frame.as_str(),
+                    now,
+                    &mut self.due,
+                );
                 if let Some(frame) = at_once {
                     self.say(&frame);
                 }
