@@ -134,6 +134,11 @@ pub(crate) fn ttl() -> impl TypedValueParser<Value = Duration> {
     text(move |value| duration(value, "bad_ttl", min, max, &ttl_note(min)))
 }
 
+/// A namespace's cooldown: none, up to the most that one may set.
+pub(crate) fn cooldown() -> impl TypedValueParser<Value = Duration> {
+    between("bad_duration", Duration::ZERO, Duration::from_nanos(api::rules::COOLDOWN_MAX.as_nanos()))
+}
+
 /// What the lower limit of ttls means.
 fn ttl_note(min: Duration) -> String {
     format!(

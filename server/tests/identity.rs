@@ -139,12 +139,15 @@ fn asks() -> Vec<Ask> {
         session,
     };
     let nobody = json!({"change": {"remove": {"ids": []}}});
+    let same = json!({"change": {"namespace": "mine"}});
     let revoke = json!({"change": {"revoke": {"id": "0000000000000000"}}});
     asks.extend([
         cluster("members", ("GET /v1/members", None), Some(json!({"members": {}}))),
         cluster("change", ("POST /v1/members", Some(nobody.clone())), Some(json!({"members": nobody}))),
         cluster("tokens", ("GET /v1/tokens", None), Some(json!({"tokens": {}}))),
         cluster("change", ("POST /v1/tokens", Some(revoke.clone())), Some(json!({"tokens": revoke}))),
+        cluster("tokens", ("GET /v1/namespaces", None), Some(json!({"namespaces": {}}))),
+        cluster("change", ("POST /v1/namespaces", Some(same.clone())), Some(json!({"namespaces": same}))),
         cluster("backup", ("GET /v1/backup", None), None),
     ]);
     for namespace in [None, Some("mine"), Some("theirs")] {
@@ -495,4 +498,27 @@ fn tokens_are_listed_without_their_secrets_and_outlast_a_restart() {
     until("it serves again", || guarded.get(Some(&guarded.admin), "/readyz").status == 200);
     assert_eq!(guarded.claim(&token, "mine", "db/a", "mysql/0").status, 200);
     assert_eq!(guarded.claim(&token, "mine", "mysql", "mysql/0").status, 403);
+}
+
+#[test]
+fn a_namespaces_quota_of_leases_is_set_by_an_operator_and_bounds_claims() {
+    let guarded = Guarded::start();
+    let set =
+        |change: &Value| guarded.post(Some(&guarded.admin), "/v1/namespaces", &json!({"change": change}));
+    let done = set(&json!({"namespace": "small", "leases_max": "1", "ttl_ms_min": 200}));
+    let expected = json!({"namespaces": [{
+        "namespace": "small", "ttl_ms_min": 200, "ttl_ms_max": 86_400_000, "cooldown_ms": 0, "leases_max": "1",
+        "history_max": 10_000,
+    }]});
+    assert_eq!((done.status, done.json()), (200, expected), "{done:?}");
+    assert_eq!(guarded.claim(&guarded.admin, "small", "a", "h").status, 200);
+    let refused = guarded.claim(&guarded.admin, "small", "b", "h");
+    assert_eq!((refused.status, refused.problem().1.as_str()), (409, "full"), "{refused:?}");
+    let wrong = set(&json!({"namespace": "small", "ttl_ms_min": 1}));
+    assert_eq!((wrong.status, wrong.problem().1.as_str()), (400, "bad_request"), "{wrong:?}");
+    let back = set(&json!({"namespace": "small", "from_defaults": true}));
+    assert_eq!(back.json(), json!({"namespaces": []}));
+    guarded.audited("the change is in the audit log", |line| {
+        line["verb"] == "change namespaces" && line["outcome"] == "done"
+    });
 }

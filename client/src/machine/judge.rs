@@ -69,6 +69,7 @@ fn fits(call: &Call, reply: &Reply) -> bool {
         | (Call::History(_), Reply::Ends(_))
         | (Call::Members(_), Reply::Members(_))
         | (Call::Tokens(_), Reply::Tokens(_))
+        | (Call::Namespaces(_), Reply::Namespaces(_))
         | (Call::Cancel(_), Reply::Cancelled) => true,
         _ => false,
     }

@@ -67,6 +67,7 @@ pub(crate) fn router(doors: Doors, names: origin::Names) -> Router {
         .route("/v1/wait", get(http::wait))
         .route("/v1/members", get(members::list).post(members::change))
         .route("/v1/tokens", get(tokens::list).post(tokens::change))
+        .route("/v1/namespaces", get(tokens::namespaces).post(tokens::change_namespace))
         .route("/v1/session", get(session::session))
         .route("/v1/backup", get(backup::backup))
         .route("/v1/openapi.json", get(openapi::openapi))

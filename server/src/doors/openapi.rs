@@ -19,7 +19,7 @@ use super::{backup, health, http, members, session, tokens, watch};
     paths(
         http::claim, http::extend, http::release, http::acquire, http::transfer, http::revoke, http::pin, http::unpin,
         http::get, http::list, http::count, http::wait, http::history, http::check, watch::watch, backup::backup,
-        members::list, members::change, tokens::list, tokens::change,
+        members::list, members::change, tokens::list, tokens::change, tokens::namespaces, tokens::change_namespace,
         session::session, health::healthz, health::readyz, openapi,
     ),
     components(schemas(ClientFrame, ServerFrame)),

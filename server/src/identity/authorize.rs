@@ -1,13 +1,14 @@
 //! Who may do what: one function, pure, that every door asks before anything is read or proposed.
 //!
 //! ```text
-//!              claim extend     wait get check  list       revoke     see       change    see       make, revoke
-//!              release transfer watch history   count      pin unpin  members   members   tokens    tokens; back up
-//!  unit        its own          its own         -          -          -         -         -         -
-//!  reader      -                namespace       namespace  -          -         -         -         -
-//!  app-admin   -                namespace       namespace  namespace  -         -         -         -
-//!  auditor     -                namespace       namespace  -          cluster   -         cluster   -
-//!  operator    namespace        namespace       namespace  namespace  cluster   cluster   cluster   cluster
+//!              claim extend     wait get check  list       revoke     see: members, change each
+//!              release transfer watch history   count      pin unpin  tokens,       of these;
+//!                                                                    namespaces    back up
+//!  unit        its own          its own         -          -          -             -
+//!  reader      -                namespace       namespace  -          -             -
+//!  app-admin   -                namespace       namespace  namespace  -             -
+//!  auditor     -                namespace       namespace  -          cluster       -
+//!  operator    namespace        namespace       namespace  namespace  cluster       cluster
 //! ```
 //!
 //! *Its own*: leases that the unit's application owns, in its namespace, and under its own name as the holder. *Namespace*: the
@@ -56,6 +57,10 @@ pub(crate) enum Verb {
     ChangeMembers,
     /// Have the whole state.
     Backup,
+    /// See what namespaces allow.
+    Namespaces,
+    /// Change what a namespace allows: its quotas, which are not its own operators' to raise.
+    ChangeNamespaces,
     /// See the tokens.
     Tokens,
     /// Make, revoke or forget tokens.
@@ -100,7 +105,9 @@ pub(crate) fn authorize(principal: &Principal, verb: Verb, scope: Scope<'_>) -> 
         }
         Role::Reader => here && is_read(verb),
         Role::AppAdmin => here && (is_read(verb) || matches!(verb, Verb::Revoke | Verb::Pin | Verb::Unpin)),
-        Role::Auditor => here && (is_read(verb) || matches!(verb, Verb::Members | Verb::Tokens)),
+        Role::Auditor => {
+            here && (is_read(verb) || matches!(verb, Verb::Members | Verb::Namespaces | Verb::Tokens))
+        }
         Role::Operator => here,
     };
     match may && fits(verb, scope) {
@@ -120,7 +127,8 @@ fn is_read(verb: Verb) -> bool {
 }
 
 fn is_of_the_cluster(verb: Verb) -> bool {
-    matches!(verb, Verb::Members | Verb::ChangeMembers | Verb::Backup | Verb::Tokens | Verb::ChangeTokens)
+    use Verb::{Backup, ChangeMembers, ChangeNamespaces, ChangeTokens, Members, Namespaces, Tokens};
+    matches!(verb, Members | ChangeMembers | Backup | Namespaces | ChangeNamespaces | Tokens | ChangeTokens)
 }
 
 /// A verb of the cluster is asked of the cluster, and no other is: a door that mistook one for the other must not open.
@@ -149,7 +157,7 @@ fn owns(principal: &Principal, scope: Scope<'_>) -> bool {
 impl Verb {
     /// Every verb.
     #[cfg(test)]
-    pub(crate) const ALL: [Verb; 19] = [
+    pub(crate) const ALL: [Verb; 21] = [
         Verb::Claim,
         Verb::Extend,
         Verb::Release,
@@ -167,6 +175,8 @@ impl Verb {
         Verb::Members,
         Verb::ChangeMembers,
         Verb::Backup,
+        Verb::Namespaces,
+        Verb::ChangeNamespaces,
         Verb::Tokens,
         Verb::ChangeTokens,
     ];
@@ -196,6 +206,8 @@ impl Verb {
             Verb::Members => "see members",
             Verb::ChangeMembers => "change members",
             Verb::Backup => "back up",
+            Verb::Namespaces => "see namespaces",
+            Verb::ChangeNamespaces => "change namespaces",
             Verb::Tokens => "see tokens",
             Verb::ChangeTokens => "change tokens",
         }
@@ -280,9 +292,12 @@ mod tests {
         match (role, verb) {
             (Role::Unit, Claim | Extend | Release | Transfer | Wait | Get | Check | History | Watch) => own,
             (Role::Unit, _) => false,
-            (Role::Operator, Members | ChangeMembers | Backup | Tokens | ChangeTokens) => whole,
+            (
+                Role::Operator,
+                Members | ChangeMembers | Backup | Namespaces | ChangeNamespaces | Tokens | ChangeTokens,
+            ) => whole,
             (Role::Operator, _) => inside,
-            (Role::Auditor, Members | Tokens) => whole,
+            (Role::Auditor, Members | Namespaces | Tokens) => whole,
             (Role::AppAdmin, Revoke | Pin | Unpin) => inside,
             (_, Wait | Get | Check | List | Count | History | Watch) => inside,
             (_, _) => false,

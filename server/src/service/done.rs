@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use api::{Problem, Reply, Stale};
-use lease::{Credential, CredentialId, End, GrantView, Key, LeaseView, Refusal, Revision, Token};
+use lease::{
+    Credential, CredentialId, End, GrantView, Key, LeaseView, Namespace, NamespaceSettings, Refusal,
+    Revision, Token,
+};
 use replica::{Answer, Reading, Unavailable, Unwatchable, Waited};
 
 use super::backend::Changed;
@@ -68,6 +71,8 @@ pub(crate) enum Done {
     Members(Changed, Around),
     /// The credentials were looked at, or changed.
     Tokens(Arc<BTreeMap<CredentialId, Credential>>),
+    /// What namespaces allow was looked at, or changed.
+    Namespaces(BTreeMap<Namespace, NamespaceSettings>),
     /// A watch began, or could not.
     Watching(Result<Revision, Unwatchable>),
     /// A wait ended.

@@ -19,10 +19,12 @@ mod echo;
 #[cfg(test)]
 pub(crate) mod fake;
 mod members;
+mod namespaces;
 mod page;
 mod parse;
 mod prepare;
 mod rights;
+mod settings;
 mod shown;
 #[cfg(test)]
 mod tests;
@@ -208,6 +210,7 @@ impl Service {
             Call::Check(check) => self.check(check, sink),
             Call::Members(members) => self.members(members, sink),
             Call::Tokens(tokens) => self.tokens(tokens, sink),
+            Call::Namespaces(namespaces) => self.namespaces(namespaces, sink),
             Call::Hello(_) | Call::Wait(_) | Call::Acquire(_) | Call::Watch(_) | Call::Cancel(_) => {
                 sink(Done::refused(Problem::new(
                     Code::NotFound,
@@ -496,6 +499,7 @@ pub(crate) fn patience(call: &Call) -> Duration {
         Call::Unpin(unpin) => unpin.deadline_ms,
         Call::Members(members) => members.deadline_ms,
         Call::Tokens(tokens) => tokens.deadline_ms,
+        Call::Namespaces(namespaces) => namespaces.deadline_ms,
         // A step that names none has the default, and may be the one that takes longest.
         Call::Bulk(steps) => {
             let default = DEADLINE_DEFAULT.as_millis();

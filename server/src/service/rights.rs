@@ -35,6 +35,8 @@ pub(super) fn asked(call: &Call) -> Option<(Verb, Scope<'_>)> {
         Call::Members(_) => (Verb::Members, Scope::Cluster),
         Call::Tokens(it) if it.change.is_some() => (Verb::ChangeTokens, Scope::Cluster),
         Call::Tokens(_) => (Verb::Tokens, Scope::Cluster),
+        Call::Namespaces(it) if it.change.is_some() => (Verb::ChangeNamespaces, Scope::Cluster),
+        Call::Namespaces(_) => (Verb::Namespaces, Scope::Cluster),
         Call::Hello(_) | Call::Cancel(_) | Call::Bulk(_) => return None,
     })
 }
@@ -131,7 +133,7 @@ pub(super) fn noting<S: FnOnce(Done) + Send + 'static>(
 fn outcome(done: &Done) -> (&'static str, Option<Token>) {
     let answer = match done {
         Done::Answered { answer, .. } => answer,
-        Done::Members(Ok(_), _) | Done::Tokens(_) => return ("done", None),
+        Done::Members(Ok(_), _) | Done::Tokens(_) | Done::Namespaces(_) => return ("done", None),
         Done::Reply(api::Reply::Error(problem)) => return (problem.code.as_str(), None),
         Done::Members(Err(replica::Unchanged::Unknown), _) => return ("unknown", None),
         Done::Unavailable(_) => return ("unavailable", None),

@@ -1,30 +1,20 @@
-//! The tokens: shown, and changed in the settings that all members agree on.
-//!
-//! ```text
-//! read the settings ─▶ every member knows credentials? ─▶ set, against the version that was read ─▶ read them again: answer
-//!        ▲                (asked once, before the first)            │ somebody was faster
-//!        └──────────────────────────────────────────────────────────┘
-//! ```
+//! The tokens: shown, and changed.
 //!
 //! The secret is never here: whoever makes a token draws it, and sends its hash.
 
 use std::sync::Arc;
 
-use api::{Call, ChangeTokens, Code, Problem, TokenChange, TokenView, Tokens};
-use lease::{
-    CREDENTIALS_SINCE, Change, Command, Credential, CredentialId, Holder, Outcome, Refusal, Role, SecretHash,
-    Ttl,
-};
-use replica::{Answer, HeirMust, MemberChange, Proposal, Read, Unchanged};
+use api::{Call, ChangeNamespaces, ChangeTokens, Code, Problem, TokenChange, TokenView, Tokens};
+use lease::{CREDENTIALS_SINCE, Change, Credential, CredentialId, Holder, Role, SecretHash, Settings, Ttl};
 
-use super::{Backend, Done, Echo, Service, parse, word};
+use super::settings::{Changing, Sink, show};
+use super::{Done, Echo, Service, parse};
 use crate::identity::Note;
 use crate::tls::wall_seconds;
 
-/// So often a change that others came before is made anew.
-const TRIES: u32 = 8;
-
-type Sink = Box<dyn FnOnce(Done) + Send>;
+fn shown(settings: &Settings) -> Done {
+    Done::Tokens(Arc::clone(&settings.credentials))
+}
 
 /// What is to be changed, understood.
 #[derive(Clone, Debug)]
@@ -46,7 +36,7 @@ impl Service {
             Err(problem) => return sink(Done::refused(problem)),
         };
         match asked.change.map(|change| wanted(change, self.cluster)).transpose() {
-            Ok(None) => show(&self.backend, deadline, Box::new(sink)),
+            Ok(None) => show(&self.backend, shown, deadline, Box::new(sink)),
             Ok(Some(wanted)) => self.change_tokens(wanted, deadline, Box::new(sink)),
             Err(problem) => sink(Done::refused(problem)),
         }
@@ -54,82 +44,15 @@ impl Service {
 
     /// Makes a change of the credentials, and shows them after it.
     pub(crate) fn change_tokens(&self, wanted: Wanted, deadline: Ttl, sink: Sink) {
-        Changing { backend: Arc::clone(&self.backend), wanted, deadline, sink }.begin(TRIES);
-    }
-}
-
-/// A change under way.
-struct Changing {
-    backend: Arc<dyn Backend>,
-    wanted: Wanted,
-    deadline: Ttl,
-    sink: Sink,
-}
-
-impl Changing {
-    fn begin(self, tries: u32) {
-        let backend = Arc::clone(&self.backend);
-        let deadline = self.deadline;
-        let reply = Box::new(move |table: Result<(&lease::Table, _), _>| match table {
-            Ok((table, _)) => {
-                let settings = table.settings();
-                let known = settings.cluster_version >= CREDENTIALS_SINCE;
-                let at = (settings.version, known);
-                match self.wanted.changes(&settings.credentials) {
-                    Ok(Some(changes)) => self.ask(at, changes, tries),
-                    Ok(None) => show(&Arc::clone(&self.backend), self.deadline, self.sink),
-                    Err(problem) => (self.sink)(Done::refused(problem)),
-                }
-            }
-            Err(why) => (self.sink)(Done::Unavailable(why)),
-        });
-        backend.read(Read { stale: false, deadline, reply });
-    }
-
-    fn ask(self, (version, known): (u64, bool), mut changes: Vec<Change>, tries: u32) {
-        if known {
-            return self.set(version, changes, tries);
+        Changing {
+            backend: Arc::clone(&self.backend),
+            changes: Box::new(move |settings| wanted.changes(&settings.credentials)),
+            since: CREDENTIALS_SINCE,
+            shown,
+            deadline,
+            sink,
         }
-        let backend = Arc::clone(&self.backend);
-        let deadline = self.deadline;
-        let reply = Box::new(move |all: Result<_, Unchanged>| match all {
-            Ok(_) => {
-                changes.insert(0, Change::ClusterVersion(CREDENTIALS_SINCE));
-                self.set(version, changes, tries);
-            }
-            Err(Unchanged::Refused(why)) => (self.sink)(Done::refused(Problem::new(Code::Members, why))),
-            Err(Unchanged::NoLeader) => (self.sink)(Done::Unavailable(replica::Unavailable::NoLeader)),
-            Err(Unchanged::Unknown) => {
-                let message = "the leader does not say whether every member knows tokens: see that all are of this member's version, \
-                               and ask again; nothing was changed";
-                (self.sink)(Done::refused(Problem::new(Code::Members, message)));
-            }
-        });
-        backend.change_members(MemberChange::Knows(CREDENTIALS_SINCE), deadline, reply);
-    }
-
-    fn set(self, version: u64, changes: Vec<Change>, tries: u32) {
-        let backend = Arc::clone(&self.backend);
-        let deadline = self.deadline;
-        let reply = Box::new(move |answer| match answer {
-            Answer::Decided { outcome: Outcome::Set { .. }, .. } => {
-                show(&Arc::clone(&self.backend), self.deadline, self.sink);
-            }
-            Answer::Decided { outcome: Outcome::Refused(Refusal::Version { .. }), .. } if tries > 1 => {
-                self.begin(tries - 1);
-            }
-            Answer::Decided { outcome: Outcome::Refused(Refusal::Settings(why)), .. } => {
-                (self.sink)(Done::refused(Problem::new(Code::BadRequest, why)));
-            }
-            Answer::Unavailable(why) => (self.sink)(Done::Unavailable(why)),
-            Answer::Decided { .. } => (self.sink)(Done::refused(Problem::new(
-                Code::Version,
-                "the settings are changed by others all the time: try again",
-            ))),
-            _ => (self.sink)(Done::refused(word::unknown())),
-        });
-        let command = Command::Set { version, changes };
-        backend.propose(Proposal { command, named: None, heir: HeirMust::Wait, deadline, reply });
+        .begin();
     }
 }
 
@@ -219,20 +142,14 @@ fn hash(text: &str) -> Result<SecretHash, Problem> {
     crate::identity::hash_of_hex(text).ok_or_else(wrong)
 }
 
-/// Answers with all credentials, as they are when everything that was answered before is in them.
-fn show(backend: &Arc<dyn Backend>, deadline: Ttl, sink: Sink) {
-    let reply = Box::new(move |table: Result<(&lease::Table, _), _>| match table {
-        Ok((table, _)) => sink(Done::Tokens(Arc::clone(&table.settings().credentials))),
-        Err(why) => sink(Done::Unavailable(why)),
-    });
-    backend.read(Read { stale: false, deadline, reply });
-}
-
 /// The line of a change of tokens says which, and to what.
 pub(super) fn about(note: Option<Note>, call: &Call) -> Option<Note> {
     let change = match call {
         Call::Tokens(ChangeTokens { change: Some(change), .. }) => change,
         Call::Members(api::ChangeMembers { change: Some(change), .. }) => {
+            return note.map(|note| note.about(format_args!("{change:?}")));
+        }
+        Call::Namespaces(ChangeNamespaces { change: Some(change), .. }) => {
             return note.map(|note| note.about(format_args!("{change:?}")));
         }
         _ => return note,
