@@ -51,7 +51,7 @@ pub(crate) use time::retry_after_ms;
 pub(crate) use tokens::Wanted;
 
 use crate::admission::Gate;
-use crate::identity::{self, Caller, Doorkeeper, Principal, Scope, Unknown};
+use crate::identity::{self, Caller, Doorkeeper, Scope};
 
 /// How much later than a call's deadline the door answers in the replica's stead. The replica's own answer says more, so
 /// it has a moment to come first.
@@ -112,43 +112,6 @@ impl Service {
     /// The same, of members that are known to each other by certificates under the CAs in this file.
     pub(crate) fn with_peer_ca(self, peer_ca: Option<PathBuf>) -> Service {
         Service { peer_ca, ..self }
-    }
-
-    /// The same, behind somebody who asks who comes.
-    pub(crate) fn behind(self, doorkeeper: Doorkeeper) -> Service {
-        Service { doorkeeper: Arc::new(doorkeeper), ..self }
-    }
-
-    /// Who comes with this token, by what this member has applied.
-    ///
-    /// # Errors
-    /// Why nobody does: for the audit log alone.
-    pub(crate) fn authenticate(&self, token: &str) -> Result<Arc<Principal>, Unknown> {
-        match self.doorkeeper.directory.authenticate(token) {
-            Err(Unknown::NoSuch(_)) => {
-                self.look_at_credentials();
-                self.doorkeeper.directory.authenticate(token)
-            }
-            known => known,
-        }
-    }
-
-    /// Whether the first operator's token is yet to be set up: until then, one that is not known may be that.
-    pub(crate) fn waits_for_first_token(&self) -> bool {
-        self.first_token.load(Ordering::Acquire)
-    }
-
-    /// The first operator's token is yet to be set up, or no longer.
-    pub(crate) fn set_first_token_waits(&self, waits: bool) {
-        self.first_token.store(waits, Ordering::Release);
-    }
-
-    /// Takes in the credentials that this member has applied.
-    pub(crate) fn look_at_credentials(&self) {
-        let now = u64::try_from(crate::tls::wall_seconds()).unwrap_or_default();
-        let mut credentials = None;
-        self.backend.look(&mut |table, _| credentials = Some(Arc::clone(&table.settings().credentials)));
-        credentials.iter().for_each(|it| self.doorkeeper.directory.look(it, now));
     }
 
     /// Which member of which cluster this is: the cluster, then the member.

@@ -1,6 +1,8 @@
-//! What a call asks for, as the one rule of who may do what sees it; and what is written down of it.
+//! Who comes, by what this member has applied; what a call asks for, as the one rule of who may do what sees it; and what is written
+//! down of it.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use api::{Call, Code, Problem, Step};
@@ -8,7 +10,7 @@ use lease::{Outcome, Token, Ttl};
 use replica::Answer;
 
 use super::{Done, Service, retry_after_ms};
-use crate::identity::{Barred, Caller, Note, Scope, Verb};
+use crate::identity::{Barred, Caller, Doorkeeper, Note, Principal, Scope, Unknown, Verb};
 
 /// The verb and the scope of a call; none of a greeting, a cancel, and a bulk call, whose steps each have their own.
 pub(super) fn asked(call: &Call) -> Option<(Verb, Scope<'_>)> {
@@ -69,6 +71,43 @@ pub(super) fn one_or_all<'a>(namespace: &'a str, name: Option<&'a str>) -> Scope
 }
 
 impl Service {
+    /// The same, behind somebody who asks who comes.
+    pub(crate) fn behind(self, doorkeeper: Doorkeeper) -> Service {
+        Service { doorkeeper: Arc::new(doorkeeper), ..self }
+    }
+
+    /// Who comes with this token, by what this member has applied.
+    ///
+    /// # Errors
+    /// Why nobody does: for the audit log alone.
+    pub(crate) fn authenticate(&self, token: &str) -> Result<Arc<Principal>, Unknown> {
+        match self.doorkeeper.directory.authenticate(token) {
+            Err(Unknown::NoSuch(_)) => {
+                self.look_at_credentials();
+                self.doorkeeper.directory.authenticate(token)
+            }
+            known => known,
+        }
+    }
+
+    /// Whether the first operator's token is yet to be set up: until then, one that is not known may be that.
+    pub(crate) fn waits_for_first_token(&self) -> bool {
+        self.first_token.load(Ordering::Acquire)
+    }
+
+    /// The first operator's token is yet to be set up, or no longer.
+    pub(crate) fn set_first_token_waits(&self, waits: bool) {
+        self.first_token.store(waits, Ordering::Release);
+    }
+
+    /// Takes in the credentials that this member has applied.
+    pub(crate) fn look_at_credentials(&self) {
+        let now = u64::try_from(crate::tls::wall_seconds()).unwrap_or_default();
+        let mut credentials = None;
+        self.backend.look(&mut |table, _| credentials = Some(Arc::clone(&table.settings().credentials)));
+        credentials.iter().for_each(|it| self.doorkeeper.directory.look(it, now));
+    }
+
     /// Lets a caller go on, with the line that its act is to leave in the audit log.
     ///
     /// # Errors

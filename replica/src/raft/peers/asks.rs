@@ -33,9 +33,12 @@
 //! A thing with `?` has a byte before it that says whether it is there. Little-endian.
 
 mod members;
+mod named;
 
-use lease::{Claim, Command, DecodeError, Holder, Instance, Key, Name, Namespace, Outcome, Request};
+use lease::{Claim, Command, DecodeError, Holder, Key, Name, Namespace, Outcome, Request};
 use lease::{Revision, Time, Token, Ttl};
+
+use named::{named, put_named};
 
 use super::wire::{put_u32, put_u64};
 use crate::beginning::Far;
@@ -263,31 +266,14 @@ impl Said {
 fn put_forwarded(command: &Forwarded, to: &mut Vec<u8>) {
     put_u64(command.deadline.as_nanos(), to);
     to.push(u8::from(command.heir == HeirMust::Claim));
-    match &command.named {
-        None => to.push(0),
-        Some(Named { key, instance, holder }) => {
-            // A holder is named only where there are credentials, and so no member from before.
-            to.push(1 + u8::from(instance.is_some()) + 2 * u8::from(holder.is_some()));
-            put_key(key, to);
-            instance.iter().for_each(|instance| put_u64(instance.0, to));
-            holder.iter().for_each(|holder| put_text(holder.as_str(), to));
-        }
-    }
+    put_named(command.named.as_ref(), to);
     put_sized(to, |to| command.request.encode(to));
 }
 
 fn forwarded(from: &mut Reader<'_>) -> Result<Forwarded, DecodeError> {
     let deadline = Ttl::from_nanos(from.u64()?);
     let heir = if from.flag()? { HeirMust::Claim } else { HeirMust::Wait };
-    let named = match from.u8()? {
-        0 => None,
-        kind @ 1..=4 => Some(Named {
-            key: key(from)?,
-            instance: if kind % 2 == 0 { Some(Instance(from.u64()?)) } else { None },
-            holder: if kind > 2 { Some(text(from, Holder::parse)?) } else { None },
-        }),
-        _ => return Err(from.damaged()),
-    };
+    let named = named(from)?;
     let length = from.u32()? as usize;
     Ok(Forwarded { request: Request::decode(from.take(length)?)?, named, heir, deadline })
 }

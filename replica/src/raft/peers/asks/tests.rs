@@ -30,9 +30,13 @@ pub(in crate::raft::peers) fn asks() -> Vec<Ask> {
     };
     let named = Named { key: key_of("x"), instance: Some(Instance(4)), holder: None };
     let operator = Named { instance: None, ..named.clone() };
+    let unit = Named { holder: Holder::parse("mysql/0").ok(), ..named.clone() };
+    let unit_alone = Named { instance: None, ..unit.clone() };
     let commands = vec![
         forwarded(extend.clone(), Some(named), HeirMust::Wait),
-        forwarded(extend, Some(operator), HeirMust::Claim),
+        forwarded(extend.clone(), Some(operator), HeirMust::Claim),
+        forwarded(extend.clone(), Some(unit), HeirMust::Wait),
+        forwarded(extend, Some(unit_alone), HeirMust::Wait),
         forwarded(Command::Claim(claim()), None, HeirMust::Wait),
     ];
     let changes = vec![
