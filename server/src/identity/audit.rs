@@ -14,7 +14,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
@@ -125,7 +125,7 @@ impl Audit {
 
     /// Writes a line, soon. It never waits.
     pub(crate) fn write(&self, entry: Entry) {
-        let entry = Entry { at: now(), ..entry };
+        let entry = Entry { at: tls::instant_now(), ..entry };
         let dropped = self.dropped.swap(0, Ordering::Relaxed);
         if dropped > 0 {
             let line = format!("{{\"at\":\"{}\",\"outcome\":\"dropped\",\"lines\":{dropped}}}", entry.at);
@@ -164,7 +164,7 @@ fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().create(true).append(true).mode(0o600).open(path)
 }
 
-fn write(waiting: &Receiver<Message>, mut file: File, path: &PathBuf) {
+fn write(waiting: &Receiver<Message>, mut file: File, path: &Path) {
     let mut complained = false;
     while let Ok(message) = waiting.recv() {
         let done = match message {
@@ -184,13 +184,6 @@ fn write(waiting: &Receiver<Message>, mut file: File, path: &PathBuf) {
             Err(_) => {}
         }
     }
-}
-
-/// The wall clock, for people and nothing else.
-fn now() -> String {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    let seconds = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
-    tls::instant(seconds, now.subsec_millis())
 }
 
 #[cfg(test)]
