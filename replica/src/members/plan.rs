@@ -17,7 +17,9 @@ type Planned = Result<Step, Unchanged>;
 ///
 /// [`Unchanged::Refused`] for a change that would break a rule, or has to wait.
 pub(crate) fn plan(standing: &Standing, change: &MemberChange) -> Planned {
-    if standing.changing && !matches!(change, MemberChange::List | MemberChange::Knows(_) | MemberChange::Lead(_)) {
+    if standing.changing
+        && !matches!(change, MemberChange::List | MemberChange::Knows(_) | MemberChange::Lead(_))
+    {
         return refused(UNDER_WAY.to_owned());
     }
     match change {

@@ -127,8 +127,7 @@ struct Connection {
 
 /// Whose certificate the other side has presented.
 fn presented(stream: &Secured) -> Option<Arc<Presented>> {
-    let (_, tls) = stream.get_ref();
-    let presented = tls.peer_certificates()?.first()?;
+    let presented = stream.presented()?;
     Some(Arc::new(Leaf::read(presented).ok().and_then(|leaf| leaf.name())))
 }
 
