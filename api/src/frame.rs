@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
-    Acquire, ChangeMembers, Check, Checked, Claim, Count, Counted, Ending, Ends, Events, Extend, Free, Get,
-    Grant, History, Lease, List, Members, Page, Pin, Problem, Release, Released, Revoke, Transfer, Unpin,
-    Wait, Watch, Watching, Welcome,
+    Acquire, ChangeMembers, ChangeNamespaces, ChangeTokens, Check, Checked, Claim, Count, Counted, Ending,
+    Ends, Events, Extend, Free, Get, Grant, History, Lease, List, Members, Namespaces, Page, Pin, Problem,
+    Release, Released, Revoke, Tokens, Transfer, Unpin, Wait, Watch, Watching, Welcome,
 };
 
 /// From the client: a call and its number.
@@ -58,6 +58,10 @@ pub enum Call {
     Check(Check),
     /// Answered by `members`.
     Members(ChangeMembers),
+    /// Answered by `tokens`.
+    Tokens(ChangeTokens),
+    /// Answered by `namespaces`.
+    Namespaces(ChangeNamespaces),
     /// Many steps in one frame, up to 10,000; answered by `bulk`, an outcome each, in order.
     Bulk(Vec<Step>),
     /// Give up a wait, an acquire or a watch; answered by `cancelled`. The call itself is answered no more.
@@ -78,6 +82,8 @@ impl Call {
             | Call::Unpin(_)
             | Call::Bulk(_) => true,
             Call::Members(members) => members.change.is_some(),
+            Call::Tokens(tokens) => tokens.change.is_some(),
+            Call::Namespaces(namespaces) => namespaces.change.is_some(),
             Call::Hello(_)
             | Call::Wait(_)
             | Call::Watch(_)
@@ -175,6 +181,10 @@ pub enum Reply {
     Ends(Ends),
     /// The cluster's members: of members.
     Members(Members),
+    /// To tokens: as they are after it.
+    Tokens(Tokens),
+    /// To namespaces: as they are after it.
+    Namespaces(Namespaces),
     /// To check: it is the living grant's.
     Checked(Checked),
     /// To bulk: an outcome a step, in order.

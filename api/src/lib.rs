@@ -22,17 +22,21 @@ mod call;
 mod decimal;
 mod frame;
 mod members;
+mod namespaces;
 mod problem;
 mod reply;
 mod span;
+mod tokens;
 
 pub use call::*;
 pub use frame::*;
 pub use lease as rules;
 pub use members::*;
+pub use namespaces::*;
 pub use problem::*;
 pub use reply::*;
 pub use span::Span;
+pub use tokens::*;
 
 /// The version of the API that this crate speaks: the `/v1` of every path.
 pub const VERSION: u32 = 1;

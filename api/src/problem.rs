@@ -147,6 +147,10 @@ codes! {
     Members = "members", Refused, 409;
     /// The wait ended before the lease was free, or the acquire before its turn.
     StillHeld = "still_held", Refused, 409;
+    /// The caller is not known: no token, or none that is good here, and no certificate that names somebody.
+    Unauthenticated = "unauthenticated", Refused, 401;
+    /// The caller is known, and may not do that. Nothing is said of what is there.
+    Forbidden = "forbidden", Refused, 403;
     /// The call's JSON, or a field of it, is not what it should be.
     BadRequest = "bad_request", Usage, 400;
     /// A name, holder, namespace or value is out of bounds.

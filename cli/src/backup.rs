@@ -125,8 +125,9 @@ fn keep_on_stdout(args: &Backup) -> Result<Exit, Failure> {
 fn take(args: &Backup, into: &mut File) -> Result<(), Failure> {
     runtime()?.block_on(async {
         let (endpoints, patience) = (&args.endpoints.0, args.patience);
-        let tls = args.trust.load(endpoints)?;
-        let mut fetched: Fetched = fetch(endpoints, tls.as_ref(), "/v1/backup", patience).await?;
+        let (tls, token) = (args.trust.load(endpoints)?, args.trust.token(endpoints)?);
+        let who = (tls.as_ref(), token.as_ref());
+        let mut fetched: Fetched = fetch(endpoints, who, "/v1/backup", patience).await?;
         let broken = |error: client::BrokenOff| Failure::unavailable(error.to_string());
         while let Some(piece) = fetched.piece(SILENT_MAX).await.map_err(broken)? {
             into.write_all(&piece).map_err(|error| unwritten(&args.file, &error))?;

@@ -107,6 +107,7 @@ impl Way {
             connect_timeout: self.patience.min(Duration::from_secs(2)),
             on_link,
             tls: self.trust.load(&self.endpoints.0)?,
+            token: self.trust.token(&self.endpoints.0)?,
             ..Options::new(self.endpoints.0.clone())
         };
         Ok(Session::connect(options).await?)
@@ -118,6 +119,14 @@ impl From<client::Failure> for Failure {
         match failure {
             client::Failure::Refused(problem) => problem.into(),
             client::Failure::Unavailable(Unavailable::Answered(problem)) => problem.into(),
+            client::Failure::Unavailable(Unavailable::Unreachable(tries)) if are_strangers(&tries) => {
+                Failure {
+                    exit: Exit::Refused,
+                    code: "unauthenticated".to_owned(),
+                    message: Unavailable::Unreachable(tries).to_string(),
+                    problem: None,
+                }
+            }
             client::Failure::Unavailable(cause) => Failure::unavailable(cause.to_string()),
             client::Failure::Unknown(doubt) => Failure {
                 exit: Exit::Unknown,
@@ -127,6 +136,11 @@ impl From<client::Failure> for Failure {
             },
         }
     }
+}
+
+/// Whether each member that was tried answered that it does not know who comes: trying again gives the same.
+fn are_strangers(tries: &[client::Try]) -> bool {
+    !tries.is_empty() && tries.iter().all(|it| it.cause.starts_with("HTTP 401"))
 }
 
 /// What is known of a call that may have happened.

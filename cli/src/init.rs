@@ -108,7 +108,7 @@ fn hosts_default() -> Vec<Host> {
 fn cluster(made: &Made) -> Result<Exit, Failure> {
     let folder = made.folder.display();
     say(format!(
-        "made {folder}: cluster {:032x}, member {}, and an operator's certificate. Its ca/*.key vouch for whoever they sign: \
+        "made {folder}: cluster {:032x}, member {}, and an operator's token and certificate. Its ca/*.key vouch for whoever they sign: \
          keep them off the machines that serve.",
         made.cluster, made.member
     ));

@@ -12,6 +12,8 @@
 //!   bench    bench                         announce that somebody waits, once it is so
 //!   docs     completions man               doubt    what to do where the outcome is unknown
 //!   init     init, join in join            pinned   that a pin is in the way
+//!   token    token create list revoke forget
+//!                                          namespace namespace list set
 //!   backup   backup                        trust    what members are known by, and this program
 //!   recover  recover, of a last member     wanted   what a claim and an acquire want alike
 //!   restore  restore                       beginning where restore and recover begin a cluster
@@ -38,6 +40,7 @@ mod init;
 mod invite;
 mod join;
 mod members;
+mod namespace;
 mod operate;
 mod output;
 mod parse;
@@ -48,6 +51,7 @@ mod restore;
 mod run;
 mod serve;
 mod signals;
+mod token;
 mod trust;
 mod usage;
 mod wait;
@@ -92,6 +96,8 @@ enum Verb {
     List(read::List),
     Count(read::Count),
     Members(members::Members),
+    Token(token::Token),
+    Namespace(namespace::Namespace),
     Run(Box<run::Run>),
     Watch(follow::Watch),
     History(follow::History),
@@ -156,6 +162,8 @@ impl Verb {
             Verb::List(args) => read::list(args),
             Verb::Count(args) => read::count(args),
             Verb::Members(args) => members::members(args),
+            Verb::Token(args) => token::token(args),
+            Verb::Namespace(args) => namespace::namespace(args),
             Verb::Run(args) => run::run(args),
             Verb::Watch(args) => follow::watch(args),
             Verb::History(args) => follow::history(args),
@@ -188,6 +196,8 @@ impl Verb {
             Verb::List(args) => args.json.json,
             Verb::Count(args) => args.json.json,
             Verb::Members(args) => args.json(),
+            Verb::Token(args) => args.json(),
+            Verb::Namespace(args) => args.json(),
             Verb::Watch(args) => args.json.json,
             Verb::History(args) => args.json.json,
             Verb::Check(args) => args.json.json,

@@ -134,6 +134,11 @@ pub(crate) fn ttl() -> impl TypedValueParser<Value = Duration> {
     text(move |value| duration(value, "bad_ttl", min, max, &ttl_note(min)))
 }
 
+/// A namespace's cooldown: none, up to the most that one may set.
+pub(crate) fn cooldown() -> impl TypedValueParser<Value = Duration> {
+    between("bad_duration", Duration::ZERO, Duration::from_nanos(api::rules::COOLDOWN_MAX.as_nanos()))
+}
+
 /// What the lower limit of ttls means.
 fn ttl_note(min: Duration) -> String {
     format!(
@@ -267,6 +272,11 @@ pub(crate) fn join_token() -> impl TypedValueParser<Value = Token> {
 /// How long a token for a new member is good: 1 s to 7 days.
 pub(crate) fn token_life() -> impl TypedValueParser<Value = Duration> {
     between("bad_duration", Duration::from_secs(1), Duration::from_nanos(JOIN_TOKEN_LIFE_MAX.as_nanos()))
+}
+
+/// How long a client's token is good: 1 s to 100 years.
+pub(crate) fn credential_life() -> impl TypedValueParser<Value = Duration> {
+    between("bad_duration", Duration::from_secs(1), Duration::from_secs(100 * 366 * 24 * 60 * 60))
 }
 
 /// A name or address by which a member is known.

@@ -51,6 +51,9 @@ pub(crate) struct Serve {
     /// Let clients connect from other machines, without TLS and without identity.
     #[arg(long)]
     insecure_plain_listener: bool,
+    /// Ask nobody who comes by the client port who they are, although there is TLS: whoever reaches it may do anything.
+    #[arg(long)]
+    insecure_no_authentication: bool,
     /// Allow a data folder on a file system that forgets, or that cannot promise to have synced.
     #[arg(long)]
     allow_volatile_data: bool,
@@ -81,6 +84,7 @@ pub(crate) fn serve(args: &Serve) -> Result<Exit, Failure> {
         cluster: args.cluster.clone(),
         member: args.member.clone(),
         insecure_plain_listener: args.insecure_plain_listener,
+        insecure_no_authentication: args.insecure_no_authentication,
         allow_volatile_data: args.allow_volatile_data,
         accept_torn_tail: args.accept_torn_tail,
         log_level: args.log_level.clone(),

@@ -1,9 +1,11 @@
-//! What members are known by, and what this program is known by: three files, for endpoints that are reached by TLS.
+//! What members are known by, and what this program is known by: files with certificates, for endpoints that are reached by TLS, and
+//! one with a token.
 
-use std::path::PathBuf;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
-use client::{Endpoint, OwnFiles, Tls, TlsFiles};
+use client::{BEARER_START, Bearer, Endpoint, OwnFiles, Tls, TlsFiles};
 
 use crate::exit::Failure;
 
@@ -19,7 +21,14 @@ pub(crate) struct Trust {
     /// The key of --cert, in PEM; a file that others cannot read.
     #[arg(long, env = "TENURE_KEY", value_name = "FILE")]
     key: Option<PathBuf>,
+    /// A file with the token that this program is known by, which others cannot read; without it, the token may stand in TENURE_TOKEN.
+    /// A token decides, also where there is a certificate.
+    #[arg(long, env = "TENURE_TOKEN_FILE", value_name = "FILE")]
+    token_file: Option<PathBuf>,
 }
+
+/// The token itself, where it stands in no file. Under `tenure run` it is the grant's, a number, and no secret.
+const TOKEN_VARIABLE: &str = "TENURE_TOKEN";
 
 impl Trust {
     /// The files, where one of the endpoints needs them.
@@ -52,14 +61,60 @@ impl Trust {
         tls.map_err(|error| Failure::usage(format!("{error}; --ca, --cert and --key name such files")))
     }
 
+    /// The token to come by, where there is one.
+    pub(crate) fn token(&self, endpoints: &[Endpoint]) -> Result<Option<Bearer>, Failure> {
+        let (text, from) = match (&self.token_file, std::env::var(TOKEN_VARIABLE)) {
+            (Some(path), _) => (secret_in(path)?, path.display().to_string()),
+            (None, Ok(text)) if text.trim_start().starts_with(BEARER_START) => {
+                (text, TOKEN_VARIABLE.to_owned())
+            }
+            _ => return Ok(None),
+        };
+        // The checksum tells a mistyped one here, without asking anybody.
+        let wrong = |why: &dyn std::fmt::Display| Failure::usage(format!("the token in {from}: {why}"));
+        text.parse::<server::Secret>().map_err(|why| wrong(&why))?;
+        if let Some(clear) = endpoints.iter().find(|endpoint| !endpoint.is_tls() && !is_here(endpoint)) {
+            return Err(Failure::usage(format!(
+                "a token is given, and {clear} is reached without TLS: it would cross the network for all to read; write https://, or leave the \
+                 token away"
+            )));
+        }
+        Bearer::parse(&text).map(Some).map_err(|why| wrong(&why))
+    }
+
     /// As a command's environment names them, so that it reaches the same cluster from wherever it goes.
     pub(crate) fn environment(&self) -> impl Iterator<Item = (&'static str, PathBuf)> {
-        let named = [("TENURE_CA", &self.ca), ("TENURE_CERT", &self.cert), ("TENURE_KEY", &self.key)];
+        let named = [
+            ("TENURE_CA", &self.ca),
+            ("TENURE_CERT", &self.cert),
+            ("TENURE_KEY", &self.key),
+            ("TENURE_TOKEN_FILE", &self.token_file),
+        ];
         named.into_iter().filter_map(|(name, path)| {
             let path = path.as_ref()?;
             Some((name, std::path::absolute(path).unwrap_or_else(|_| path.clone())))
         })
     }
+}
+
+/// What a file holds that others must not read.
+fn secret_in(path: &Path) -> Result<String, Failure> {
+    let shown = path.display();
+    let mode = std::fs::metadata(path).map_or(0, |found| found.permissions().mode() & 0o777);
+    if mode & 0o037 != 0 {
+        return Err(Failure::usage(format!(
+            "others may read or change the token in {shown}, by its mode {mode:04o}: chmod 600 {shown}"
+        )));
+    }
+    std::fs::read_to_string(path).map_err(|error| {
+        Failure::usage(format!("the token in {shown} cannot be read: {error}; --token-file and TENURE_TOKEN_FILE name such a file"))
+    })
+}
+
+/// Whether what is sent there stays on this machine.
+fn is_here(endpoint: &Endpoint) -> bool {
+    let address = endpoint.host().parse::<std::net::IpAddr>();
+    endpoint.host() == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
 fn half(given: &str, missing: &str, variable: &str) -> Failure {

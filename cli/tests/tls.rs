@@ -51,8 +51,9 @@ fn what_init_makes_serves_and_its_operator_claims() {
 fn who_presents_no_certificate_or_a_strangers_is_refused_by_name() {
     let member = Member::start();
     let get = ["get", "a", "--patience", "500ms"];
-    let said = unreachable(&mut member.anonymous(&get));
-    has(&said, &[&member.endpoint(), "asks for a client's certificate", "--cert", "TENURE_KEY"]);
+    let (code, said) = said(&mut member.anonymous(&get));
+    assert_eq!(code, Some(1), "{said}");
+    has(&said, &["error[unauthenticated]", &member.endpoint(), "--token-file", "client's certificate"]);
 
     let parent = tempfile::tempdir().unwrap();
     let other = init(&parent.path().join("other"), &[]);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::cell::Cell;
 use crate::handle::millis;
-use crate::{Clock, Endpoint, Grant, Tls};
+use crate::{Bearer, Clock, Endpoint, Grant, Tls};
 
 /// How to open a session.
 #[derive(Clone)]
@@ -17,6 +17,8 @@ pub struct Options {
     pub home_after: Duration,
     /// What to know members by that are reached by TLS, and to be known by; loaded once a program.
     pub tls: Option<Tls>,
+    /// The token to come by, where the program is not known by a certificate.
+    pub token: Option<Bearer>,
     /// The program and its version, for the servers' logs; none says nothing.
     pub agent: Option<String>,
     /// How long a call waits for its answer, where it does not say. Default 5 s; the server allows at most 60 s.
@@ -38,6 +40,7 @@ impl Options {
             endpoints,
             home_after: Duration::from_secs(30),
             tls: None,
+            token: None,
             agent: Some(concat!("tenure-client/", env!("CARGO_PKG_VERSION")).to_owned()),
             deadline: Duration::from_secs(5),
             connect_timeout: Duration::from_secs(2),

@@ -15,9 +15,9 @@ use hyper::body::{Body as _, Bytes, Incoming};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use crate::Endpoint;
 use crate::outcome::{Failure, Try, Unavailable};
 use crate::tls::{self, Tls};
+use crate::{Bearer, Endpoint};
 
 /// The pause between two rounds of tries.
 const PAUSE: Duration = Duration::from_millis(300);
@@ -48,14 +48,14 @@ impl fmt::Display for BrokenOff {
 
 impl std::error::Error for BrokenOff {}
 
-/// Asks for `path` until a member gives it: each endpoint in its turn, again and again for as long as `patience`. To be called within a
+/// Asks for `path`, known by a certificate or by a token, until a member gives it: each endpoint in its turn, again and again for as long as `patience`. To be called within a
 /// tokio runtime.
 ///
 /// # Errors
 /// A member's refusal; or what the last round of tries came to, where none refused and none gave it.
 pub async fn fetch(
     endpoints: &[Endpoint],
-    tls: Option<&Tls>,
+    (tls, token): (Option<&Tls>, Option<&Bearer>),
     path: &str,
     patience: Duration,
 ) -> Result<Fetched, Failure> {
@@ -65,7 +65,7 @@ pub async fn fetch(
         let mut answered = None;
         for endpoint in endpoints {
             let within = until.saturating_duration_since(Instant::now());
-            match ask(endpoint, tls, path, within).await {
+            match ask(endpoint, (tls, token), path, within).await {
                 Ok(fetched) => return Ok(fetched),
                 Err(Failure::Unavailable(Unavailable::Answered(problem))) => answered = Some(problem),
                 Err(Failure::Unavailable(Unavailable::Unreachable(failed))) => tries.extend(failed),
@@ -84,7 +84,7 @@ pub async fn fetch(
 
 async fn ask(
     endpoint: &Endpoint,
-    tls: Option<&Tls>,
+    (tls, token): (Option<&Tls>, Option<&Bearer>),
     path: &str,
     within: Duration,
 ) -> Result<Fetched, Failure> {
@@ -99,7 +99,11 @@ async fn ask(
         let (mut sender, connection) = shaken.map_err(|error| cause(&error, tls))?;
         // It ends with the answer's last byte, or with whoever reads it.
         tokio::spawn(connection);
-        let request = Request::get(path).header("host", endpoint.authority()).body(String::new());
+        let mut request = Request::get(path).header("host", endpoint.authority());
+        if let Some(token) = token {
+            request = request.header("authorization", token.header());
+        }
+        let request = request.body(String::new());
         let request = request.map_err(|error| error.to_string())?;
         sender.send_request(request).await.map_err(|error| cause(&error, tls))
     };

@@ -24,6 +24,7 @@
 )]
 
 mod backoff;
+mod bearer;
 mod belief;
 mod call;
 mod cell;
@@ -43,6 +44,7 @@ mod transport;
 mod verbs;
 mod watcher;
 
+pub use bearer::{BEARER_START, Bearer, InvalidToken};
 pub use call::*;
 pub use clock::{Clock, HolderClock, Instant};
 pub use endpoint::{Endpoint, InvalidEndpoint, PORT_DEFAULT};

@@ -15,7 +15,7 @@ use crate::machine::{Ask, Config, Done, Effect, End, Input, LinkId, Machine, OpI
 use crate::mailbox::{Letter, Mailbox};
 use crate::transport::{Event, Wire};
 use crate::watcher::Feed;
-use crate::{Clock, Endpoint, Failure, Instant, LinkNews, OnLink, Options, Tls, Unavailable};
+use crate::{Bearer, Clock, Endpoint, Failure, Instant, LinkNews, OnLink, Options, Tls, Unavailable};
 
 /// How long a session that ends may take to say goodbye.
 const GOODBYE: Duration = Duration::from_millis(500);
@@ -26,6 +26,7 @@ pub(crate) struct Task {
     mailbox: Arc<Mailbox>,
     endpoints: Vec<Endpoint>,
     tls: Option<Tls>,
+    token: Option<Bearer>,
     connect_timeout: Duration,
     on_link: Option<OnLink>,
     wires: Vec<Wire>,
@@ -63,6 +64,7 @@ impl Task {
             mailbox,
             endpoints: options.endpoints,
             tls: options.tls,
+            token: options.token,
             connect_timeout: options.connect_timeout,
             on_link: options.on_link,
             wires: Vec::new(),
@@ -179,7 +181,8 @@ impl Task {
         match effect {
             Effect::Open { link, endpoint } => {
                 let endpoint = self.endpoints[endpoint].clone();
-                self.wires.push(Wire::open(link, endpoint, self.tls.clone(), self.connect_timeout));
+                let who = (self.tls.clone(), self.token.clone());
+                self.wires.push(Wire::open(link, endpoint, who, self.connect_timeout));
             }
             Effect::Send { link, frame } => self.send(link, &frame),
             Effect::Ping { link } => {

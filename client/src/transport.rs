@@ -12,12 +12,14 @@ use api::rules::REPLY_BYTES_MAX;
 use futures_util::{Sink, Stream as _};
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Bytes, Error, Message};
 
-use crate::Endpoint;
 use crate::machine::LinkId;
 use crate::tls::{self, Stream, Tls};
+use crate::{Bearer, Endpoint};
 
 /// What a session reads into at once. The library's own 128 KiB are really resident, for each connection.
 const READ_BUFFER: usize = 2 * 1024;
@@ -25,6 +27,8 @@ const READ_BUFFER: usize = 2 * 1024;
 const WRITE_BUFFER: usize = 4 * 1024;
 
 type Socket = WebSocketStream<Stream>;
+/// What members are known by, and this program.
+pub(crate) type Who = (Option<Tls>, Option<Bearer>);
 type Connecting = Pin<Box<dyn Future<Output = Result<Socket, String>> + Send>>;
 
 /// One connection, from its first packet to its last.
@@ -51,8 +55,8 @@ pub(crate) enum Event {
 }
 
 impl Wire {
-    pub(crate) fn open(id: LinkId, endpoint: Endpoint, tls: Option<Tls>, within: Duration) -> Wire {
-        let state = State::Connecting(Box::pin(connect(endpoint.clone(), tls, within)));
+    pub(crate) fn open(id: LinkId, endpoint: Endpoint, who: Who, within: Duration) -> Wire {
+        let state = State::Connecting(Box::pin(connect(endpoint.clone(), who, within)));
         Wire { id, endpoint, state }
     }
 
@@ -165,7 +169,7 @@ fn write(
     Poll::Ready(Ok(()))
 }
 
-async fn connect(endpoint: Endpoint, tls: Option<Tls>, within: Duration) -> Result<Socket, String> {
+async fn connect(endpoint: Endpoint, (tls, token): Who, within: Duration) -> Result<Socket, String> {
     let handshake = async {
         let tcp = TcpStream::connect((endpoint.host(), endpoint.port()))
             .await
@@ -178,8 +182,14 @@ async fn connect(endpoint: Endpoint, tls: Option<Tls>, within: Duration) -> Resu
             .write_buffer_size(WRITE_BUFFER)
             .max_message_size(Some(REPLY_BYTES_MAX))
             .max_frame_size(Some(REPLY_BYTES_MAX));
-        let handshake =
-            tokio_tungstenite::client_async_with_config(endpoint.session_url(), stream, Some(config));
+        let mut request =
+            endpoint.session_url().into_client_request().map_err(|error| cause(&error, tls.as_ref()))?;
+        if let Some(token) = token {
+            let mut value = HeaderValue::try_from(token.header()).map_err(|error| error.to_string())?;
+            value.set_sensitive(true);
+            request.headers_mut().insert("authorization", value);
+        }
+        let handshake = tokio_tungstenite::client_async_with_config(request, stream, Some(config));
         // What a member has against our certificate it says only after we took the handshake for done.
         handshake.await.map(|(socket, _)| socket).map_err(|error| cause(&error, tls.as_ref()))
     };

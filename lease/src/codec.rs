@@ -28,7 +28,11 @@
 //! heir       holder text, instance u64, ttl u64 ns, confirm u64 ns
 //! change     u8 = 1: cluster version u32
 //!            u8 = 2: namespace text, option: limits
+//!            u8 = 3: id u64, option: credential
 //! limits     ttl_min u64 ns, ttl_max u64 ns, cooldown u64 ns, leases_max u64, history_max u32
+//! credential hash 32 bytes, principal text, role u8 (0 unit, 1 app-admin, 2 reader, 3 operator, 4 auditor),
+//!            namespace: option text, lease: option text, audience 16 bytes, expires: option u64 s,
+//!            revoked u8, claims a second: option u32
 //! ```
 //!
 //! Another version, an unknown kind or tag, a byte of an option or of `when` that is neither 0 nor 1, a text that
@@ -56,6 +60,10 @@ impl Writer<'_> {
 
     pub(crate) fn u64(&mut self, number: u64) {
         self.0.extend_from_slice(&number.to_le_bytes());
+    }
+
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
     }
 
     pub(crate) fn text(&mut self, text: &str) {
@@ -129,7 +137,7 @@ impl<'a> Reader<'a> {
         Ok(bytes)
     }
 
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
+    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
         let mut array = [0; N];
         array.copy_from_slice(self.take(N)?);
         Ok(array)

@@ -1,7 +1,8 @@
 //! What goes into the table: closed enums, so that whoever wants to know what can be asked reads one list.
 
 use crate::{
-    Entity, Holder, Instance, Key, Namespace, NamespaceSettings, Reason, Seq, Time, Token, Ttl, Value,
+    Credential, CredentialId, Entity, Holder, Instance, Key, Namespace, NamespaceSettings, Reason, Seq, Time,
+    Token, Ttl, Value,
 };
 
 /// One entry of the log: what [`crate::Table::apply`] takes.
@@ -143,4 +144,6 @@ pub enum Change {
     ClusterVersion(u32),
     /// What a namespace allows; none takes its settings back to the defaults.
     Namespace(Namespace, Option<NamespaceSettings>),
+    /// Who may come by a credential; none forgets it.
+    Credential(CredentialId, Option<Credential>),
 }

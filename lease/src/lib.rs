@@ -8,6 +8,7 @@
 //! `slab names tokens deadline keep` how; `views` is what readers see, `codec snapshot` the bytes, `recover` what an
 //! operator's recovery does, `check` what must hold.
 
+mod access;
 mod check;
 mod codec;
 mod command;
@@ -35,6 +36,7 @@ mod tokens;
 mod types;
 mod views;
 
+pub use access::*;
 pub use command::*;
 pub use error::*;
 pub use event::*;

@@ -37,6 +37,8 @@ pub const HISTORY_MAX: usize = 10_000;
 pub const LEASES_MAX_DEFAULT: u64 = 2_000_000;
 /// Namespaces with leases, history or settings.
 pub const NAMESPACES_MAX: usize = 4_096;
+/// Credentials, those among them that are revoked.
+pub const CREDENTIALS_MAX: usize = 10_000;
 /// Bytes of one session frame or of one HTTP body.
 pub const FRAME_BYTES_MAX: usize = 1024 * 1024;
 /// Operations in one bulk frame.

@@ -4,10 +4,11 @@
 //! claim, a shorter history forgets at once.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::{
-    COOLDOWN_MAX, Change, HISTORY_MAX, LEASES_MAX_DEFAULT, Namespace, Refusal, TTL_MAX, TTL_MIN,
-    TTL_MIN_DEFAULT, Ttl,
+    COOLDOWN_MAX, Change, Credential, CredentialId, HISTORY_MAX, LEASES_MAX_DEFAULT, Namespace, Refusal,
+    TTL_MAX, TTL_MIN, TTL_MIN_DEFAULT, Ttl,
 };
 
 /// The replicated settings.
@@ -19,6 +20,8 @@ pub struct Settings {
     pub cluster_version: u32,
     /// What each namespace allows where it is not the default.
     pub namespaces: BTreeMap<Namespace, NamespaceSettings>,
+    /// Who may come, and as what. Shared with whoever looks: there may be many.
+    pub credentials: Arc<BTreeMap<CredentialId, Credential>>,
 }
 
 /// What a namespace allows.
@@ -106,6 +109,7 @@ impl Settings {
                 return Err(Refusal::Settings(why));
             }
             Change::ClusterVersion(version) => self.cluster_version = *version,
+            Change::Credential(id, credential) => self.change_credential(*id, credential.as_ref())?,
             Change::Namespace(namespace, None) => {
                 self.namespaces.remove(namespace);
             }

@@ -13,6 +13,8 @@
 //!
 //! tag 1  head        now u64 ns, revision u64, next token u64
 //!     2  settings    version u64, cluster version u32, count u32, count x (namespace text, limits)
+//!     7* credentials count u32, count x (id u64, credential), by id: behind 2, and none where there are none, so that a
+//!                    program that knows none reads the rest
 //!     3  namespaces  count u32, count x text, in order: those with records, numbered from 0
 //!     4* leases      count u32, count x lease, by slot
 //!     5* ends        count u32, count x end in history, by namespace, oldest first
@@ -34,7 +36,7 @@
 //! end in history   namespace u32, slot u32, u8: 1 = the last end of that slot's lease, 0 = another, then end
 //! ```
 //!
-//! Texts, options, heirs and limits are those of the [codec](crate::codec). A snapshot is refused whole if a
+//! Texts, options, heirs, limits and credentials are those of the [codec](crate::codec). A snapshot is refused whole if a
 //! section is missing, out of order, of another version or longer than it says, if a slot, name or token
 //! comes twice, or if it says what no table could: the members that sent it would disagree with us for ever.
 
@@ -56,6 +58,7 @@ const NAMESPACES: u8 = 3;
 const LEASES: u8 = 4;
 const ENDS: u8 = 5;
 const TAIL: u8 = 6;
+const CREDENTIALS: u8 = 7;
 
 /// A section is closed before it grows past this, in bytes.
 const SECTION_BYTES: usize = 248 * 1024;
@@ -99,14 +102,20 @@ impl Frozen {
     /// The table as tagged sections, each at most a few hundred KiB, in an order and with bytes that depend on
     /// what was applied alone.
     pub fn sections(&self) -> impl Iterator<Item = Vec<u8>> + '_ {
-        let first = [self.head(), self.settings(), self.namespaces()];
+        let credentials =
+            packed(CREDENTIALS, self.settings.credentials.iter(), |writer, (id, credential)| {
+                writer.u64(id.0);
+                writer.credential(credential);
+            });
+        let first = [self.head(), self.settings()].into_iter().chain(credentials);
+        let first = first.chain([self.namespaces()]);
         let leases = walk(&self.pages);
         let leases =
             packed(LEASES, leases, |writer, (slot, lease)| writer.lease(slot, self.rank(lease.space), lease));
         let ends = self.spaces.iter().enumerate();
         let ends = ends.flat_map(|(rank, (_, history))| history.iter().map(move |item| (rank as u32, item)));
         let ends = packed(ENDS, ends, |writer, (rank, item)| writer.item(rank, item, self.lease(item.slot)));
-        first.into_iter().chain(leases).chain(ends).chain(std::iter::once_with(|| self.tail()))
+        first.chain(leases).chain(ends).chain(std::iter::once_with(|| self.tail()))
     }
 
     fn rank(&self, space: SpaceId) -> u32 {

@@ -287,11 +287,7 @@ impl Table {
             check::broken("a change was judged twice, and twice otherwise")
         };
         self.settings = next;
-        let named = changes.iter().filter_map(|change| match change {
-            Change::Namespace(namespace, _) => Some(namespace),
-            Change::ClusterVersion(_) => None,
-        });
-        for namespace in named {
+        for namespace in changes.iter().filter_map(Change::namespace) {
             let settings = self.settings.of(namespace);
             let id = self.spaces.enter(namespace, settings);
             self.spaces.get_mut(id).settings = settings;

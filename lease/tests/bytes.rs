@@ -52,11 +52,32 @@ fn limits() -> BoxedStrategy<NamespaceSettings> {
         .boxed()
 }
 
+fn credential() -> BoxedStrategy<Credential> {
+    let whose = (text(Holder::parse), proptest::sample::select(&Role::ALL[..]));
+    let scope = (option::of(text(Namespace::parse)), option::of(text(Name::parse)));
+    let good = (any::<u128>(), option::of(any::<u64>()), any::<bool>(), option::of(any::<u32>()));
+    (any::<[u8; 32]>(), whose, scope, good)
+        .prop_map(|(hash, (principal, role), (namespace, lease), good)| Credential {
+            hash: SecretHash(hash),
+            principal,
+            role,
+            namespace,
+            lease,
+            audience: good.0,
+            expires: good.1,
+            revoked: good.2,
+            claims_per_second: good.3,
+        })
+        .boxed()
+}
+
 fn change() -> BoxedStrategy<Change> {
     let namespace = (text(Namespace::parse), option::of(limits()));
     prop_oneof![
         any::<u32>().prop_map(Change::ClusterVersion),
         namespace.prop_map(|(namespace, limits)| Change::Namespace(namespace, limits)),
+        (any::<u64>(), option::of(credential()))
+            .prop_map(|(id, it)| Change::Credential(CredentialId(id), it)),
     ]
     .boxed()
 }

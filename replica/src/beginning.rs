@@ -209,6 +209,15 @@ pub(crate) async fn how_far<W: World>(raft: &Raft<W>, member: u64, address: &str
     }
 }
 
+/// Which cluster version another member says that it knows; none where it has not said.
+pub(crate) async fn knows<W: World>(raft: &Raft<W>, member: u64, address: &str) -> Option<u32> {
+    let asked = raft.ask_at(member, address, frame_of(&Ask::Knows), PATIENCE).await;
+    match said_of(&asked.ok()?) {
+        Ok(Said::Knows(version)) => Some(version),
+        _ => None,
+    }
+}
+
 /// Makes the mark once this member is in step as an observer; or tells that it is a voter, and so not the one that was added.
 async fn wait<W: World>(raft: Raft<W>, me: u64, mark: OnBegun) -> Result<(), String> {
     for round in 0_u32.. {

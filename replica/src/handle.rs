@@ -62,6 +62,8 @@ pub struct Named {
     pub key: Key,
     /// Of which instance; none where an operator acts.
     pub instance: Option<Instance>,
+    /// Of which holder, where the caller may act for that one alone.
+    pub holder: Option<Holder>,
 }
 
 /// What came of a proposal.

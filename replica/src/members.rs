@@ -105,6 +105,8 @@ pub enum MemberChange {
     },
     /// To have another voter lead: this one, or the fittest.
     Lead(Option<u64>),
+    /// Change nothing, and say whether every member reads what comes with this cluster version.
+    Knows(u32),
 }
 
 /// Why a change is not made.

@@ -68,6 +68,7 @@ impl Shared {
                 self.end_because(beginning::lost_entries(self.status().member, had));
                 Box::pin(std::future::ready(Said::HowFar(self.far())))
             }
+            Ask::Knows => Box::pin(std::future::ready(Said::Knows(lease::CLUSTER_VERSION_KNOWN))),
             Ask::HowFar => Box::pin(std::future::ready(Said::HowFar(self.far()))),
         }
     }

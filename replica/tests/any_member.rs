@@ -68,7 +68,7 @@ async fn commands_are_carried_out_and_refused_from_any_member() {
         read(&one, |table, at| (table.get(&key("a")).unwrap().grant.unwrap().token, at.revision)).await;
     assert_eq!(seen.0, granted);
     assert!(seen.1 >= at.revision);
-    let named = Named { key: key("a"), instance: Some(Instance(12_345)) };
+    let named = Named { key: key("a"), instance: Some(Instance(12_345)), holder: None };
     let not_mine = ask_named(&one, Command::Release { token: granted }, Some(named), 5_000).await;
     assert!(matches!(not_mine, Answer::NotYours { whose: Whose::AnotherInstances, .. }), "{not_mine:?}");
     release(&one, granted).await;

@@ -415,3 +415,21 @@ async fn a_member_that_drains_hands_on_and_is_led_past_until_that_is_ended() {
     assert_eq!(cluster.leader_of(&[drained]).await, drained, "the one that does not drain has the lead");
     until(|| !cluster.status(drained).drains).await;
 }
+
+#[tokio::test]
+async fn a_cluster_version_is_known_once_every_member_has_said_so() {
+    let cluster = Cluster::start(3).await;
+    let leader = cluster.leader().await;
+    let [silent, other] = cluster.others(leader)[..] else { panic!("three members") };
+    let knows = |version| MemberChange::Knows(version);
+    assert!(change(&cluster.handle(other), knows(lease::CLUSTER_VERSION_KNOWN)).await.is_ok());
+    let newer = change(&cluster.handle(other), knows(lease::CLUSTER_VERSION_KNOWN + 1)).await.unwrap_err();
+    assert!(newer.to_string().contains("upgrade it first"), "{newer}");
+    // As of one of an older version: it is led, and answers nothing that it does not know.
+    cluster.switch.cut_one_way(leader, silent);
+    let refused = change(&cluster.handle(leader), knows(lease::CLUSTER_VERSION_KNOWN)).await.unwrap_err();
+    assert!(
+        refused.to_string().contains(&format!("member {silent} does not say that it knows")),
+        "{refused}"
+    );
+}

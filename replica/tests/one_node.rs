@@ -67,17 +67,17 @@ async fn another_life_cannot_act_on_a_grant() {
     let cases =
         [("a", Some(Instance(1)), Whose::AnotherInstances, held), ("b", None, Whose::AnotherLeases, None)];
     for (name, instance, said, by) in cases {
-        let named = Named { key: key(name), instance };
+        let named = Named { key: key(name), instance, holder: None };
         let answer = ask_named(&handle, Command::Release { token: granted }, Some(named), 5_000).await;
         let Answer::NotYours { whose, held, .. } = answer else { panic!("{answer:?}") };
         assert_eq!((whose, held), (said, by));
     }
-    let operator = Named { key: key("a"), instance: None };
+    let operator = Named { key: key("a"), instance: None, holder: None };
     let answer = ask_named(&handle, Command::Release { token: granted }, Some(operator), 5_000).await;
     assert!(matches!(answer, Answer::Decided { outcome: Outcome::Released { .. }, .. }), "{answer:?}");
     // Nor is its end told under another name, or to another life.
     for (name, instance) in [("a", Some(Instance(1))), ("b", None)] {
-        let named = Named { key: key(name), instance };
+        let named = Named { key: key(name), instance, holder: None };
         let answer = ask_named(&handle, Command::Release { token: granted }, Some(named), 5_000).await;
         assert!(matches!(answer, Answer::NotYours { .. }), "{answer:?}");
     }

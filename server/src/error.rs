@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use replica::StartError;
 use replica::log::OpenError;
@@ -28,6 +29,13 @@ pub enum ServeError {
         listener: &'static str,
         /// The address.
         address: SocketAddr,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// The audit log cannot be written.
+    Audit {
+        /// Where it should be.
+        path: PathBuf,
         /// What the system said.
         error: io::Error,
     },
@@ -81,7 +89,7 @@ impl ServeError {
                 io::ErrorKind::AddrInUse => ExitKind::Unavailable,
                 _ => ExitKind::Usage,
             },
-            ServeError::System { .. } => ExitKind::Unavailable,
+            ServeError::System { .. } | ServeError::Audit { .. } => ExitKind::Unavailable,
         }
     }
 }
@@ -109,6 +117,11 @@ impl fmt::Display for ServeError {
                 let whose = if *listener == "listen" { "client" } else { "peer" };
                 write!(f, "the {whose} listener ({listener}) cannot have {address}: {error}; {remedy}")
             }
+            ServeError::Audit { path, error } => write!(
+                f,
+                "the audit log {} cannot be opened: {error}; give audit.file a file that can be written, or leave it out",
+                path.display()
+            ),
             ServeError::System { what, error } => write!(f, "{what}: {error}"),
         }
     }

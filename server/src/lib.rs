@@ -28,9 +28,11 @@
 mod admission;
 mod clock;
 mod config;
+mod credentials;
 mod data;
 mod doors;
 mod error;
+mod identity;
 mod init;
 mod join;
 mod log;
@@ -51,6 +53,7 @@ pub use config::{
 pub use data::DataError;
 pub use doors::openapi_json;
 pub use error::{ExitKind, ServeError};
+pub use identity::{InvalidBearer, Secret};
 pub use init::{
     FOLDER_DEFAULT, Further, Host, Init, InitError, InvalidHost, Made, Renew, init_operator, shell_quoted,
 };

@@ -19,11 +19,13 @@ use tokio::sync::watch;
 
 use crate::admission::{self, Gate};
 use crate::config::{Config, PEER_LISTEN_DEFAULT};
+use crate::credentials;
 use crate::data::{Data, has_joined};
 use crate::doors::doorstep::Doorstep;
 use crate::doors::handshake::Handshakes;
 use crate::doors::{self, Doors, Going, Registry, Times};
 use crate::error::ServeError;
+use crate::identity::{Audit, Doorkeeper};
 use crate::log::{self, SetLevel};
 use crate::peers::Security;
 use crate::replica_thread::{EXIT_BROKEN, ReplicaThread};
@@ -135,10 +137,16 @@ impl Server {
         let replica = ReplicaThread::start(config, &data, peer_listener, security)?;
 
         let (stop, stopping) = watch::channel(false);
+        let audit = config.audit.as_deref().map(|path| {
+            let unopened = |error| ServeError::Audit { path: path.to_owned(), error };
+            Audit::open(path).map_err(unopened)
+        });
+        let doorkeeper = Doorkeeper::new(identity.cluster, !config.authenticates(), audit.transpose()?);
         let doors = Doors {
             service: Arc::new(
                 Service::new(Arc::new(replica.handle()), identity.cluster, identity.member)
-                    .with_peer_ca(config.peer_tls.as_ref().and_then(|files| files.ca.clone())),
+                    .with_peer_ca(config.peer_tls.as_ref().and_then(|files| files.ca.clone()))
+                    .behind(doorkeeper),
             ),
             sessions: Arc::new(Registry::default()),
             times: times(config),
@@ -155,6 +163,9 @@ impl Server {
         let doorstep = Doorstep::new(Arc::clone(&gate), handshakes, Arc::clone(&doors.service), &doors.times);
         runtime.spawn(doors::listen::accept(listener, router, doorstep, stopping));
         runtime.spawn(move_while_unfit(doors.clone()));
+        if config.authenticates() {
+            credentials::keep(&runtime, &doors, config.first_token.clone());
+        }
         tracing::info!(
             %address,
             peers = peer_address.map(tracing::field::display),
@@ -163,6 +174,7 @@ impl Server {
             data = %config.data.display(),
             connections = gate.limit(),
             tls = tls.is_some(),
+            authenticates = config.authenticates(),
             "serving"
         );
         let certificates: Vec<Arc<dyn Rereads>> =
@@ -203,6 +215,11 @@ impl Server {
     /// changes nothing. A running server does so every minute by itself.
     pub fn reread_certificates(&self) {
         self.certificates.iter().for_each(|kept| kept.reread_aloud(true));
+    }
+
+    /// Opens the audit log anew under its name, where there is one: whoever rotates it renames it first.
+    pub fn reopen_audit(&self) {
+        self.doors.service.doorkeeper.reopen_audit();
     }
 
     /// How many sessions are open.
@@ -389,6 +406,7 @@ async fn until_stop(
             Some(()) = hangup.recv() => {
                 reload(&mut config, &set_level);
                 server.reread_certificates();
+                server.reopen_audit();
             }
             name = stop.next() => return tracing::info!(signal = name, "asked to stop"),
         }

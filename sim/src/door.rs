@@ -114,7 +114,7 @@ impl Words {
     }
 
     fn named(&self, name: &str, instance: Option<u64>) -> Named {
-        Named { key: self.key(name), instance: instance.map(Instance) }
+        Named { key: self.key(name), instance: instance.map(Instance), holder: None }
     }
 }
 

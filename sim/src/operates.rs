@@ -28,5 +28,9 @@ pub(crate) fn revoke<H: AsRef<str>>(chance: &mut Chance, token: Token, holders: 
 
 /// What a command of an operator's says besides, of the lease that it is about.
 pub(crate) fn named(command: &Command, key: &Key) -> Option<Named> {
-    matches!(command, Command::Revoke { .. }).then(|| Named { key: key.clone(), instance: None })
+    matches!(command, Command::Revoke { .. }).then(|| Named {
+        key: key.clone(),
+        instance: None,
+        holder: None,
+    })
 }

@@ -241,7 +241,8 @@ fn reach(members: &[Member], secured: Option<&PathBuf>) -> Result<Reach, RunErro
 
 /// What a member says of itself.
 async fn readiness(endpoint: &Endpoint, tls: Option<&Tls>) -> Option<Ready> {
-    let mut answer = fetch(std::slice::from_ref(endpoint), tls, "/readyz", ANSWER_WITHIN).await.ok()?;
+    let mut answer =
+        fetch(std::slice::from_ref(endpoint), (tls, None), "/readyz", ANSWER_WITHIN).await.ok()?;
     let mut text = Vec::new();
     while let Some(piece) = answer.piece(ANSWER_WITHIN).await.ok()? {
         text.extend_from_slice(&piece);

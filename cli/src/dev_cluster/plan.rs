@@ -145,7 +145,8 @@ impl Plan {
         let data = self.data(member);
         let data =
             data.to_str().ok_or_else(|| io::Error::other("its path is not UTF-8: name another folder"))?;
-        let certificates = if self.kept.tls { secured::settings(member) } else { String::new() };
+        let certificates =
+            if self.kept.tls { secured::settings(&self.folder, member) } else { String::new() };
         let begins = match member.observer {
             true => "peer.join = true".to_owned(),
             false => format!("peer.voters = \"{}\"", self.voters()),

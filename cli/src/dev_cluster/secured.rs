@@ -46,12 +46,17 @@ pub(super) fn make(folder: &Path, members: &[Member]) -> Result<String, Failure>
 }
 
 /// What a member's settings say of its certificates; paths begin at the cluster's folder.
-pub(super) fn settings(member: Member) -> String {
+pub(super) fn settings(folder: &Path, member: Member) -> String {
+    let first = of(folder, 1).join("tenure.toml");
+    let first = std::fs::read_to_string(first).unwrap_or_default();
+    // The operator's token is good in this cluster too. A folder of an older version has none.
+    let token = first.lines().find_map(|line| line.strip_prefix("first_token = "));
+    let token = token.map_or(String::new(), |token| format!("auth.first_token = {token}\n"));
     let of = of(Path::new(""), member.id);
     let of = of.display();
     format!(
         "tls.cert = \"{of}/node/server.crt\"\ntls.key = \"{of}/node/server.key\"\ntls.client_ca = \"{of}/ca/client.crt\"\n\
-         peer.tls.cert = \"{of}/node/peer.crt\"\npeer.tls.key = \"{of}/node/peer.key\"\npeer.tls.ca = \"{of}/ca/peer.crt\"\n"
+         peer.tls.cert = \"{of}/node/peer.crt\"\npeer.tls.key = \"{of}/node/peer.key\"\npeer.tls.ca = \"{of}/ca/peer.crt\"\n{token}"
     )
 }
 

@@ -68,6 +68,8 @@ fn fits(call: &Call, reply: &Reply) -> bool {
         | (Call::Watch(_), Reply::Watching(_))
         | (Call::History(_), Reply::Ends(_))
         | (Call::Members(_), Reply::Members(_))
+        | (Call::Tokens(_), Reply::Tokens(_))
+        | (Call::Namespaces(_), Reply::Namespaces(_))
         | (Call::Cancel(_), Reply::Cancelled) => true,
         _ => false,
     }

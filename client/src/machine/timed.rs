@@ -54,6 +54,8 @@ pub(super) fn timed(call: &Call, now: Instant, began: Instant, ends: Option<Inst
         Call::Pin(pin) => pin.deadline_ms = deadline_ms,
         Call::Unpin(unpin) => unpin.deadline_ms = deadline_ms,
         Call::Members(members) => members.deadline_ms = deadline_ms,
+        Call::Tokens(tokens) => tokens.deadline_ms = deadline_ms,
+        Call::Namespaces(namespaces) => namespaces.deadline_ms = deadline_ms,
         Call::Wait(api::Wait { timeout_ms, .. }) | Call::Acquire(api::Acquire { timeout_ms, .. }) => {
             let spent = millis(began.until(now));
             *timeout_ms = timeout_ms.map(|timeout_ms| timeout_ms.saturating_sub(spent).max(1));

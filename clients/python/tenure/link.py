@@ -65,13 +65,15 @@ class Link:
 
     @staticmethod
     async def open(
-        address: str, tls: SSLContext | None, within: float, lost: Callable[["Link"], None], going: Callable[["Link", float], None]
+        address: str, tls: SSLContext | None, token: str | None, within: float, lost: Callable[["Link"], None],
+        going: Callable[["Link", float], None],
     ) -> "Link":
-        """Connects within so many seconds; by `tls` where the address is https."""
+        """Connects within so many seconds; by `tls` where the address is https, and known by the token, where there is one."""
         secured = address.startswith("https://")
         url = f"{'wss' if secured else 'ws'}://{address.removeprefix('https://')}/v1/session"
         socket = await connect_websocket(
-            url, ssl=tls if secured else None, open_timeout=within, close_timeout=0.5, ping_interval=20, ping_timeout=10,
+            url, additional_headers={"Authorization": f"Bearer {token}"} if token else None, ssl=tls if secured else None,
+            open_timeout=within, close_timeout=0.5, ping_interval=20, ping_timeout=10,
             max_size=REPLY_BYTES_MAX, compression=None, proxy=None, create_connection=Socket,
         )
         return Link(socket, lost, going)

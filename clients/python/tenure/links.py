@@ -47,8 +47,10 @@ class Links:
     """The links of one session, those to https endpoints by `tls`. `at_stake` gives the shortest ttl of the grants that may
     stand, in seconds."""
 
-    def __init__(self, endpoints: list[str], tls: SSLContext | None, at_stake: Callable[[], float | None]) -> None:
-        self.endpoints, self._tls = endpoints, tls
+    def __init__(
+        self, endpoints: list[str], tls: SSLContext | None, token: str | None, at_stake: Callable[[], float | None]
+    ) -> None:
+        self.endpoints, self._tls, self._token = endpoints, tls, token
         #: Why each endpoint failed last, since one was reached.
         self.causes: dict[str, str] = {}
         self._at_stake = at_stake
@@ -112,7 +114,7 @@ class Links:
             stake = self._at_stake()
             within = CONNECT_SECONDS_MAX if stake is None else min(CONNECT_SECONDS_MAX, max(stake / 6, 0.1))
             try:
-                self._current = await Link.open(address, self._tls, within, self._lost, self._going)
+                self._current = await Link.open(address, self._tls, self._token, within, self._lost, self._going)
             except Exception as error:  # Whatever keeps this link from opening, the next endpoint may do better.
                 self.causes[address] = tls.cause(error)
                 continue
@@ -136,7 +138,7 @@ class Links:
             if address == left:
                 continue
             try:
-                other = await Link.open(address, self._tls, CONNECT_SECONDS_MAX, self._lost, self._going)
+                other = await Link.open(address, self._tls, self._token, CONNECT_SECONDS_MAX, self._lost, self._going)
             except Exception as error:  # The next endpoint may do better.
                 self.causes[address] = tls.cause(error)
                 continue

@@ -22,6 +22,7 @@ from .guard import Guard
 from .links import Links, endpoint
 from .outcome import Refused, TenureError, Unavailable, Unknown
 from .tls import context as tls_context
+from .tls import token as token_of
 from .watch import Watcher
 
 Fields = dict[str, Any]
@@ -39,10 +40,11 @@ TIDY_AGAIN = 2.0
 TOO_LATE = frozenset("lost stale_token not_yours held cooldown queued ending".split())
 
 
-def connect(*endpoints: str, tls: SSLContext | None = None) -> "Session":
+def connect(*endpoints: str, tls: SSLContext | None = None, token: str | None = None) -> "Session":
     """A session over these members (`HOST:PORT`, or several with commas between), for `async with`: entering it connects,
     and raises Unavailable where none can be reached; leaving it releases what is still held. An endpoint `https://HOST:PORT`
-    is reached by `tls`, and without it by what TENURE_CA, TENURE_CERT and TENURE_KEY name."""
+    is reached by `tls`, and without it by what TENURE_CA, TENURE_CERT and TENURE_KEY name. It is known by `token`, or by the one in
+    TENURE_TOKEN_FILE or TENURE_TOKEN, where there is one."""
     form = 'write connect("a:7400", "b:7400"), or connect("a:7400,b:7400")'
     if wrong := [one for one in endpoints if not isinstance(one, str)]:
         raise TypeError(f"an endpoint is a string, and not {wrong[0]!r}: {form}")
@@ -51,7 +53,7 @@ def connect(*endpoints: str, tls: SSLContext | None = None) -> "Session":
     found = [endpoint(one) for text in endpoints for one in text.split(",")]
     if tls is None and any(one.startswith("https://") for one in found):
         tls = tls_context()
-    return Session(found, tls=tls)
+    return Session(found, tls=tls, token=token_of(token))
 
 
 def seconds(argument: str, value: float) -> float:
@@ -81,7 +83,8 @@ class Key:
 class Session:
     """Made by `connect`. Times are in seconds unless they say otherwise; tokens and revisions are ints."""
 
-    def __init__(self, endpoints: list[str], clock: Clock | None = None, tls: SSLContext | None = None) -> None:
+    def __init__(self, endpoints: list[str], clock: Clock | None = None, tls: SSLContext | None = None,
+                 token: str | None = None) -> None:
         #: Holder time, in ns.
         self.clock = clock or Clock()
         #: Which life of its holders this is: random, and never 0.
@@ -89,7 +92,7 @@ class Session:
         self._seq = 0
         self._keys: dict[tuple[str, str], Key] = {}
         self._guards: dict[Key, Guard] = {}
-        self._links = Links(endpoints, tls, self._ttl_at_stake)
+        self._links = Links(endpoints, tls, token, self._ttl_at_stake)
 
     async def hold(
         self, name: str, *, holder: str, ttl: float = TTL_SECONDS, value: str | None = None, namespace: str = "default",

@@ -1,10 +1,14 @@
-"""What members are known by, and what this program is known by, for endpoints that are reached by TLS."""
+"""What members are known by, and what this program is known by: certificates, for endpoints that are reached by TLS, or a token."""
 
 import os
 import ssl
 
 #: The variables that the `tenure` binary reads too.
 CA, CERT, KEY = "TENURE_CA", "TENURE_CERT", "TENURE_KEY"
+#: Where a token stands: in a file, or itself. Under `tenure run` the second is the grant's, a number, and no secret.
+TOKEN_FILE, TOKEN = "TENURE_TOKEN_FILE", "TENURE_TOKEN"
+#: How every token begins.
+TOKEN_START = "tenure-token-"
 
 
 def context(ca: str | None = None, cert: str | None = None, key: str | None = None) -> ssl.SSLContext:
@@ -27,6 +31,29 @@ def context(ca: str | None = None, cert: str | None = None, key: str | None = No
         except (OSError, _Locked) as error:
             raise ValueError(f"the certificate {cert!r} with the key {key!r} cannot be used: {error}") from error
     return made
+
+
+def token(given: str | None = None) -> str | None:
+    """The token to come by: the one that is given, that of the file that TENURE_TOKEN_FILE names, or TENURE_TOKEN; None where there is
+    none. ValueError where it is no token; it repeats nothing of it."""
+    text, where = given, "the token"
+    if text is None and (path := os.environ.get(TOKEN_FILE)):
+        where = f"the token in {path!r}"
+        try:
+            if os.stat(path).st_mode & 0o037:
+                raise ValueError(f"others may read or change {where}: chmod 600")
+            with open(path, encoding="utf-8") as file:
+                text = file.read()
+        except OSError as error:
+            raise ValueError(f"{where} cannot be read: {error}") from error
+    if text is None and os.environ.get(TOKEN, "").startswith(TOKEN_START):
+        text, where = os.environ[TOKEN], f"the token in {TOKEN}"
+    if text is None:
+        return None
+    text = text.strip()
+    if not (text.startswith(TOKEN_START) and text.isascii() and text.replace("-", "").isalnum()):
+        raise ValueError(f"{where} is none: one begins with {TOKEN_START}, and `tenure token create` makes it")
+    return text
 
 
 class _Locked(Exception):

@@ -38,6 +38,21 @@ class Secured(unittest.IsolatedAsyncioTestCase):
             async with await session.claim("db/primary", holder="me") as guard:
                 self.assertTrue(guard.is_held())
 
+    async def test_an_operator_claims_by_a_token(self):
+        with open(self.server.path("operator/admin.token"), encoding="utf-8") as file:
+            token = file.read()
+        tls = tenure.tls.context(ca=self.files["ca"])
+        async with tenure.connect(self.endpoint, tls=tls, token=token) as session:
+            async with await session.claim("db/secondary", holder="me") as guard:
+                self.assertTrue(guard.is_held())
+        named = {"TENURE_TOKEN_FILE": self.server.path("operator/admin.token")}
+        with mock.patch.dict(os.environ, named):
+            connected = tenure.connect(self.endpoint, tls=tls)
+        async with connected as session:
+            self.assertEqual(await session.count(), 0)
+        with self.assertRaisesRegex(ValueError, "tenure token create"):
+            tenure.connect(self.endpoint, tls=tls, token="41")
+
     async def test_a_context_of_ones_own_is_taken(self):
         own = ssl.create_default_context(cafile=self.files["ca"])
         own.load_cert_chain(self.files["cert"], self.files["key"])
@@ -46,7 +61,7 @@ class Secured(unittest.IsolatedAsyncioTestCase):
 
     async def test_who_is_not_known_is_told_why(self):
         ca = self.files["ca"]
-        await self.refused("asks for a client's certificate: give cert and key", ca=ca)
+        await self.refused("HTTP 401", ca=ca)
         stranger = self.server.path("node/peer.crt")
         await self.refused("does not know the CA", ca=ca, cert=stranger, key=self.server.path("node/peer.key"))
         await self.refused("cannot be believed", **self.files | {"ca": self.server.path("ca/peer.crt")})

@@ -2,8 +2,8 @@
 
 use crate::codec::{Reader, Writer};
 use crate::{
-    Batch, Change, Claim, Command, DecodeError, Entity, Holder, Instance, Namespace, Reason, Request,
-    RevokeWhen, Seq, Succeed, Token, Value,
+    Batch, Change, Claim, Command, CredentialId, DecodeError, Entity, Holder, Instance, Namespace, Reason,
+    Request, RevokeWhen, Seq, Succeed, Token, Value,
 };
 
 const VERSION: u8 = 1;
@@ -24,6 +24,7 @@ const SET: u8 = 9;
 
 const CLUSTER_VERSION: u8 = 1;
 const NAMESPACE: u8 = 2;
+const CREDENTIAL: u8 = 3;
 
 impl Batch {
     /// Appends the batch's bytes: versioned and tagged, as docs/format.md draws them.
@@ -136,6 +137,11 @@ impl Writer<'_> {
                 self.text(namespace.as_str());
                 self.option(limits.as_ref(), Writer::limits);
             }
+            Change::Credential(id, credential) => {
+                self.u8(CREDENTIAL);
+                self.u64(id.0);
+                self.option(credential.as_ref(), Writer::credential);
+            }
         }
     }
 }
@@ -211,6 +217,7 @@ impl Reader<'_> {
         match self.u8()? {
             CLUSTER_VERSION => Ok(Change::ClusterVersion(self.u32()?)),
             NAMESPACE => Ok(Change::Namespace(self.text(Namespace::stored)?, self.option(Reader::limits)?)),
+            CREDENTIAL => Ok(Change::Credential(CredentialId(self.u64()?), self.option(Reader::credential)?)),
             _ => self.damaged_before(1),
         }
     }

@@ -1,7 +1,10 @@
 //! The parts that batches and snapshots share.
 
 use crate::codec::{Reader, Writer};
-use crate::{DecodeError, Heir, Holder, Instance, Key, Name, Namespace, NamespaceSettings, Time, Ttl};
+use crate::{
+    Credential, DecodeError, Heir, Holder, Instance, Key, Name, Namespace, NamespaceSettings, Role,
+    SecretHash, Time, Ttl,
+};
 
 impl Writer<'_> {
     pub(crate) fn time(&mut self, time: Time) {
@@ -30,6 +33,18 @@ impl Writer<'_> {
         self.ttl(limits.cooldown);
         self.u64(limits.leases_max);
         self.u32(limits.history_max);
+    }
+
+    pub(crate) fn credential(&mut self, it: &Credential) {
+        self.bytes(&it.hash.0);
+        self.text(it.principal.as_str());
+        self.u8(it.role.number());
+        self.option(it.namespace.as_ref(), |writer, namespace| writer.text(namespace.as_str()));
+        self.option(it.lease.as_ref(), |writer, lease| writer.text(lease.as_str()));
+        self.bytes(&it.audience.to_le_bytes());
+        self.option(it.expires, Writer::u64);
+        self.u8(u8::from(it.revoked));
+        self.option(it.claims_per_second, Writer::u32);
     }
 }
 
@@ -64,5 +79,22 @@ impl Reader<'_> {
             history_max: self.u32()?,
         };
         Ok(limits)
+    }
+
+    pub(crate) fn credential(&mut self) -> Result<Credential, DecodeError> {
+        Ok(Credential {
+            hash: SecretHash(self.array()?),
+            principal: self.text(Holder::stored)?,
+            role: match Role::numbered(self.u8()?) {
+                Some(role) => role,
+                None => return self.damaged_before(1),
+            },
+            namespace: self.option(|reader| reader.text(Namespace::stored))?,
+            lease: self.option(|reader| reader.text(Name::stored))?,
+            audience: u128::from_le_bytes(self.array()?),
+            expires: self.option(Reader::u64)?,
+            revoked: self.flag()?,
+            claims_per_second: self.option(Reader::u32)?,
+        })
     }
 }

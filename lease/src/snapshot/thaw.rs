@@ -6,9 +6,15 @@ use crate::codec::Reader;
 use crate::names::Names;
 use crate::record::{Lease, Slot, SpaceId};
 use crate::snapshot::record::{ITEM_BYTES_MIN, LEASE_BYTES_MIN};
-use crate::snapshot::{ENDS, HEAD, LEASES, NAMESPACES, SETTINGS, TAIL, VERSION};
+use crate::snapshot::{CREDENTIALS, ENDS, HEAD, LEASES, NAMESPACES, SETTINGS, TAIL, VERSION};
 use crate::tokens::Trace;
-use crate::{DecodeError, NAMESPACES_MAX, Namespace, Revision, SLOTS_MAX, Table, Time, Token};
+use crate::{
+    CREDENTIALS_MAX, CREDENTIALS_SINCE, CredentialId, DecodeError, NAMESPACES_MAX, Namespace, Revision,
+    SLOTS_MAX, Table, Time, Token,
+};
+
+/// The fewest bytes of a credential and its id.
+const CREDENTIAL_BYTES_MIN: usize = 8 + 32 + 2 + 1 + 1 + 1 + 16 + 1 + 1 + 1;
 
 /// A table being put together.
 #[derive(Default)]
@@ -69,12 +75,13 @@ impl Thaw {
             return reader.damaged_before(4);
         }
         // The names are complete, and the ends refer to the records.
-        if self.tag <= LEASES && tag > LEASES {
+        if matches!(self.tag, NAMESPACES | LEASES) && matches!(tag, ENDS | TAIL) {
             self.index_names(&reader)?;
         }
         match tag {
             HEAD => self.head(&mut reader)?,
             SETTINGS => self.settings(&mut reader)?,
+            CREDENTIALS => self.credentials(&mut reader)?,
             NAMESPACES => self.namespaces(&mut reader)?,
             LEASES => self.leases(&mut reader)?,
             ENDS => self.ends(&mut reader)?,
@@ -108,6 +115,23 @@ impl Thaw {
             self.table.spaces.enter(&namespace, limits);
         }
         Ok(())
+    }
+
+    fn credentials(&mut self, reader: &mut Reader<'_>) -> Result<(), DecodeError> {
+        let settings = &mut self.table.settings;
+        let known = Arc::make_mut(&mut settings.credentials);
+        for _ in 0..reader.count(CREDENTIAL_BYTES_MIN)? {
+            let (id, credential) = (CredentialId(reader.u64()?), reader.credential()?);
+            let follows = known.last_key_value().is_none_or(|(last, _)| *last < id);
+            if !follows || credential.check().is_err() || known.len() >= CREDENTIALS_MAX {
+                return reader.damaged();
+            }
+            known.insert(id, credential);
+        }
+        match known.is_empty() || settings.cluster_version < CREDENTIALS_SINCE {
+            true => reader.damaged(),
+            false => Ok(()),
+        }
     }
 
     fn namespaces(&mut self, reader: &mut Reader<'_>) -> Result<(), DecodeError> {
@@ -224,7 +248,7 @@ fn follows(last: u8, tag: u8) -> bool {
         (last, tag),
         (0, HEAD)
             | (HEAD, SETTINGS)
-            | (SETTINGS, NAMESPACES)
+            | (SETTINGS | CREDENTIALS, CREDENTIALS | NAMESPACES)
             | (NAMESPACES | LEASES, LEASES | ENDS | TAIL)
             | (ENDS, ENDS | TAIL)
     )
@@ -234,6 +258,7 @@ fn name_of(tag: u8) -> &'static str {
     match tag {
         HEAD => "a snapshot's head section",
         SETTINGS => "a snapshot's settings section",
+        CREDENTIALS => "a snapshot's credentials section",
         NAMESPACES => "a snapshot's namespaces section",
         LEASES => "a snapshot's leases section",
         ENDS => "a snapshot's history section",

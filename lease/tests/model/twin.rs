@@ -390,6 +390,7 @@ impl Twin {
         for change in changes {
             match change {
                 Change::ClusterVersion(version) => self.settings.cluster_version = *version,
+                Change::Credential(..) => return Err(Refusal::Settings("the model has none".to_owned())),
                 Change::Namespace(namespace, limits) => {
                     self.settings.namespaces.remove(namespace);
                     let limits = limits.filter(|limits| *limits != NamespaceSettings::default());

@@ -206,7 +206,7 @@ fn check(state: &State, lease_now: Time, in_grace: bool, pending: &mut Pending) 
     // Of an ended grant too: another's end must not be told as one's own.
     if let (Some(named), Some(token)) = (&pending.named, token_of(command))
         && let Some((key, instance)) = state.table.owner(token)
-        && let Some(whose) = misnamed(named, &key, instance)
+        && let Some(whose) = misnamed(named, &key, instance).or_else(|| for_another(state, named, token))
     {
         let grant = state.table.get(&named.key).and_then(|lease| lease.grant);
         return Check::NotYours { whose, held: grant.map(|grant| (grant.holder, grant.token)) };
@@ -244,6 +244,13 @@ fn misnamed(named: &Named, key: &Key, instance: Instance) -> Option<Whose> {
         Some(named) if named != instance => Some(Whose::AnotherInstances),
         _ => None,
     }
+}
+
+/// A grant of another holder than the only one that the caller may act for. One that has ended is nobody's.
+fn for_another(state: &State, named: &Named, token: Token) -> Option<Whose> {
+    let only = named.holder.as_ref()?;
+    let (_, grant) = state.table.grant(token)?;
+    (grant.holder != *only).then_some(Whose::AnotherInstances)
 }
 
 /// Finds the one in line that a command hands a lease on to. False where nobody of that name waits: then its grant is there for

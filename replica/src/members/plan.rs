@@ -17,11 +17,13 @@ type Planned = Result<Step, Unchanged>;
 ///
 /// [`Unchanged::Refused`] for a change that would break a rule, or has to wait.
 pub(crate) fn plan(standing: &Standing, change: &MemberChange) -> Planned {
-    if standing.changing && !matches!(change, MemberChange::List | MemberChange::Lead(_)) {
+    if standing.changing
+        && !matches!(change, MemberChange::List | MemberChange::Knows(_) | MemberChange::Lead(_))
+    {
         return refused(UNDER_WAY.to_owned());
     }
     match change {
-        MemberChange::List => Ok(Step::Look),
+        MemberChange::List | MemberChange::Knows(_) => Ok(Step::Look),
         MemberChange::Add { id, address } => add(standing, *id, address),
         MemberChange::Join { id, .. } if standing.members.contains_key(id) => refused(format!(
             "the token is used: member {id} is here already. Have a new one made, with `tenure members invite {}`",

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use lease::Ttl;
+use lease::{CLUSTER_VERSION_KNOWN, Ttl};
 use openraft::async_runtime::{AsyncRuntime, Instant as _};
 use openraft::errors::{ChangeMembershipError, ClientWriteError, RaftError};
 use openraft::{ChangeMembers, ServerState};
@@ -13,7 +13,7 @@ use openraft_rt::watch::WatchReceiver;
 use super::Raft;
 use super::types::{Peer, Types};
 use crate::World;
-use crate::beginning::{Far, how_far};
+use crate::beginning::{Far, how_far, knows};
 use crate::engine::Engine as _;
 use crate::members::{MemberChange, MemberView, Standing, Step, UNDER_WAY, Unchanged, plan};
 
@@ -61,6 +61,9 @@ impl<W: World> Raft<W> {
     pub(super) async fn change_members(self, change: MemberChange) -> Result<Vec<MemberView>, Unchanged> {
         let removed = self.removed(&change).await?;
         let mut step = self.plan(&change, &removed)?;
+        if let MemberChange::Knows(version) = change {
+            self.check_all_know(version).await?;
+        }
         if let Step::Change { promote, .. } = &step
             && !promote.is_empty()
         {
@@ -197,6 +200,30 @@ impl<W: World> Raft<W> {
                      changed: start it, or upgrade it, and ask again",
                     member.id
                 )));
+            }
+        }
+        Ok(())
+    }
+
+    /// A member of an older version could not read what comes with a newer cluster version, and would end at it: each of them must
+    /// show first that it can.
+    async fn check_all_know(&self, version: u32) -> Result<(), Unchanged> {
+        let me = self.leader_here();
+        let refused = |why: String| Err(Unchanged::Refused(why));
+        if version > CLUSTER_VERSION_KNOWN {
+            return refused(format!(
+                "the leader knows cluster version {CLUSTER_VERSION_KNOWN}, and not {version}: upgrade it first"
+            ));
+        }
+        for member in self.members().0.into_values().filter(|member| Some(member.id) != me) {
+            match knows(self, member.id, &member.address).await {
+                Some(known) if known >= version => {}
+                _ => {
+                    return refused(format!(
+                        "member {} does not say that it knows cluster version {version}: it is down, or of an older version that would end at                          it. Nothing was changed: start it, or upgrade it, and ask again",
+                        member.id
+                    ));
+                }
             }
         }
         Ok(())

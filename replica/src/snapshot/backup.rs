@@ -134,6 +134,7 @@ impl Backup {
         };
         let held = self.held();
         self.table.recover(epoch, how);
+        self.table.readdress(home.cluster, how);
         let restored = Restored {
             ended: held - self.held(),
             unclaimable: self.table.unclaimable(),

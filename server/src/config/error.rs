@@ -121,11 +121,6 @@ pub enum ConfigError {
         /// The address.
         listen: SocketAddr,
     },
-    /// An address that other machines reach, with TLS and without identity.
-    NamelessBeyondLoopback {
-        /// The address.
-        listen: SocketAddr,
-    },
 }
 
 impl fmt::Display for ConfigError {
@@ -182,12 +177,6 @@ impl fmt::Display for ConfigError {
                     "listen" => "tls.cert, tls.key and tls.client_ca",
                     _ => "peer.tls.cert, peer.tls.key and peer.tls.ca",
                 }
-            ),
-            ConfigError::NamelessBeyondLoopback { listen } => write!(
-                f,
-                "listen is {listen}, which other machines reach, and without tls.client_ca nobody is asked who they are: \
-                 whoever reaches it may take any lease. Set tls.client_ca, listen on 127.0.0.1 or [::1], or say \
-                 --insecure-plain-listener"
             ),
         }
     }

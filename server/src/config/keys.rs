@@ -34,10 +34,13 @@ keys! {
     "peer.listen" = Varies(r#""127.0.0.1:7401""#): "Where the other members connect, as ADDRESS:PORT; port 0 takes a free one. Default 127.0.0.1:7401 where peer.voters or peer.join is set; without them, nowhere.";
     "peer.voters" = Varies(r#""1=127.0.0.1:7401""#): "The first voters of a new cluster, and where the others reach each, as ID=HOST:PORT with commas between, such as \"1=a:7401,2=b:7401,3=c:7401\": the same at each of them, an odd number up to 7, with cluster and member. The cluster begins once all of them are there. Of no account once there is a log. Default: this member alone.";
     "peer.join" = Fixed(r#"false"#): "A new member waits until an operator adds it to a cluster, with `tenure members add`. Needs cluster and member, an id that no member has had. Of no account once there is a log. true or false, default false.";
-    "insecure_plain_listener" = Fixed(r#"false"#): "Let clients and members connect from other machines, although there is no TLS, or no tls.client_ca and so no identity: whoever reaches the port may take any lease. true or false, default false.";
+    "insecure_plain_listener" = Fixed(r#"false"#): "Let clients and members connect from other machines, although there is no TLS, and so no identity: whoever reaches the port may take any lease. true or false, default false.";
+    "insecure_no_authentication" = Fixed(r#"false"#): "Ask nobody who comes by the client port who they are, although there is TLS or a token to come by: whoever reaches it may do anything. true or false, default false.";
+    "auth.first_token" = Varies(r#""0123456789abcdef-00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff-admin""#): "The hash of the token that `tenure init` has made for the first operator: ID-HASH-NAME. It becomes good once, when the cluster has no other. Default: none. Without TLS, whoever comes is asked for a token where this is set, and nobody is where it is not.";
+    "audit.file" = Varies(r#""audit.jsonl""#): "Where who did what is written down, a JSON object a line. Opened anew at SIGHUP, so that it can be rotated. Default: none, and nothing is.";
     "tls.cert" = Varies(r#""node/server.crt""#): "The client port's certificate, PEM, with the chain behind it: the port then speaks TLS 1.3 and nothing else. Needs tls.key. Read again at SIGHUP, and within a minute of a change. Default: none, no TLS.";
     "tls.key" = Varies(r#""node/server.key""#): "The key of tls.cert, PEM without a password, in a file that others cannot read: mode 0600. Default: none.";
-    "tls.client_ca" = Varies(r#""ca/client.crt""#): "Clients must present a certificate issued by one of the CAs in this PEM file. Default: none; they need no certificate.";
+    "tls.client_ca" = Varies(r#""ca/client.crt""#): "Clients may come by a certificate issued by one of the CAs in this PEM file, instead of by a token: its URI name says who they are. One that another CA issued is refused. Default: none; they come by tokens.";
     "peer.tls.cert" = Varies(r#""node/peer.crt""#): "What this member presents to the others, PEM: a certificate for tenure://CLUSTER/member/N. The peer port then speaks TLS 1.3 both ways, and each side believes the other's certificate alone. All members have it, or none. Needs peer.tls.key and peer.tls.ca. Read again like tls.cert. Default: none, no TLS.";
     "peer.tls.key" = Varies(r#""node/peer.key""#): "The key of peer.tls.cert, like tls.key. Default: none.";
     "peer.tls.ca" = Varies(r#""ca/peer.crt""#): "The other members must present a certificate issued by one of the CAs in this PEM file, which must issue to members alone: not the one of tls.client_ca. Default: none.";
@@ -65,7 +68,7 @@ impl Setting {
 }
 
 /// What this program reads from the environment beside the settings, or gives to a command that runs under a lease.
-const ENV_ELSE: [&str; 9] = [
+const ENV_ELSE: [&str; 10] = [
     "TENURE_CA",
     "TENURE_CERT",
     "TENURE_CONFIG",
@@ -75,6 +78,7 @@ const ENV_ELSE: [&str; 9] = [
     "TENURE_LEASE",
     "TENURE_NAMESPACE",
     "TENURE_TOKEN",
+    "TENURE_TOKEN_FILE",
 ];
 
 /// The first of `names` that is most likely a misspelt variable of ours, and the one that was meant. Others that start with

@@ -27,6 +27,7 @@ use std::time::Duration;
 pub use error::{ConfigError, Origin};
 pub use keys::{Default, KEYS, Setting, misspelt_env, print_config};
 use raw::Raws;
+pub(crate) use value::FirstToken;
 pub use value::{LogFormat, LogLevel};
 pub use voters::parse_voters;
 
@@ -53,6 +54,12 @@ pub struct Config {
     pub tls: Option<TlsFiles>,
     /// Clients and members may connect from other machines, without TLS or without identity.
     pub insecure_plain_listener: bool,
+    /// Nobody who comes by the client port is asked who they are.
+    pub insecure_no_authentication: bool,
+    /// The token that `tenure init` has made for the first operator, by its hash.
+    pub(crate) first_token: Option<FirstToken>,
+    /// Where the audit log is written; none writes none.
+    pub audit: Option<PathBuf>,
     /// Where the other members connect; none where there are none.
     pub peer_listen: Option<SocketAddr>,
     /// What the port for the other members is secured with, and what is presented to them; none is plain TCP.
@@ -116,6 +123,8 @@ pub struct Flags {
     pub member: Option<String>,
     /// `--insecure-plain-listener`.
     pub insecure_plain_listener: bool,
+    /// `--insecure-no-authentication`.
+    pub insecure_no_authentication: bool,
     /// `--allow-volatile-data`.
     pub allow_volatile_data: bool,
     /// `--accept-torn-tail`.
@@ -179,6 +188,11 @@ impl Config {
             tls: tls_files(raws, "tls.cert", "tls.key", "tls.client_ca")?,
             peer_tls: peer_tls_files(raws)?,
             insecure_plain_listener: raws.get("insecure_plain_listener", value::yes_or_no)?.unwrap_or(false),
+            insecure_no_authentication: raws
+                .get("insecure_no_authentication", value::yes_or_no)?
+                .unwrap_or(false),
+            first_token: raws.get("auth.first_token", value::first_token)?,
+            audit: raws.get_path("audit.file")?,
             peer_listen: peer_listen.or_else(peer_default),
             allow_volatile_data: raws.get("allow_volatile_data", value::yes_or_no)?.unwrap_or(dev),
             accept_torn_tail: raws.get("accept_torn_tail", value::yes_or_no)?.unwrap_or(dev && is_single),
@@ -239,11 +253,14 @@ impl Config {
         match (self.dev, self.insecure_plain_listener, tls) {
             (true, _, _) => Err(ConfigError::DevBeyondLoopback { key, listen }),
             (false, false, None) => Err(ConfigError::PlainBeyondLoopback { key, listen }),
-            (false, false, Some(TlsFiles { ca: None, .. })) => {
-                Err(ConfigError::NamelessBeyondLoopback { listen })
-            }
             (false, _, _) => Ok(()),
         }
+    }
+
+    /// Whether who comes by the client port is asked who they are: by default wherever there is TLS, or a token to come by.
+    pub(crate) fn authenticates(&self) -> bool {
+        let has_means = self.tls.is_some() || self.first_token.is_some();
+        has_means && !self.dev && !self.insecure_no_authentication
     }
 
     /// What the first voters of a cluster must have in common.

@@ -92,6 +92,7 @@ impl Raws {
         let switches = [
             ("peer.join", "--peer-join", flags.peer_join),
             ("insecure_plain_listener", "--insecure-plain-listener", flags.insecure_plain_listener),
+            ("insecure_no_authentication", "--insecure-no-authentication", flags.insecure_no_authentication),
             ("allow_volatile_data", "--allow-volatile-data", flags.allow_volatile_data),
             ("accept_torn_tail", "--accept-torn-tail", flags.accept_torn_tail),
         ];

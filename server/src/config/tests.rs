@@ -74,6 +74,8 @@ fn every_setting_can_be_set_in_the_file() {
             stall_after = "2m"
             [stop]
             within = "1h"
+            [audit]
+            file = "audit.jsonl"
             [snapshot]
             log_bytes = "2GiB"
             "#,
@@ -94,6 +96,9 @@ fn every_setting_can_be_set_in_the_file() {
             ca: Some("/etc/p.crt".into()),
         }),
         insecure_plain_listener: true,
+        insecure_no_authentication: false,
+        first_token: None,
+        audit: Some(folder.0.path().join("audit.jsonl")),
         allow_volatile_data: true,
         accept_torn_tail: true,
         peer_listen: Some("127.0.0.1:0".parse().unwrap()),
@@ -409,15 +414,35 @@ fn a_certificate_needs_its_key_and_a_ca_needs_both() {
 }
 
 #[test]
-fn other_machines_are_let_in_under_a_client_ca_only() {
+fn other_machines_are_let_in_by_tls_and_asked_who_they_are_unless_a_loud_flag_says_otherwise() {
     let anywhere = Flags { data: Some("d".into()), listen: Some("0.0.0.0:7400".into()), ..Flags::default() };
-    let (cert, key, ca) =
-        (("TENURE_TLS_CERT", "a.crt"), ("TENURE_TLS_KEY", "a.key"), ("TENURE_TLS_CLIENT_CA", "c.crt"));
+    let (cert, key) = (("TENURE_TLS_CERT", "a.crt"), ("TENURE_TLS_KEY", "a.key"));
     let error = load(anywhere.clone(), &[]).unwrap_err().to_string();
     assert!(error.contains("no TLS and no identity") && error.contains("tenure init"), "{error}");
-    let error = load(anywhere.clone(), &[cert, key]).unwrap_err().to_string();
-    assert!(error.contains("without tls.client_ca nobody is asked who they are"), "{error}");
-    assert!(load(anywhere.clone(), &[cert, key, ca]).is_ok());
-    let insecure = Flags { insecure_plain_listener: true, ..anywhere };
-    assert!(load(insecure, &[cert, key]).is_ok());
+    let secured = |flags: Flags, env: &[(&str, &str)]| load(flags, env).map(|config| config.authenticates());
+    assert_eq!(secured(anywhere.clone(), &[cert, key]), Ok(true), "by tokens, also without tls.client_ca");
+    let unasked = Flags { insecure_no_authentication: true, ..anywhere.clone() };
+    assert_eq!(secured(unasked.clone(), &[cert, key]), Ok(false));
+    assert!(secured(unasked, &[]).is_err(), "to ask nobody is not to go without TLS");
+    let plain = Flags { insecure_plain_listener: true, ..anywhere };
+    assert_eq!(secured(plain.clone(), &[]), Ok(false));
+    let first = format!("{}-{}-admin", "0".repeat(16), "ab".repeat(32));
+    assert_eq!(secured(plain, &[("TENURE_AUTH_FIRST_TOKEN", &first)]), Ok(true));
+    let dev = Flags { listen: Some("0.0.0.0:7400".into()), insecure_no_authentication: true, ..dev() };
+    let error = load(dev, &[]).unwrap_err().to_string();
+    assert!(error.contains("--dev listens on loopback only"), "{error}");
+}
+
+#[test]
+fn the_first_token_is_read_as_it_is_written() {
+    let text = format!("{}-{}-alice-2", "0123456789abcdef", "ab".repeat(32));
+    let load = |text: &str| {
+        let flags = Flags { data: Some("d".into()), ..Flags::default() };
+        load(flags, &[("TENURE_AUTH_FIRST_TOKEN", text)])
+    };
+    assert_eq!(load(&text).unwrap().first_token.unwrap().to_string(), text);
+    for wrong in ["", "x", &text[1..], &text[..81], &text.to_uppercase()] {
+        let error = load(wrong).unwrap_err().to_string();
+        assert!(error.contains("ID-HASH-NAME"), "{error}");
+    }
 }

@@ -52,6 +52,37 @@ impl Raw {
     }
 }
 
+/// The token of the first operator, by its hash: `ID-HASH-NAME`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FirstToken {
+    /// Its id.
+    pub(crate) id: lease::CredentialId,
+    /// Of its secret.
+    pub(crate) hash: lease::SecretHash,
+    /// The operator's name.
+    pub(crate) name: lease::Holder,
+}
+
+impl fmt::Display for FirstToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let hash: String = self.hash.0.iter().map(|byte| format!("{byte:02x}")).collect();
+        write!(f, "{}-{hash}-{}", self.id, self.name)
+    }
+}
+
+pub(super) fn first_token(raw: &Raw) -> Result<FirstToken, String> {
+    let read = |text: &str| {
+        let mut parts = text.splitn(3, '-');
+        let (id, hash, name) = (parts.next()?, parts.next()?, parts.next()?);
+        let id = (id.len() == 16).then(|| u64::from_str_radix(id, 16).ok())??;
+        let hash = crate::identity::hash_of_hex(hash)?;
+        Some(FirstToken { id: lease::CredentialId(id), hash, name: lease::Holder::parse(name).ok()? })
+    };
+    raw.words()
+        .and_then(read)
+        .ok_or_else(|| "ID-HASH-NAME as `tenure init` writes it, or leave it out".to_owned())
+}
+
 /// How much is logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogLevel {

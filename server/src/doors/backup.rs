@@ -22,8 +22,10 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
 use super::Doors;
+use super::identify::Asking;
 use super::listen::stopped;
 use super::reply::problem;
+use crate::identity::{Scope, Verb};
 use crate::service::{Service, unanswered};
 
 /// How long the barrier may take: a little longer than its own deadline.
@@ -40,11 +42,18 @@ enum Sent {
 #[utoipa::path(
     get, path = "/v1/backup", tag = "operator",
     responses(
+        (status = 401, description = "`unauthenticated`", body = ErrorBody),
+        (status = 403, description = "`forbidden`", body = ErrorBody),
         (status = 200, description = "The backup. It is whole where it ends with its trailer", content_type = "application/octet-stream"),
         (status = 503, description = "`overloaded` while another is being given, `behind`, `no_leader`, `stopping`", body = ErrorBody),
     )
 )]
-pub(super) async fn backup(State(doors): State<Doors>) -> Response {
+pub(super) async fn backup(State(doors): State<Doors>, asking: Asking) -> Response {
+    let note = match doors.service.permit(&asking.caller, Verb::Backup, Scope::Cluster) {
+        Ok(note) => note,
+        Err(error) => return problem(error),
+    };
+    note.into_iter().for_each(|note| note.outcome("begun", None));
     let place = match doors.service.enter_backup() {
         Ok(place) => place,
         Err(error) => return problem(error),

@@ -1,6 +1,5 @@
 //! The HTTP/JSON door: one call a request, for curl and for programs that need no session.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use api::{
@@ -19,9 +18,10 @@ use tokio::sync::oneshot;
 
 use super::Doors;
 use super::body::Body;
+use super::identify::Asking;
 use super::listen::stopped;
 use super::reply::{problem, problem_as, reply};
-use crate::service::{Done, Service, TURN_SLACK, Waiting, bounds, clean, patience, stopping, unanswered};
+use crate::service::{Done, TURN_SLACK, Waiting, bounds, clean, patience, stopping, unanswered};
 
 /// Take a free lease; or extend it, where this holder and instance hold it already.
 #[utoipa::path(
@@ -29,6 +29,8 @@ use crate::service::{Done, Service, TURN_SLACK, Waiting, bounds, clean, patience
     responses(
         (status = 200, description = "Granted", body = Grant),
         (status = 400, description = "`bad_request`, `bad_name`, `bad_ttl`", body = ErrorBody),
+        (status = 401, description = "`unauthenticated`", body = ErrorBody),
+        (status = 403, description = "`forbidden`", body = ErrorBody),
         (status = 409, description = "`held`, `cooldown`, `queued`, `full`", body = ErrorBody),
         (status = 413, description = "`too_large`", body = ErrorBody),
         (status = 415, description = "The content type is not application/json", body = ErrorBody),
@@ -36,8 +38,8 @@ use crate::service::{Done, Service, TURN_SLACK, Waiting, bounds, clean, patience
         (status = 504, description = "`unknown`: it may have been done", body = ErrorBody),
     )
 )]
-pub(super) async fn claim(State(service): State<Arc<Service>>, Body(claim): Body<Claim>) -> Response {
-    answer(&service, Call::Claim(claim)).await
+pub(super) async fn claim(asking: Asking, Body(claim): Body<Claim>) -> Response {
+    answer(&asking, Call::Claim(claim)).await
 }
 
 /// Move a grant's deadline to at least its ttl from now.
@@ -46,6 +48,8 @@ pub(super) async fn claim(State(service): State<Arc<Service>>, Body(claim): Body
     responses(
         (status = 200, description = "Extended", body = Grant),
         (status = 400, description = "`bad_request`, `bad_name`, `bad_ttl`", body = ErrorBody),
+        (status = 401, description = "`unauthenticated`", body = ErrorBody),
+        (status = 403, description = "`forbidden`", body = ErrorBody),
         (status = 409, description = "`lost`, `stale_token`, `ending`, `not_yours`", body = ErrorBody),
         (status = 413, description = "`too_large`", body = ErrorBody),
         (status = 415, description = "The content type is not application/json", body = ErrorBody),
@@ -53,8 +57,8 @@ pub(super) async fn claim(State(service): State<Arc<Service>>, Body(claim): Body
         (status = 504, description = "`unknown`: it may have been done", body = ErrorBody),
     )
 )]
-pub(super) async fn extend(State(service): State<Arc<Service>>, Body(extend): Body<Extend>) -> Response {
-    answer(&service, Call::Extend(extend)).await
+pub(super) async fn extend(asking: Asking, Body(extend): Body<Extend>) -> Response {
+    answer(&asking, Call::Extend(extend)).await
 }
 
 /// End a grant, so that the next one may claim.
@@ -63,6 +67,8 @@ pub(super) async fn extend(State(service): State<Arc<Service>>, Body(extend): Bo
     responses(
         (status = 200, description = "Released", body = Released),
         (status = 400, description = "`bad_request`, `bad_name`", body = ErrorBody),
+        (status = 401, description = "`unauthenticated`", body = ErrorBody),
+        (status = 403, description = "`forbidden`", body = ErrorBody),
         (status = 409, description = "`lost`, `stale_token`, `not_yours`", body = ErrorBody),
         (status = 413, description = "`too_large`", body = ErrorBody),
         (status = 415, description = "The content type is not application/json", body = ErrorBody),
@@ -70,8 +76,8 @@ pub(super) async fn extend(State(service): State<Arc<Service>>, Body(extend): Bo
         (status = 504, description = "`unknown`: it may have been done", body = ErrorBody),
     )
 )]
-pub(super) async fn release(State(service): State<Arc<Service>>, Body(release): Body<Release>) -> Response {
-    answer(&service, Call::Release(release)).await
+pub(super) async fn release(asking: Asking, Body(release): Body<Release>) -> Response {
+    answer(&asking, Call::Release(release)).await
 }
 
 /// How one lease is read.
@@ -95,11 +101,13 @@ pub(super) struct HowRead {
     responses(
         (status = 200, description = "The lease", body = Lease),
         (status = 400, description = "`bad_name`, `bad_request`", body = ErrorBody),
+        (status = 401, description = "`unauthenticated`", body = ErrorBody),
+        (status = 403, description = "`forbidden`", body = ErrorBody),
         (status = 503, description = "`overloaded`, `behind`, `no_leader`, `stopping`", body = ErrorBody),
     )
 )]
 pub(super) async fn get(
-    State(service): State<Arc<Service>>,
+    asking: Asking,
     path: Result<Path<(String, String)>, PathRejection>,
     uri: Uri,
 ) -> Response {
@@ -108,17 +116,14 @@ pub(super) async fn get(
         Err(error) => return problem(error),
     };
     match path {
-        Ok(Path((namespace, name))) => answer(&service, Call::Get(Get { namespace, name, stale })).await,
+        Ok(Path((namespace, name))) => answer(&asking, Call::Get(Get { namespace, name, stale })).await,
         Err(rejection) => problem(Problem::new(Code::BadRequest, clean(&rejection.body_text()))),
     }
 }
 
 /// A path that ends where the name should stand: the name is empty, and the answer says so.
-pub(super) async fn get_unnamed(
-    State(service): State<Arc<Service>>,
-    Path(namespace): Path<String>,
-) -> Response {
-    answer(&service, Call::Get(Get { namespace, ..Get::default() })).await
+pub(super) async fn get_unnamed(asking: Asking, Path(namespace): Path<String>) -> Response {
+    answer(&asking, Call::Get(Get { namespace, ..Get::default() })).await
 }
 
 /// See many leases, a page at a time, ordered by namespace and name.
@@ -127,12 +132,14 @@ pub(super) async fn get_unnamed(
     responses(
         (status = 200, description = "A page", body = Page),
         (status = 400, description = "`bad_request`, `bad_name`", body = ErrorBody),
+        (status = 401, description = "`unauthenticated`", body = ErrorBody),
+        (status = 403, description = "`forbidden`", body = ErrorBody),
         (status = 503, description = "`overloaded`, `behind`, `no_leader`, `stopping`", body = ErrorBody),
     )
 )]
-pub(super) async fn list(State(service): State<Arc<Service>>, uri: Uri) -> Response {
+pub(super) async fn list(asking: Asking, uri: Uri) -> Response {
     match read_query::<List>(&uri) {
-        Ok(list) => answer(&service, Call::List(list)).await,
+        Ok(list) => answer(&asking, Call::List(list)).await,
         Err(error) => problem(error),
     }
 }
@@ -143,12 +150,14 @@ pub(super) async fn list(State(service): State<Arc<Service>>, uri: Uri) -> Respo
     responses(
         (status = 200, description = "The count", body = Counted),
         (status = 400, description = "`bad_request`, `bad_name`", body = ErrorBody),
+        (status = 401, description = "`unauthenticated`", body = ErrorBody),
+        (status = 403, description = "`forbidden`", body = ErrorBody),
         (status = 503, description = "`overloaded`, `behind`, `no_leader`, `stopping`", body = ErrorBody),
     )
 )]
-pub(super) async fn count(State(service): State<Arc<Service>>, uri: Uri) -> Response {
+pub(super) async fn count(asking: Asking, uri: Uri) -> Response {
     match read_query::<Count>(&uri) {
-        Ok(count) => answer(&service, Call::Count(count)).await,
+        Ok(count) => answer(&asking, Call::Count(count)).await,
         Err(error) => problem(error),
     }
 }
@@ -159,13 +168,17 @@ pub(super) async fn count(State(service): State<Arc<Service>>, uri: Uri) -> Resp
     responses(
         (status = 200, description = "The lease is free", body = Free),
         (status = 400, description = "`bad_request`, `bad_name`, `index_ahead`", body = ErrorBody),
+        (status = 401, description = "`unauthenticated`", body = ErrorBody),
+        (status = 403, description = "`forbidden`", body = ErrorBody),
         (status = 409, description = "`still_held`", body = ErrorBody),
         (status = 503, description = "`overloaded`, `behind`, `no_leader`, `stopping`", body = ErrorBody),
     )
 )]
-pub(super) async fn wait(State(doors): State<Doors>, uri: Uri) -> Response {
+pub(super) async fn wait(State(doors): State<Doors>, asking: Asking, uri: Uri) -> Response {
     match read_query::<Wait>(&uri) {
-        Ok(wait) => answer_when_due(doors.clone(), |sink| doors.service.wait(&wait, sink)).await,
+        Ok(wait) => {
+            answer_when_due(doors.clone(), |sink| doors.service.wait(&asking.caller, &wait, sink)).await
+        }
         Err(error) => problem(error),
     }
 }
@@ -177,6 +190,8 @@ pub(super) async fn wait(State(doors): State<Doors>, uri: Uri) -> Response {
     responses(
         (status = 200, description = "Granted", body = Grant),
         (status = 400, description = "`bad_request`, `bad_name`, `bad_ttl`", body = ErrorBody),
+        (status = 401, description = "`unauthenticated`", body = ErrorBody),
+        (status = 403, description = "`forbidden`", body = ErrorBody),
         (status = 409, description = "`still_held`, `queued`, `full`", body = ErrorBody),
         (status = 413, description = "`too_large`", body = ErrorBody),
         (status = 415, description = "The content type is not application/json", body = ErrorBody),
@@ -184,8 +199,12 @@ pub(super) async fn wait(State(doors): State<Doors>, uri: Uri) -> Response {
         (status = 504, description = "`unknown`: it may have been done", body = ErrorBody),
     )
 )]
-pub(super) async fn acquire(State(doors): State<Doors>, Body(acquire): Body<Acquire>) -> Response {
-    answer_when_due(doors.clone(), |sink| doors.service.acquire(acquire, sink)).await
+pub(super) async fn acquire(
+    State(doors): State<Doors>,
+    asking: Asking,
+    Body(acquire): Body<Acquire>,
+) -> Response {
+    answer_when_due(doors.clone(), |sink| doors.service.acquire(&asking.caller, acquire, sink)).await
 }
 
 type Sink = Box<dyn FnOnce(Done) + Send>;
@@ -233,16 +252,15 @@ impl Drop for GivenUp {
     responses(
         (status = 200, description = "Handed on: the grant of that token has ended", body = Released),
         (status = 400, description = "`bad_request`, `bad_name`, `bad_ttl`", body = ErrorBody),
+        (status = 401, description = "`unauthenticated`", body = ErrorBody),
+        (status = 403, description = "`forbidden`", body = ErrorBody),
         (status = 409, description = "`not_waiting`, `lost`, `ending`, `not_yours`", body = ErrorBody),
         (status = 503, description = "Surely not done: `overloaded`, `late`, `behind`, `no_leader`, `stopping`, `disk_full`", body = ErrorBody),
         (status = 504, description = "`unknown`: it may have been done", body = ErrorBody),
     )
 )]
-pub(super) async fn transfer(
-    State(service): State<Arc<Service>>,
-    Body(transfer): Body<Transfer>,
-) -> Response {
-    answer(&service, Call::Transfer(transfer)).await
+pub(super) async fn transfer(asking: Asking, Body(transfer): Body<Transfer>) -> Response {
+    answer(&asking, Call::Transfer(transfer)).await
 }
 
 /// An operator takes a grant away: it may not be extended, and is free at its deadline; with `now`, at once.
@@ -251,13 +269,15 @@ pub(super) async fn transfer(
     responses(
         (status = 200, description = "It ends at its deadline; with `now`, it has ended: then only its `token` is there", body = Ending),
         (status = 400, description = "`bad_request`, `bad_name`, `bad_ttl`", body = ErrorBody),
+        (status = 401, description = "`unauthenticated`", body = ErrorBody),
+        (status = 403, description = "`forbidden`", body = ErrorBody),
         (status = 409, description = "`lost`, `not_yours`", body = ErrorBody),
         (status = 503, description = "Surely not done: `overloaded`, `late`, `behind`, `no_leader`, `stopping`, `disk_full`", body = ErrorBody),
         (status = 504, description = "`unknown`: it may have been done", body = ErrorBody),
     )
 )]
-pub(super) async fn revoke(State(service): State<Arc<Service>>, Body(revoke): Body<Revoke>) -> Response {
-    answer(&service, Call::Revoke(revoke)).await
+pub(super) async fn revoke(asking: Asking, Body(revoke): Body<Revoke>) -> Response {
+    answer(&asking, Call::Revoke(revoke)).await
 }
 
 /// Keep whoever holds a lease from expiring, held or not, until the pin is taken away. Idempotent.
@@ -266,13 +286,15 @@ pub(super) async fn revoke(State(service): State<Arc<Service>>, Body(revoke): Bo
     responses(
         (status = 204, description = "It is pinned"),
         (status = 400, description = "`bad_request`, `bad_name`", body = ErrorBody),
+        (status = 401, description = "`unauthenticated`", body = ErrorBody),
+        (status = 403, description = "`forbidden`", body = ErrorBody),
         (status = 409, description = "`full`: there are 16 pins on it", body = ErrorBody),
         (status = 503, description = "Surely not done: `overloaded`, `late`, `behind`, `no_leader`, `stopping`, `disk_full`", body = ErrorBody),
         (status = 504, description = "`unknown`: it may have been done", body = ErrorBody),
     )
 )]
-pub(super) async fn pin(State(service): State<Arc<Service>>, Body(pin): Body<Pin>) -> Response {
-    answer(&service, Call::Pin(pin)).await
+pub(super) async fn pin(asking: Asking, Body(pin): Body<Pin>) -> Response {
+    answer(&asking, Call::Pin(pin)).await
 }
 
 /// Take a pin away. Idempotent.
@@ -281,12 +303,14 @@ pub(super) async fn pin(State(service): State<Arc<Service>>, Body(pin): Body<Pin
     responses(
         (status = 204, description = "There is no such pin any more"),
         (status = 400, description = "`bad_request`, `bad_name`", body = ErrorBody),
+        (status = 401, description = "`unauthenticated`", body = ErrorBody),
+        (status = 403, description = "`forbidden`", body = ErrorBody),
         (status = 503, description = "Surely not done: `overloaded`, `late`, `behind`, `no_leader`, `stopping`, `disk_full`", body = ErrorBody),
         (status = 504, description = "`unknown`: it may have been done", body = ErrorBody),
     )
 )]
-pub(super) async fn unpin(State(service): State<Arc<Service>>, Body(unpin): Body<Unpin>) -> Response {
-    answer(&service, Call::Unpin(unpin)).await
+pub(super) async fn unpin(asking: Asking, Body(unpin): Body<Unpin>) -> Response {
+    answer(&asking, Call::Unpin(unpin)).await
 }
 
 /// How grants ended, the newest first.
@@ -295,12 +319,14 @@ pub(super) async fn unpin(State(service): State<Arc<Service>>, Body(unpin): Body
     responses(
         (status = 200, description = "The ends", body = Ends),
         (status = 400, description = "`bad_request`, `bad_name`", body = ErrorBody),
+        (status = 401, description = "`unauthenticated`", body = ErrorBody),
+        (status = 403, description = "`forbidden`", body = ErrorBody),
         (status = 503, description = "`overloaded`, `behind`, `no_leader`, `stopping`", body = ErrorBody),
     )
 )]
-pub(super) async fn history(State(service): State<Arc<Service>>, uri: Uri) -> Response {
+pub(super) async fn history(asking: Asking, uri: Uri) -> Response {
     match read_query::<History>(&uri) {
-        Ok(history) => answer(&service, Call::History(history)).await,
+        Ok(history) => answer(&asking, Call::History(history)).await,
         Err(error) => problem(error),
     }
 }
@@ -311,13 +337,15 @@ pub(super) async fn history(State(service): State<Arc<Service>>, uri: Uri) -> Re
     responses(
         (status = 200, description = "It is", body = Checked),
         (status = 400, description = "`bad_request`, `bad_name`", body = ErrorBody),
+        (status = 401, description = "`unauthenticated`", body = ErrorBody),
+        (status = 403, description = "`forbidden`", body = ErrorBody),
         (status = 409, description = "It is not: `not_yours` where it is another lease's, `stale_token` where there is a newer grant, else `lost`", body = ErrorBody),
         (status = 503, description = "`overloaded`, `behind`, `no_leader`, `stopping`", body = ErrorBody),
     )
 )]
-pub(super) async fn check(State(service): State<Arc<Service>>, uri: Uri) -> Response {
+pub(super) async fn check(asking: Asking, uri: Uri) -> Response {
     match read_query::<Check>(&uri) {
-        Ok(check) => answer(&service, Call::Check(check)).await,
+        Ok(check) => answer(&asking, Call::Check(check)).await,
         Err(error) => problem(error),
     }
 }
@@ -370,10 +398,10 @@ pub(super) async fn method_not_allowed(method: Method, uri: Uri) -> Response {
     problem_as(StatusCode::METHOD_NOT_ALLOWED, Problem::new(Code::BadRequest, message))
 }
 
-pub(super) async fn answer(service: &Service, call: Call) -> Response {
+pub(super) async fn answer(asking: &Asking, call: Call) -> Response {
     let (patience, is_command) = (patience(&call), call.has_effect());
     let (sender, receiver) = oneshot::channel();
-    service.submit(call, move |done| drop(sender.send(done)));
+    asking.service.submit(&asking.caller, call, move |done| drop(sender.send(done)));
     match tokio::time::timeout(patience, receiver).await {
         Ok(done) => reply(worded(done, is_command)),
         Err(_) => problem(unanswered(is_command)),

@@ -17,10 +17,13 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 
 use super::doorstep::Doorstep;
+use super::handshake::Secured;
+use super::identify::{Arrived, Presented};
 use crate::admission::Gate;
 pub(crate) use crate::admission::Permit;
 use crate::log::Limited;
 use crate::service::retry_after_ms;
+use crate::tls::Leaf;
 
 /// Connections that the kernel keeps for us until we accept them. With 128, a stampede of 15,000 clients overflowed it.
 const BACKLOG: u32 = 4_096;
@@ -72,13 +75,15 @@ pub(crate) async fn accept(
                     continue;
                 };
                 doorstep.tune(&stream);
-                let service = Connection { router: router.clone(), permit };
+                let arrived = Arrived { peer, name: None };
+                let mut service = Connection { router: router.clone(), permit, arrived };
                 let (http, stop) = (Arc::clone(&http), stop.clone());
                 match doorstep.handshakes.clone() {
                     None => drop(tokio::spawn(serve(http, stream, peer, service, stop))),
                     // The handshake's future is large, and ends before the connection's begins.
                     Some(handshakes) => drop(tokio::spawn(async move {
                         if let Some(stream) = handshakes.shake(stream, peer).await {
+                            service.arrived.name = presented(&stream);
                             tokio::spawn(serve(http, stream, peer, service, stop));
                         }
                     })),
@@ -117,6 +122,13 @@ fn http() -> Builder<TokioExecutor> {
 struct Connection {
     router: TowerToHyperService<Router>,
     permit: Arc<Permit>,
+    arrived: Arrived,
+}
+
+/// Whose certificate the other side has presented.
+fn presented(stream: &Secured) -> Option<Arc<Presented>> {
+    let presented = stream.presented()?;
+    Some(Arc::new(Leaf::read(presented).ok().and_then(|leaf| leaf.name())))
 }
 
 impl hyper::service::Service<hyper::Request<Incoming>> for Connection {
@@ -126,6 +138,7 @@ impl hyper::service::Service<hyper::Request<Incoming>> for Connection {
 
     fn call(&self, mut request: hyper::Request<Incoming>) -> Self::Future {
         request.extensions_mut().insert(Arc::clone(&self.permit));
+        request.extensions_mut().insert(self.arrived.clone());
         self.router.call(request)
     }
 }

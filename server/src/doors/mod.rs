@@ -6,6 +6,7 @@ pub(crate) mod doorstep;
 pub(crate) mod handshake;
 pub(crate) mod health;
 mod http;
+pub(crate) mod identify;
 pub(crate) mod json;
 pub(crate) mod listen;
 mod members;
@@ -15,6 +16,7 @@ mod reply;
 pub(crate) mod session;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod watch;
 
 use std::sync::Arc;
@@ -65,6 +67,8 @@ pub(crate) fn router(doors: Doors, names: origin::Names) -> Router {
         .route("/v1/count", get(http::count))
         .route("/v1/wait", get(http::wait))
         .route("/v1/members", get(members::list).post(members::change))
+        .route("/v1/tokens", get(tokens::list).post(tokens::change))
+        .route("/v1/namespaces", get(tokens::namespaces).post(tokens::change_namespace))
         .route("/v1/session", get(session::session))
         .route("/v1/backup", get(backup::backup))
         .route("/v1/openapi.json", get(openapi::openapi))
@@ -73,6 +77,7 @@ pub(crate) fn router(doors: Doors, names: origin::Names) -> Router {
         .route_layer(from_fn(http::no_query))
         .fallback(http::not_found)
         .method_not_allowed_fallback(http::method_not_allowed)
+        .layer(from_fn_with_state(doors.clone(), identify::identify))
         .layer(DefaultBodyLimit::max(lease::FRAME_BYTES_MAX))
         .layer(from_fn_with_state(names, origin::guard))
         .with_state(doors)

@@ -17,6 +17,8 @@ pub(super) fn reply(reply: Reply) -> Response {
         Reply::Ending(ending) => Json(ending).into_response(),
         Reply::Ends(ends) => Json(ends).into_response(),
         Reply::Members(members) => Json(members).into_response(),
+        Reply::Tokens(tokens) => Json(tokens).into_response(),
+        Reply::Namespaces(namespaces) => Json(namespaces).into_response(),
         Reply::Checked(checked) => Json(checked).into_response(),
         Reply::Done => StatusCode::NO_CONTENT.into_response(),
         Reply::Error(error) => problem(error),

@@ -25,8 +25,10 @@ use tokio::sync::{Notify, oneshot};
 
 use super::Doors;
 use super::http::read_query;
+use super::identify::Asking;
 use super::listen::stopped;
 use super::reply::problem;
+use crate::identity::Caller;
 use crate::service::{Done, Echo, Watching, stopping, unanswered};
 
 /// Events pulled at a time.
@@ -42,15 +44,22 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
     responses(
         (status = 200, description = "A stream: `id` is the revision, `event` what happened, `data` the event", body = Event, content_type = "text/event-stream"),
         (status = 400, description = "`bad_request`, `bad_name`, `index_ahead`", body = ErrorBody),
+        (status = 401, description = "`unauthenticated`", body = ErrorBody),
+        (status = 403, description = "`forbidden`", body = ErrorBody),
         (status = 410, description = "`compacted`: list again, and watch after the revision of the list's first page", body = ErrorBody),
         (status = 503, description = "`overloaded`, `behind`, `no_leader`, `stopping`", body = ErrorBody),
     )
 )]
-pub(super) async fn watch(State(doors): State<Doors>, uri: Uri, headers: HeaderMap) -> Response {
+pub(super) async fn watch(
+    State(doors): State<Doors>,
+    asking: Asking,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Response {
     let asked =
         read_query::<Watch>(&uri).and_then(|watch| Ok(Watch { after: after(&watch, &headers)?, ..watch }));
     match asked {
-        Ok(watch) => match begin(&doors, &watch).await {
+        Ok(watch) => match begin(&doors, &asking.caller, &watch).await {
             Ok(seen) => Sse::new(seen).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response(),
             Err(error) => problem(error),
         },
@@ -77,6 +86,7 @@ fn after(watch: &Watch, headers: &HeaderMap) -> Result<Option<u64>, Problem> {
 
 async fn begin(
     doors: &Doors,
+    caller: &Arc<Caller>,
     watch: &Watch,
 ) -> Result<impl Stream<Item = Result<sse::Event, Infallible>> + use<>, Problem> {
     let woken = Arc::new(Notify::new());
@@ -84,7 +94,7 @@ async fn begin(
     let (sender, begun) = oneshot::channel();
     let watching = doors
         .service
-        .watch(watch, Arc::new(move || wake.notify_one()), move |done| drop(sender.send(done)))?;
+        .watch(caller, watch, Arc::new(move || wake.notify_one()), move |done| drop(sender.send(done)))?;
     match tokio::time::timeout(BEGINS_WITHIN, begun).await {
         Ok(Ok(Done::Watching(Ok(_)))) => {}
         Ok(Ok(done)) => match done.reply(&mut rand::random) {

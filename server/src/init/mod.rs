@@ -8,6 +8,7 @@
 //!   node/server.crt .key      what the client port presents
 //!   node/peer.crt .key        what this member presents to the others
 //!   operator/NAME.crt .key    what the operator presents to the client port
+//!   operator/NAME.token       what the operator may show instead: good once the cluster has begun
 //!   operator.env              where the member is and as whom to come, for a shell
 //!   data/                     made by the first start; of a cluster of one, with the identity that it begins with
 //! ```
@@ -41,6 +42,7 @@ pub use texts::shell_quoted;
 
 use crate::config::{PEER_LISTEN_DEFAULT, parse_voters};
 use crate::data::founder;
+use crate::identity::Secret;
 use crate::tls::{Name, Role, operator};
 use authority::{Authority, Issued, Side};
 use folder::Folder;
@@ -110,8 +112,12 @@ impl Init {
             })?;
             folder.write(FOUNDER, &text)?;
         }
-        let made = self.node(&folder, (cluster, 1), (&clients, &peers), First::With(voters))?;
-        write_operator(&folder, &self.folder, &clients, &operator, &shell_quoted(&made.endpoint))?;
+        let secret = Secret::draw();
+        let first = format!("{}-{}-{operator}", secret.id(), secret.hash_hex());
+        let begins = (First::With(voters), Some(first.as_str()));
+        let made = self.node(&folder, (cluster, 1), (&clients, &peers), begins)?;
+        let endpoint = shell_quoted(&made.endpoint);
+        write_operator(&folder, &self.folder, &clients, (&operator, Some(&secret)), &endpoint)?;
         folder.done()?;
         Ok(made)
     }
@@ -136,7 +142,8 @@ impl Init {
         folder.write("ca/client.crt", &clients.issued().cert)?;
         folder.write("ca/peer.crt", &peers.issued().cert)?;
         let first = if further == Further::Joins { First::Joins } else { First::With(voters) };
-        let made = self.node(&folder, (cluster, member), (&clients, &peers), first)?;
+        let token = if further == Further::New { first_token_in(from)? } else { None };
+        let made = self.node(&folder, (cluster, member), (&clients, &peers), (first, token.as_deref()))?;
         folder.done()?;
         Ok(made)
     }
@@ -147,7 +154,7 @@ impl Init {
         folder: &Folder,
         (cluster, member): (u128, u64),
         (clients, peers): (&Authority, &Authority),
-        begins: First,
+        (begins, first_token): (First, Option<&str>),
     ) -> Result<Made, InitError> {
         let first = self.hosts.first().ok_or(InitError::NoHost)?;
         let whose = Name { cluster, role: Role::Member(member) };
@@ -155,7 +162,10 @@ impl Init {
         folder.write_pair("node/peer", &peers.issue(&whose, &[], Side::Both)?)?;
         let listen = self.listen.unwrap_or_else(|| self.listen_default());
         let peers_at = SocketAddr::new(listen.ip(), PEER_LISTEN_DEFAULT.port());
-        folder.write("tenure.toml", &Toml { cluster, member, listen, peers_at, begins: &begins }.text())?;
+        folder.write(
+            "tenure.toml",
+            &Toml { cluster, member, listen, peers_at, begins: &begins, first_token }.text(),
+        )?;
         let voters = match begins {
             First::With(voters) => voters,
             First::Joins => BTreeMap::new(),
@@ -184,7 +194,7 @@ pub fn init_operator(operator: &str, target: &Path, from: &Path) -> Result<(), I
     let endpoints = texts::endpoints_in(&env).unwrap_or("https://localhost:7400");
     let folder = Folder::begin(target)?;
     folder.write("ca/client.crt", &clients.issued().cert)?;
-    write_operator(&folder, target, &clients, &operator, endpoints)?;
+    write_operator(&folder, target, &clients, (&operator, None), endpoints)?;
     folder.done()
 }
 
@@ -192,12 +202,15 @@ fn write_operator(
     folder: &Folder,
     target: &Path,
     clients: &Authority,
-    operator: &str,
+    (operator, secret): (&str, Option<&Secret>),
     endpoints: &str,
 ) -> Result<(), InitError> {
     let whose = Name { cluster: clients.cluster(), role: Role::Operator(operator.to_owned()) };
     folder.write_pair(&format!("operator/{operator}"), &clients.issue(&whose, &[], Side::Client)?)?;
-    folder.write("operator.env", &texts::operator_env(target, operator, endpoints))
+    if let Some(secret) = secret {
+        folder.write(&format!("operator/{operator}.token"), &format!("{}\n", secret.reveal()))?;
+    }
+    folder.write("operator.env", &texts::operator_env(target, operator, endpoints, secret.is_some()))
 }
 
 fn operator_name(name: &str) -> Result<String, InitError> {
@@ -226,12 +239,23 @@ fn check_voter(member: u64, voters: &BTreeMap<u64, String>) -> Result<(), InitEr
 
 /// The first voters that a folder's configuration names; none where it has none.
 fn voters_in(folder: &Path) -> Result<BTreeMap<u64, String>, InitError> {
-    let path = folder.join("tenure.toml");
-    let wrong = |cause: String| InitError::Voters { path: path.clone(), cause };
-    let text = fs::read_to_string(&path).map_err(|error| wrong(error.to_string()))?;
-    let table: toml::Table = toml::from_str(&text).map_err(|error| wrong(error.message().to_owned()))?;
-    match table.get("peer").and_then(|peer| peer.get("voters")) {
+    let wrong = |cause| InitError::Voters { path: folder.join("tenure.toml"), cause };
+    match config_in(folder)?.get("peer").and_then(|peer| peer.get("voters")) {
         None => Ok(BTreeMap::new()),
         Some(voters) => parse_voters(voters.as_str().unwrap_or_default()).map_err(wrong),
     }
+}
+
+/// The first operator's token, by its hash, that a folder's configuration names: each first voter may be the one that sets it up.
+fn first_token_in(folder: &Path) -> Result<Option<String>, InitError> {
+    let config = config_in(folder)?;
+    let token = config.get("auth").and_then(|auth| auth.get("first_token"));
+    Ok(token.and_then(|token| token.as_str()).map(str::to_owned))
+}
+
+fn config_in(folder: &Path) -> Result<toml::Table, InitError> {
+    let path = folder.join("tenure.toml");
+    let wrong = |cause: String| InitError::Voters { path: path.clone(), cause };
+    let text = fs::read_to_string(&path).map_err(|error| wrong(error.to_string()))?;
+    toml::from_str(&text).map_err(|error| wrong(error.message().to_owned()))
 }

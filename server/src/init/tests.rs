@@ -47,7 +47,7 @@ fn a_new_clusters_folder_is_private_and_whole() {
     let made = init(folder.clone()).cluster("alice", none()).unwrap();
     assert_eq!((made.member, made.endpoint.as_str()), (1, "https://lease1.example:7400"));
     let files = "ca/client.crt ca/client.key ca/peer.crt ca/peer.key node/peer.crt node/peer.key node/server.crt \
-                 node/server.key operator.env operator/alice.crt operator/alice.key tenure.toml data/identity.toml";
+                 node/server.key operator.env operator/alice.crt operator/alice.key operator/alice.token tenure.toml data/identity.toml";
     let mut expected: BTreeMap<String, u32> = files.split(' ').map(|file| (file.to_owned(), 0o600)).collect();
     expected.extend(["ca", "data", "node", "operator"].map(|folder| (folder.to_owned(), 0o700)));
     assert_eq!(listed(&folder), expected);

@@ -15,6 +15,8 @@ pub(super) struct Toml<'a> {
     /// Where a member that joins listens for the others.
     pub(super) peers_at: SocketAddr,
     pub(super) begins: &'a First,
+    /// The first operator's token, by its hash.
+    pub(super) first_token: Option<&'a str>,
 }
 
 /// How a member begins.
@@ -27,7 +29,9 @@ pub(super) enum First {
 
 impl Toml<'_> {
     pub(super) fn text(&self) -> String {
-        let Toml { cluster, member, listen, peers_at, begins } = self;
+        let Toml { cluster, member, listen, peers_at, begins, first_token } = self;
+        let auth =
+            first_token.map_or(String::new(), |token| format!("\n[auth]\nfirst_token = \"{token}\"\n"));
         let peer = match begins {
             First::Joins => format!("\n[peer]\nlisten = \"{peers_at}\"\njoin = true\n"),
             First::With(voters) => match voters.get(member) {
@@ -50,6 +54,9 @@ impl Toml<'_> {
              cert = \"node/server.crt\"\n\
              key = \"node/server.key\"\n\
              client_ca = \"ca/client.crt\"\n\
+             {auth}\n\
+             [audit]\n\
+             file = \"audit.jsonl\"\n\
              {peer}\n\
              [peer.tls]\n\
              cert = \"node/peer.crt\"\n\
@@ -77,17 +84,22 @@ fn peer_listen(address: &str) -> String {
 }
 
 /// What an operator's shell reads.
-pub(super) fn operator_env(folder: &Path, operator: &str, endpoints: &str) -> String {
+pub(super) fn operator_env(folder: &Path, operator: &str, endpoints: &str, has_token: bool) -> String {
     // A shell may stand anywhere when it reads this.
     let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
     let path = |rest: &str| shell_quoted(&folder.join(rest).display().to_string());
+    let token = match has_token {
+        true => format!("export TENURE_TOKEN_FILE={}\n", path(&format!("operator/{operator}.token"))),
+        false => String::new(),
+    };
     format!(
         "# Where the cluster is, and as whom to come: `. operator.env`, and tenure needs no flags. Made by `tenure init`.\n\
          # More members, with commas between: the next is asked where one does not answer.\n\
          {ENDPOINTS}{endpoints}\n\
          export TENURE_CA={}\n\
          export TENURE_CERT={}\n\
-         export TENURE_KEY={}\n",
+         export TENURE_KEY={}\n\
+         {token}",
         path("ca/client.crt"),
         path(&format!("operator/{operator}.crt")),
         path(&format!("operator/{operator}.key"))

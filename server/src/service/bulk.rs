@@ -5,10 +5,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use api::{Code, Problem, Step};
 use lease::FRAME_OPERATIONS_MAX;
 
-use super::{Done, Service, prepare, word};
+use super::{Done, Service, prepare, rights, word};
+use crate::identity::Caller;
 
 /// Begins every step of a bulk call. A step that is wrong by itself is answered by itself; the others go on.
-pub(super) fn begin<S: FnOnce(Done) + Send + 'static>(service: &Service, steps: Vec<Step>, sink: S) {
+pub(super) fn begin<S: FnOnce(Done) + Send + 'static>(
+    service: &Service,
+    caller: &Arc<Caller>,
+    steps: Vec<Step>,
+    sink: S,
+) {
     if steps.len() > FRAME_OPERATIONS_MAX {
         let message = format!(
             "the bulk call has {} steps, and the limit is {FRAME_OPERATIONS_MAX}: send it in parts",
@@ -26,12 +32,21 @@ pub(super) fn begin<S: FnOnce(Done) + Send + 'static>(service: &Service, steps: 
         return sink(Done::refused(word::overloaded(after, rand::random())));
     }
     let gather = Arc::new(Gather::new(steps.len(), sink));
+    let only = caller.only();
     let mut proposals = Vec::with_capacity(steps.len());
     for (index, step) in steps.into_iter().enumerate() {
         let gather = Arc::clone(&gather);
+        let note = match rights::permit_step(service, caller, &step) {
+            Ok(note) => note,
+            Err(problem) => {
+                gather.put(index, Done::refused(problem));
+                continue;
+            }
+        };
+        let put = rights::noting(note, move |done| gather.put(index, done));
         match prepare::step(step) {
-            Ok((asked, draft)) => proposals.push(draft.answered(asked, move |done| gather.put(index, done))),
-            Err(problem) => gather.put(index, Done::refused(problem)),
+            Ok((asked, draft)) => proposals.push(draft.only_for(only.clone()).answered(asked, put)),
+            Err(problem) => put(Done::refused(problem)),
         }
     }
     service.backend.propose_all(proposals);

@@ -1,7 +1,13 @@
 //! What came of a call, before it is worded.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use api::{Problem, Reply, Stale};
-use lease::{End, GrantView, Key, LeaseView, Refusal, Revision, Token};
+use lease::{
+    Credential, CredentialId, End, GrantView, Key, LeaseView, Namespace, NamespaceSettings, Refusal,
+    Revision, Token,
+};
 use replica::{Answer, Reading, Unavailable, Unwatchable, Waited};
 
 use super::backend::Changed;
@@ -63,6 +69,10 @@ pub(crate) enum Done {
     Stale(Stale, Box<Done>),
     /// The members were looked at, or changed.
     Members(Changed, Around),
+    /// The credentials were looked at, or changed.
+    Tokens(Arc<BTreeMap<CredentialId, Credential>>),
+    /// What namespaces allow was looked at, or changed.
+    Namespaces(BTreeMap<Namespace, NamespaceSettings>),
     /// A watch began, or could not.
     Watching(Result<Revision, Unwatchable>),
     /// A wait ended.

@@ -9,7 +9,7 @@
 //! called exactly once, perhaps before [`Service::submit`] returns, perhaps on the replica's thread: it must be quick.
 //! What it is given, a [`Done`], is worded on the door's own task, so that the replica's thread makes no sentences.
 //!
-//! It omits: who may do what. That comes with identities, and here, before anything is proposed.
+//! Who may do what is decided here, by [`crate::identity`], before anything is read or proposed.
 
 mod backend;
 mod backup;
@@ -19,13 +19,17 @@ mod echo;
 #[cfg(test)]
 pub(crate) mod fake;
 mod members;
+mod namespaces;
 mod page;
 mod parse;
 mod prepare;
+mod rights;
+mod settings;
 mod shown;
 #[cfg(test)]
 mod tests;
 mod time;
+mod tokens;
 mod word;
 
 use std::path::PathBuf;
@@ -42,9 +46,12 @@ pub(crate) use done::{Asked, Done, Unfit, Verb};
 pub(crate) use echo::{Echo, clean};
 pub(crate) use parse::bounds;
 use prepare::Draft;
+pub(crate) use rights::unauthenticated;
 pub(crate) use time::retry_after_ms;
+pub(crate) use tokens::Wanted;
 
 use crate::admission::Gate;
+use crate::identity::{self, Caller, Doorkeeper, Scope};
 
 /// How much later than a call's deadline the door answers in the replica's stead. The replica's own answer says more, so
 /// it has a moment to come first.
@@ -58,9 +65,11 @@ pub(crate) struct Service {
     backend: Arc<dyn Backend>,
     welcome: Welcome,
     stopping: AtomicBool,
+    first_token: AtomicBool,
     cluster: u128,
     peer_ca: Option<PathBuf>,
     backups: Arc<Gate>,
+    pub(crate) doorkeeper: Arc<Doorkeeper>,
 }
 
 /// A wait or an acquire that has not been answered.
@@ -82,6 +91,7 @@ enum WaitsFor {
 /// A watch. Dropped, it ends.
 pub(crate) struct Watching {
     service: Arc<Service>,
+    caller: Arc<Caller>,
     ticket: Ticket,
 }
 
@@ -94,7 +104,9 @@ impl Service {
         let server = concat!("tenure ", env!("CARGO_PKG_VERSION")).to_owned();
         let welcome = Welcome { version: api::VERSION, server, cluster: format!("{cluster:032x}"), member };
         let backups = Gate::new(backup::BACKUPS_MAX);
-        Service { backend, welcome, stopping: AtomicBool::new(false), cluster, peer_ca: None, backups }
+        let (stopping, doorkeeper) = (AtomicBool::new(false), Arc::new(Doorkeeper::open(cluster)));
+        let first_token = AtomicBool::new(false);
+        Service { backend, welcome, stopping, first_token, cluster, peer_ca: None, backups, doorkeeper }
     }
 
     /// The same, of members that are known to each other by certificates under the CAs in this file.
@@ -137,25 +149,36 @@ impl Service {
     }
 
     /// Begins a call; `sink` is told what came of it. Greetings, waits, acquires, watches and cancels are the doors' own.
-    pub(crate) fn submit(&self, call: Call, sink: impl FnOnce(Done) + Send + 'static) {
+    pub(crate) fn submit(&self, caller: &Arc<Caller>, call: Call, sink: impl FnOnce(Done) + Send + 'static) {
         if self.is_stopping() {
             return sink(Done::refused(stopping()));
         }
+        let call = rights::narrowed(caller, call);
+        let permitted = match rights::asked(&call) {
+            Some((verb, scope)) => self.permit(caller, verb, scope),
+            None => self.still(caller).map(|()| None),
+        };
+        let sink = match permitted {
+            Ok(note) => rights::noting(tokens::about(note, &call), sink),
+            Err(problem) => return sink(Done::refused(problem)),
+        };
         match call {
-            Call::Claim(claim) => self.step(Step::Claim(claim), sink),
-            Call::Extend(extend) => self.step(Step::Extend(extend), sink),
-            Call::Release(release) => self.step(Step::Release(release), sink),
-            Call::Bulk(steps) => bulk::begin(self, steps, sink),
+            Call::Claim(claim) => self.step(caller, Step::Claim(claim), sink),
+            Call::Extend(extend) => self.step(caller, Step::Extend(extend), sink),
+            Call::Release(release) => self.step(caller, Step::Release(release), sink),
+            Call::Bulk(steps) => bulk::begin(self, caller, steps, sink),
             Call::Get(get) => self.get(&get, sink),
             Call::List(list) => self.list(&list, sink),
             Call::Count(count) => self.count(&count, sink),
-            Call::Transfer(transfer) => self.propose(prepare::transfer(transfer), sink),
-            Call::Revoke(revoke) => self.propose(prepare::revoke(revoke), sink),
-            Call::Pin(pin) => self.propose(prepare::pin(pin), sink),
-            Call::Unpin(unpin) => self.propose(prepare::unpin(unpin), sink),
+            Call::Transfer(transfer) => self.propose(caller, prepare::transfer(transfer), sink),
+            Call::Revoke(revoke) => self.propose(caller, prepare::revoke(revoke), sink),
+            Call::Pin(pin) => self.propose(caller, prepare::pin(pin), sink),
+            Call::Unpin(unpin) => self.propose(caller, prepare::unpin(unpin), sink),
             Call::History(history) => self.history(&history, sink),
             Call::Check(check) => self.check(check, sink),
             Call::Members(members) => self.members(members, sink),
+            Call::Tokens(tokens) => self.tokens(tokens, sink),
+            Call::Namespaces(namespaces) => self.namespaces(namespaces, sink),
             Call::Hello(_) | Call::Wait(_) | Call::Acquire(_) | Call::Watch(_) | Call::Cancel(_) => {
                 sink(Done::refused(Problem::new(
                     Code::NotFound,
@@ -165,13 +188,18 @@ impl Service {
         }
     }
 
-    fn step(&self, step: Step, sink: impl FnOnce(Done) + Send + 'static) {
-        self.propose(prepare::step(step), sink);
+    fn step(&self, caller: &Caller, step: Step, sink: impl FnOnce(Done) + Send + 'static) {
+        self.propose(caller, prepare::step(step), sink);
     }
 
-    fn propose(&self, prepared: Result<(Asked, Draft), Problem>, sink: impl FnOnce(Done) + Send + 'static) {
+    fn propose(
+        &self,
+        caller: &Caller,
+        prepared: Result<(Asked, Draft), Problem>,
+        sink: impl FnOnce(Done) + Send + 'static,
+    ) {
         match prepared {
-            Ok((asked, draft)) => self.backend.propose(draft.answered(asked, sink)),
+            Ok((asked, draft)) => self.backend.propose(draft.only_for(caller.only()).answered(asked, sink)),
             Err(problem) => sink(Done::refused(problem)),
         }
     }
@@ -270,12 +298,15 @@ impl Service {
     /// What is wrong with the call. Then `sink` is not called.
     pub(crate) fn wait(
         self: &Arc<Self>,
+        caller: &Caller,
         wait: &api::Wait,
         sink: impl FnOnce(Done) + Send + 'static,
     ) -> Result<(Waiting, Option<Duration>), Problem> {
         if self.is_stopping() {
             return Err(stopping());
         }
+        let scope = Scope::Lease { namespace: &wait.namespace, name: &wait.name, holder: None };
+        self.permit(caller, identity::Verb::Wait, scope)?;
         let key = parse::key(&wait.namespace, &wait.name)?;
         let timeout = parse::timeout(wait.timeout_ms)?;
         let reply = Box::new(move |waited| sink(Done::Waited(waited)));
@@ -290,12 +321,16 @@ impl Service {
     /// What is wrong with the call. Then `sink` is not called.
     pub(crate) fn acquire(
         self: &Arc<Self>,
+        caller: &Caller,
         acquire: api::Acquire,
         sink: impl FnOnce(Done) + Send + 'static,
     ) -> Result<(Waiting, Option<Duration>), Problem> {
         if self.is_stopping() {
             return Err(stopping());
         }
+        let api::Acquire { namespace, name, holder, .. } = &acquire;
+        let scope = Scope::Lease { namespace, name, holder: Some(holder) };
+        let sink = rights::noting(self.permit(caller, identity::Verb::Claim, scope)?, sink);
         let timeout = parse::timeout(acquire.timeout_ms)?;
         let (asked, claim) = prepare::acquire(acquire)?;
         let key = claim.key.clone();
@@ -317,6 +352,7 @@ impl Service {
     /// What is wrong with the call. Then `sink` is not called.
     pub(crate) fn watch(
         self: &Arc<Self>,
+        caller: &Arc<Caller>,
         watch: &api::Watch,
         wake: replica::Wake,
         sink: impl FnOnce(Done) + Send + 'static,
@@ -324,10 +360,15 @@ impl Service {
         if self.is_stopping() {
             return Err(stopping());
         }
+        self.permit(
+            caller,
+            identity::Verb::Watch,
+            rights::one_or_all(&watch.namespace, watch.name.as_deref()),
+        )?;
         let watched = prepare::watched(watch)?;
         let reply = Box::new(move |begun| sink(Done::Watching(begun)));
         let ticket = self.backend.watch(watched, watch.after.map(Revision), wake, reply);
-        Ok(Watching { service: Arc::clone(self), ticket })
+        Ok(Watching { service: Arc::clone(self), caller: Arc::clone(caller), ticket })
     }
 }
 
@@ -337,6 +378,7 @@ impl Watching {
     /// # Errors
     /// The watch has ended.
     pub(crate) fn pull(&self, limit: usize) -> Result<(Vec<api::Event>, bool), Problem> {
+        self.service.still(&self.caller)?;
         let pulled = self.service.backend.pull(self.ticket, limit);
         let pulled = pulled.map_err(|why| word::unwatchable(why, rand::random()))?;
         let events = pulled.events.iter().filter_map(|event| shown::event_of(event)).collect();
@@ -424,6 +466,8 @@ pub(crate) fn patience(call: &Call) -> Duration {
         Call::Pin(pin) => pin.deadline_ms,
         Call::Unpin(unpin) => unpin.deadline_ms,
         Call::Members(members) => members.deadline_ms,
+        Call::Tokens(tokens) => tokens.deadline_ms,
+        Call::Namespaces(namespaces) => namespaces.deadline_ms,
         // A step that names none has the default, and may be the one that takes longest.
         Call::Bulk(steps) => {
             let default = DEADLINE_DEFAULT.as_millis();

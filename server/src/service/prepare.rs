@@ -29,8 +29,14 @@ impl Draft {
         deadline_ms: Option<u64>,
     ) -> Result<Draft, Problem> {
         let key = parse::key(&asked.namespace, &asked.name)?;
-        let named = Named { key, instance: instance.map(Instance) };
+        let named = Named { key, instance: instance.map(Instance), holder: None };
         Ok(Draft { named: Some(named), ..Draft::new(command, deadline_ms)? })
+    }
+
+    /// The same, of a caller who may act for that holder alone.
+    pub(super) fn only_for(mut self, holder: Option<Holder>) -> Draft {
+        self.named.iter_mut().for_each(|named| named.holder.clone_from(&holder));
+        self
     }
 
     pub(super) fn answered(self, asked: Asked, sink: impl FnOnce(Done) + Send + 'static) -> Proposal {

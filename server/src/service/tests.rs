@@ -21,7 +21,7 @@ impl Bench {
 
     fn call(&self, call: Call) -> Reply {
         let (told, heard) = mpsc::channel();
-        self.service.submit(call, move |done| told.send(done).unwrap());
+        self.service.submit(&Caller::anyone(), call, move |done| told.send(done).unwrap());
         heard.try_recv().expect("the stand-in answers at once").reply(&mut || u32::MAX / 2)
     }
 
@@ -357,7 +357,8 @@ fn a_wait_ends_when_the_lease_is_released_or_is_given_up() {
     let wait =
         Wait { namespace: "default".into(), name: "a".into(), timeout_ms: Some(50), ..Wait::default() };
     let (told, heard) = mpsc::channel();
-    let (waiting, timeout) = bench.service.wait(&wait, move |done| told.send(done).unwrap()).unwrap();
+    let (waiting, timeout) =
+        bench.service.wait(&Caller::anyone(), &wait, move |done| told.send(done).unwrap()).unwrap();
     assert_eq!(timeout, Some(Duration::from_millis(50)));
     assert!(heard.try_recv().is_err());
     bench.call(Call::Release(release(&grant, 1)));
@@ -366,7 +367,7 @@ fn a_wait_ends_when_the_lease_is_released_or_is_given_up() {
     assert!(bench.fake.cancelled().is_empty(), "it was answered");
 
     let grant = bench.granted(Call::Claim(Claim { seq: Some(2), ..claim("a", "h1", 1) }));
-    let (waiting, _) = bench.service.wait(&wait, |_| panic!("given up")).unwrap();
+    let (waiting, _) = bench.service.wait(&Caller::anyone(), &wait, |_| panic!("given up")).unwrap();
     let problem = waiting.time_out().unwrap();
     assert_eq!((problem.code, problem.holder.as_deref()), (Code::StillHeld, Some("h1")));
     assert_eq!((problem.token, problem.remaining_ms), (Some(grant.token), Some(15_000)));
@@ -383,7 +384,7 @@ fn an_acquire_that_lasts_too_long_is_answered_by_the_replica_or_not_at_all() {
         holder: "h1".into(),
         ..Default::default()
     };
-    let (waiting, timeout) = bench.service.acquire(acquire, |_| {}).unwrap();
+    let (waiting, timeout) = bench.service.acquire(&Caller::anyone(), acquire, |_| {}).unwrap();
     assert_eq!(timeout, None);
     assert_eq!(waiting.time_out(), None, "a grant may be on its way");
 }
@@ -394,7 +395,7 @@ fn a_wait_and_an_acquire_that_last_too_long_name_the_lease_as_other_messages_do(
     bench.granted(Call::Claim(claim("a", "h1", 1)));
     let named = "lease \"a\" in namespace \"default\"";
     let wait = Wait { namespace: "default".into(), name: "a".into(), ..Wait::default() };
-    let (waiting, _) = bench.service.wait(&wait, |_| {}).unwrap();
+    let (waiting, _) = bench.service.wait(&Caller::anyone(), &wait, |_| {}).unwrap();
     let problem = waiting.time_out().unwrap();
     assert!(problem.message.starts_with(&format!("{named} was not free")), "{problem}");
     let acquire = api::Acquire {
@@ -405,7 +406,7 @@ fn a_wait_and_an_acquire_that_last_too_long_name_the_lease_as_other_messages_do(
     };
     bench.fake.answer_next(Answer::NotItsTurn { at: Reading::default() });
     let (told, heard) = mpsc::channel();
-    bench.service.acquire(acquire, move |done| told.send(done).unwrap()).unwrap();
+    bench.service.acquire(&Caller::anyone(), acquire, move |done| told.send(done).unwrap()).unwrap();
     let Reply::Error(problem) = heard.try_recv().unwrap().reply(&mut || 0) else { panic!("no problem") };
     assert_eq!((problem.code, problem.holder.as_deref()), (Code::StillHeld, Some("h1")));
     assert!(problem.message.contains(&format!("turn for {named} within")), "{problem}");
@@ -416,7 +417,7 @@ fn a_wait_for_a_revision_that_is_yet_to_come_is_told_so_at_once() {
     let bench = Bench::new();
     let wait = Wait { namespace: "default".into(), name: "a".into(), after: Some(99_999), ..Wait::default() };
     let (told, heard) = mpsc::channel();
-    bench.service.wait(&wait, move |done| told.send(done).unwrap()).unwrap();
+    bench.service.wait(&Caller::anyone(), &wait, move |done| told.send(done).unwrap()).unwrap();
     let Reply::Error(problem) = heard.try_recv().unwrap().reply(&mut || 0) else { panic!("no problem") };
     assert_eq!((problem.code, problem.field.as_deref()), (Code::IndexAhead, Some("after")));
     assert_eq!(problem.revision, Some(0));
@@ -429,7 +430,8 @@ fn a_wait_that_lasts_too_long_at_a_member_that_lags_is_told_so_and_not_that_the_
     let bench = Bench::new();
     let wait = Wait { namespace: "default".into(), name: "a".into(), after: Some(9), ..Wait::default() };
     bench.fake.fall_silent();
-    let (waiting, _) = bench.service.wait(&wait, |_| panic!("no state is so new")).unwrap();
+    let (waiting, _) =
+        bench.service.wait(&Caller::anyone(), &wait, |_| panic!("no state is so new")).unwrap();
     let problem = waiting.time_out().unwrap();
     assert_eq!((problem.code, problem.revision), (Code::Behind, Some(0)));
     assert!(
@@ -444,7 +446,10 @@ fn a_stopping_member_says_so_to_whatever_comes() {
     bench.service.stop();
     assert_eq!(bench.problem(Call::Claim(claim("a", "h1", 1))).code, Code::Stopping);
     let wait = Wait { namespace: "default".into(), name: "a".into(), ..Wait::default() };
-    assert_eq!(bench.service.wait(&wait, |_| {}).err().map(|problem| problem.code), Some(Code::Stopping));
+    assert_eq!(
+        bench.service.wait(&Caller::anyone(), &wait, |_| {}).err().map(|problem| problem.code),
+        Some(Code::Stopping)
+    );
 }
 
 #[test]
@@ -453,7 +458,7 @@ fn deadlines_go_with_the_proposal_and_bound_the_doors_patience() {
     bench.fake.fall_silent();
     let call = Call::Claim(Claim { deadline_ms: Some(750), ..claim("a", "h1", 1) });
     assert_eq!(patience(&call), Duration::from_millis(750) + GUARD_SLACK);
-    bench.service.submit(call, |_| {});
+    bench.service.submit(&Caller::anyone(), call, |_| {});
     assert_eq!(bench.fake.kept().pop().unwrap().deadline, Ttl::from_millis(750));
     let steps = vec![
         Step::Claim(claim("a", "h", 1)),

@@ -6,7 +6,7 @@ use replica::{Answer, Reading, Unavailable, Unwatchable, Waited, Whose};
 
 use super::shown::{checked, end_of, ends_of, free_lease, lease_of, page_of};
 use super::time::{extend_after_ms, hold_ms, retry_after_ms};
-use super::{Asked, Done, Echo, Unfit, Verb, members};
+use super::{Asked, Done, Echo, Unfit, Verb, members, namespaces, tokens};
 
 impl Done {
     /// Words it. `chance` spreads the times that callers are told, so that they do not all come at once.
@@ -34,6 +34,11 @@ impl Done {
                 Reply::Error(problem)
             }
             Done::Members(changed, around) => members::worded(changed, around, chance()),
+            Done::Tokens(credentials) => {
+                let now = u64::try_from(crate::tls::wall_seconds()).unwrap_or_default();
+                Reply::Tokens(tokens::worded(&credentials, now))
+            }
+            Done::Namespaces(namespaces) => Reply::Namespaces(namespaces::worded(&namespaces)),
             Done::Watching(Ok(revision)) => Reply::Watching(Watching { revision: revision.0 }),
             Done::Watching(Err(why)) => Reply::Error(unwatchable(why, chance())),
             Done::Waited(Waited::Free(at)) => Reply::Free(Free { revision: at.revision.0 }),

@@ -156,6 +156,14 @@ impl fmt::Display for TlsError {
 
 impl std::error::Error for TlsError {}
 
+/// Now, by this machine's wall clock, as RFC 3339 has it: for people, and for nothing else.
+pub(crate) fn instant_now() -> String {
+    let at = OffsetDateTime::now_utc();
+    let (month, day) = (u8::from(at.month()), at.day());
+    let (hour, minute, second, millis) = (at.hour(), at.minute(), at.second(), at.millisecond());
+    format!("{:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z", at.year())
+}
+
 /// A time as people read it, from seconds since 1970.
 pub(super) struct Date(pub(super) i64);
 

@@ -11,8 +11,8 @@
 //! * A session is never resumed: each connection presents its certificate, and what was taken out of a CA file is out.
 //! * A new certificate is for new connections; those that are open go on.
 //!
-//! This is the one place that reads a wall clock, by what certificates say of themselves, and for the end of
-//! the tokens that new members join by. It decides nothing about leases.
+//! This is the one place that reads a wall clock, by what certificates say of themselves, for the end of the tokens of clients and of new
+//! members, and for the lines of the audit log. It decides nothing about leases.
 
 mod error;
 mod files;
@@ -34,6 +34,7 @@ use std::sync::Arc;
 use rustls::crypto::CryptoProvider;
 
 pub use error::TlsError;
+pub(crate) use error::instant_now;
 pub(crate) use fingerprint::{Fingerprint, fingerprints};
 pub(crate) use kept::{Kept, Rereads};
 pub(crate) use leaf::Leaf;

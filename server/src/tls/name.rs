@@ -3,6 +3,8 @@
 //! ```text
 //! tenure://8d2f…32 digits…/member/1
 //! tenure://8d2f…32 digits…/operator/alice
+//! tenure://8d2f…32 digits…/unit/prod/mysql/0      a unit of namespace prod: it is the holder mysql/0, and no other
+//! tenure://8d2f…32 digits…/app-admin/prod/bob     and reader/prod/bob: in one namespace; reader/bob and auditor/bob: in all
 //! tenure://8d2f…32 digits…/ca/client          the CA that issues to clients, and to the client port; /ca/peer: to members
 //!          └── cluster ──┘ └─role─┘
 //! ```
@@ -33,6 +35,15 @@ pub(crate) enum Role {
     Member(u64),
     /// Somebody who operates it.
     Operator(String),
+    /// Somebody who may do less, as tokens may be made for.
+    Client {
+        /// What they are.
+        role: lease::Role,
+        /// Where; none is everywhere.
+        namespace: Option<String>,
+        /// Who; of a unit its holder.
+        who: String,
+    },
     /// The CA that issues to clients, and to the members' client ports.
     ClientCa,
     /// The CA that issues to members.
@@ -54,6 +65,8 @@ impl fmt::Display for Role {
         match self {
             Role::Member(member) => write!(f, "member/{member}"),
             Role::Operator(operator) => write!(f, "operator/{operator}"),
+            Role::Client { role, namespace: Some(namespace), who } => write!(f, "{role}/{namespace}/{who}"),
+            Role::Client { role, namespace: None, who } => write!(f, "{role}/{who}"),
             Role::ClientCa => f.write_str("ca/client"),
             Role::PeerCa => f.write_str("ca/peer"),
         }
@@ -84,10 +97,37 @@ impl FromStr for Name {
             ("operator", _) => Role::Operator(operator(whose)?),
             ("ca", "client") => Role::ClientCa,
             ("ca", "peer") => Role::PeerCa,
-            _ => return Err(InvalidName("its role is neither member nor operator, ca/client nor ca/peer")),
+            (of, _) => match lease::Role::parse(of) {
+                Some(role) => client(role, whose)?,
+                None => {
+                    return Err(InvalidName(
+                        "its role is neither member nor operator, ca/client nor ca/peer",
+                    ));
+                }
+            },
         };
         Ok(Name { cluster, role })
     }
+}
+
+/// A unit or an app-admin has a namespace, an auditor has none, and a reader may have one.
+fn client(role: lease::Role, whose: &str) -> Result<Role, InvalidName> {
+    let (namespace, who) = match (role, whose.split_once('/')) {
+        (lease::Role::Auditor | lease::Role::Operator, _) | (lease::Role::Reader, None) => (None, whose),
+        (_, Some((namespace, who))) => (Some(namespace), who),
+        (_, None) => return Err(InvalidName("its role needs a namespace: ROLE/NAMESPACE/WHO")),
+    };
+    let who = match role {
+        lease::Role::Unit => lease::Holder::parse(who).map(|_| who.to_owned()),
+        _ => return Ok(Role::Client { role, namespace: scope(namespace)?, who: operator(who)? }),
+    };
+    let who = who.map_err(|_| InvalidName("its unit is no holder: 1 to 256 bytes, and nothing hidden"))?;
+    Ok(Role::Client { role, namespace: scope(namespace)?, who })
+}
+
+fn scope(namespace: Option<&str>) -> Result<Option<String>, InvalidName> {
+    let parsed = namespace.map(|namespace| lease::Namespace::parse(namespace).map(|_| namespace.to_owned()));
+    parsed.transpose().map_err(|_| InvalidName("its namespace is none: 1 to 64 bytes, and nothing hidden"))
 }
 
 fn member(text: &str) -> Result<u64, InvalidName> {
@@ -118,7 +158,22 @@ mod tests {
 
     #[test]
     fn a_name_is_read_as_it_is_written() {
-        for role in [Role::Member(7), Role::Operator("alice.b-2".to_owned()), Role::ClientCa, Role::PeerCa] {
+        let client = |role, namespace: Option<&str>, who: &str| Role::Client {
+            role,
+            namespace: namespace.map(str::to_owned),
+            who: who.to_owned(),
+        };
+        for role in [
+            Role::Member(7),
+            Role::Operator("alice.b-2".to_owned()),
+            Role::ClientCa,
+            Role::PeerCa,
+            client(lease::Role::Unit, Some("prod"), "mysql/0"),
+            client(lease::Role::AppAdmin, Some("prod"), "bob"),
+            client(lease::Role::Reader, Some("prod"), "bob"),
+            client(lease::Role::Reader, None, "bob"),
+            client(lease::Role::Auditor, None, "eve"),
+        ] {
             let name = Name { cluster: 0x0001_0203_0405_0607_0809_0a0b_0c0d_0e0f, role };
             assert_eq!(name.to_string(), format!("tenure://{CLUSTER}/{}", name.role));
             assert_eq!(name.to_string().parse(), Ok(name));
@@ -137,6 +192,9 @@ mod tests {
             (&format!("tenure://{CLUSTER}/member/01"), "whole number from 1"),
             (&format!("tenure://{CLUSTER}/member/1/2"), "whole number from 1"),
             (&format!("tenure://{CLUSTER}/king/1"), "neither member nor operator"),
+            (&format!("tenure://{CLUSTER}/unit/mysql"), "needs a namespace"),
+            (&format!("tenure://{CLUSTER}/unit/prod/../x"), "no holder"),
+            (&format!("tenure://{CLUSTER}/auditor/prod/eve"), "1 to 64"),
             (&format!("tenure://{CLUSTER}/operator/"), "1 to 64"),
             (&format!("tenure://{CLUSTER}/operator/a/b"), "1 to 64"),
             (&format!("tenure://{CLUSTER}/operator/.."), "1 to 64"),

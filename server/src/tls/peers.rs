@@ -23,6 +23,7 @@ use rustls::{
 
 use super::files::Texts;
 use super::port::{listening, mismatch, unusable};
+use super::telling::Asks;
 use super::{Kept, Leaf, Name, Role, TlsError, TlsFiles, provider, refused};
 
 /// The setting that names the CAs.
@@ -66,7 +67,7 @@ pub(crate) fn peer_port(
     Kept::read("peer", files, move |files, texts| {
         let whose = ours(files, texts, cluster, member)?;
         Ok(PeerSides {
-            called: Arc::new(listening(files, texts, PEER_CA)?),
+            called: Arc::new(listening(files, texts, (PEER_CA, Asks::Demands))?),
             calls: Arc::new(calling(files, texts)?),
             whose,
         })

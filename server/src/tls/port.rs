@@ -7,7 +7,7 @@ use rustls::server::NoServerSessionStorage;
 use rustls::{Error, ServerConfig, version};
 
 use super::files::Texts;
-use super::telling::Telling;
+use super::telling::{Asks, Telling};
 use super::{Kept, TlsError, TlsFiles, provider};
 
 /// What the client port speaks inside TLS: sessions need HTTP/1.1, one-shot calls may use either.
@@ -19,21 +19,25 @@ const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 /// What is wrong with the files.
 pub(crate) fn client_port(files: TlsFiles) -> Result<Kept<Arc<ServerConfig>>, TlsError> {
     Kept::read("client", files, |files, texts| {
-        let mut config = listening(files, texts, "tls.client_ca")?;
+        let mut config = listening(files, texts, ("tls.client_ca", Asks::Offers))?;
         config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).into();
         Ok(Arc::new(config))
     })
 }
 
 /// The side of whoever is called. The setting `ca` names the CAs.
-pub(super) fn listening(files: &TlsFiles, texts: &Texts, ca: &'static str) -> Result<ServerConfig, TlsError> {
+pub(super) fn listening(
+    files: &TlsFiles,
+    texts: &Texts,
+    (ca, asks): (&'static str, Asks),
+) -> Result<ServerConfig, TlsError> {
     let pair = texts.pair(files)?;
     let builder = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&version::TLS13])
         .map_err(|error| unusable(&files.cert, error))?;
     let builder = match (texts.roots(files)?, &files.ca) {
         (Some(roots), Some(path)) => {
-            let verifier = Telling::new(roots, ca).map_err(|cause| unusable(path, cause))?;
+            let verifier = Telling::new(roots, ca, asks).map_err(|cause| unusable(path, cause))?;
             builder.with_client_cert_verifier(verifier)
         }
         _ => builder.with_no_client_auth(),

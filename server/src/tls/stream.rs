@@ -22,6 +22,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use rustls::ServerConfig;
+use rustls::pki_types::CertificateDer;
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, EncryptError, UnbufferedStatus};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -107,6 +108,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream<S> {
     /// What is secured.
     pub(crate) fn under(&self) -> &S {
         &self.under
+    }
+
+    /// What the other side has presented, its own certificate first; none where it has presented none.
+    pub(crate) fn presented(&self) -> Option<&CertificateDer<'static>> {
+        self.tls.peer_certificates()?.first()
     }
 
     /// What was secured, for last words of the socket's own.

@@ -10,6 +10,15 @@ use rustls::{DigitallySignedStruct, DistinguishedName, Error, RootCertStore, Sig
 
 use super::{provider, refused};
 
+/// Whether whoever calls must have a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asks {
+    /// They must.
+    Demands,
+    /// They may, and one that they present must be good.
+    Offers,
+}
+
 /// A check of who calls.
 #[derive(Debug)]
 pub(super) struct Telling {
@@ -19,12 +28,17 @@ pub(super) struct Telling {
 }
 
 impl Telling {
-    /// Whoever calls must have a certificate of one of `roots`, which the setting `ca` names.
+    /// Whoever calls must have a certificate of one of `roots`, which the setting `ca` names; or may come without one, and then has
+    /// to say otherwise who they are.
     ///
     /// # Errors
     /// No check can be made of these, in words.
-    pub(super) fn new(roots: RootCertStore, ca: &'static str) -> Result<Arc<Telling>, String> {
-        let inner = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider()).build();
+    pub(super) fn new(roots: RootCertStore, ca: &'static str, asks: Asks) -> Result<Arc<Telling>, String> {
+        let inner = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider());
+        let inner = match asks {
+            Asks::Demands => inner.build(),
+            Asks::Offers => inner.allow_unauthenticated().build(),
+        };
         inner.map(|inner| Arc::new(Telling { inner, ca })).map_err(|error| error.to_string())
     }
 }
@@ -32,6 +46,10 @@ impl Telling {
 impl ClientCertVerifier for Telling {
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         self.inner.root_hint_subjects()
+    }
+
+    fn client_auth_mandatory(&self) -> bool {
+        self.inner.client_auth_mandatory()
     }
 
     fn verify_client_cert(

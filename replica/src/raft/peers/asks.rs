@@ -6,15 +6,17 @@
 //!          18 roll       member, life u64 │ desk u32 │ term, opened, heard, from u64 │ count u32, each a change
 //!          19 members    deadline u64 ns │ change: members.rs
 //!          20 how far    nothing more: how far are you on your way to your first vote?
+//!          23 knows      nothing more: which cluster version do you know?
 //!          21 lost       index u64: you have acknowledged the log up to there, and lack some of it; answered as 20
 //! said     16 answers    count u32, each: length u32 │ answer
 //!          17 index      index u64? : none where it does not lead
 //!          18 roll       known u8 │ opened, taken, from u64 │ count u32, each a piece of news
 //!          19 members    done: members.rs
 //!          20 how far    u8: 0 waiting, 1 forming, 2 ready, 3 begun
+//!          23 knows      version u32
 //!          22 removed    nothing more: an entry that is applied has removed the member that asks; said to whatever it asks
 //!
-//! named    u8: 0 nothing │ 1 key │ 2 key, instance u64
+//! named    u8: 0 nothing │ 1 key │ 2 key, instance u64 │ 3 key, holder text │ 4 key, instance u64, holder text
 //! key      text namespace, text name; a text is its length as u16, then UTF-8
 //! change   1 joins     id u64 │ ticket? │ length u32 │ lease::Request with its claim
 //!          2 given up  id u64        3 left  id u64
@@ -31,9 +33,12 @@
 //! A thing with `?` has a byte before it that says whether it is there. Little-endian.
 
 mod members;
+mod named;
 
-use lease::{Claim, Command, DecodeError, Holder, Instance, Key, Name, Namespace, Outcome, Request};
+use lease::{Claim, Command, DecodeError, Holder, Key, Name, Namespace, Outcome, Request};
 use lease::{Revision, Time, Token, Ttl};
+
+use named::{named, put_named};
 
 use super::wire::{put_u32, put_u64};
 use crate::beginning::Far;
@@ -55,6 +60,8 @@ pub(crate) enum Ask {
     Members(MemberChange, Ttl),
     /// How far it is on its way to its first vote.
     HowFar,
+    /// Which cluster version it knows: up to which it reads what comes with it.
+    Knows,
     /// It is told that it lacks entries, and had acknowledged all up to this one; and answers as to the one above.
     Lost(u64),
 }
@@ -106,6 +113,7 @@ pub(crate) enum Said {
     Roll(Heard),
     Members(Result<Vec<MemberView>, Unchanged>),
     HowFar(Far),
+    Knows(u32),
     /// Whoever asks was removed, by an entry that is applied where it asks: no answer to what it asked.
     Removed,
 }
@@ -139,6 +147,7 @@ const MEMBERS: u8 = 19;
 const HOW_FAR: u8 = 20;
 const LOST: u8 = 21;
 const REMOVED: u8 = 22;
+const KNOWS: u8 = 23;
 
 impl Ask {
     pub(crate) fn put(&self, to: &mut Vec<u8>) {
@@ -166,6 +175,7 @@ impl Ask {
                 members::put_change(change, to);
             }
             Ask::HowFar => to.push(HOW_FAR),
+            Ask::Knows => to.push(KNOWS),
             Ask::Lost(had) => {
                 to.push(LOST);
                 put_u64(*had, to);
@@ -193,6 +203,7 @@ impl Ask {
                 Ask::Members(members::change(from)?, deadline)
             }
             HOW_FAR => Ask::HowFar,
+            KNOWS => Ask::Knows,
             LOST => Ask::Lost(from.u64()?),
             _ => return Ok(None),
         }))
@@ -223,6 +234,10 @@ impl Said {
                 members::put_done(done, to);
             }
             Said::HowFar(far) => to.extend([HOW_FAR, far.number()]),
+            Said::Knows(version) => {
+                to.push(KNOWS);
+                to.extend(version.to_le_bytes());
+            }
             Said::Removed => to.push(REMOVED),
         }
     }
@@ -241,6 +256,7 @@ impl Said {
             }),
             MEMBERS => Said::Members(members::done(from)?),
             HOW_FAR => Said::HowFar(Far::numbered(from.u8()?).ok_or_else(|| from.damaged())?),
+            KNOWS => Said::Knows(from.u32()?),
             REMOVED => Said::Removed,
             _ => return Ok(None),
         }))
@@ -250,26 +266,14 @@ impl Said {
 fn put_forwarded(command: &Forwarded, to: &mut Vec<u8>) {
     put_u64(command.deadline.as_nanos(), to);
     to.push(u8::from(command.heir == HeirMust::Claim));
-    match &command.named {
-        None => to.push(0),
-        Some(Named { key, instance }) => {
-            to.push(1 + u8::from(instance.is_some()));
-            put_key(key, to);
-            instance.iter().for_each(|instance| put_u64(instance.0, to));
-        }
-    }
+    put_named(command.named.as_ref(), to);
     put_sized(to, |to| command.request.encode(to));
 }
 
 fn forwarded(from: &mut Reader<'_>) -> Result<Forwarded, DecodeError> {
     let deadline = Ttl::from_nanos(from.u64()?);
     let heir = if from.flag()? { HeirMust::Claim } else { HeirMust::Wait };
-    let named = match from.u8()? {
-        0 => None,
-        1 => Some(Named { key: key(from)?, instance: None }),
-        2 => Some(Named { key: key(from)?, instance: Some(Instance(from.u64()?)) }),
-        _ => return Err(from.damaged()),
-    };
+    let named = named(from)?;
     let length = from.u32()? as usize;
     Ok(Forwarded { request: Request::decode(from.take(length)?)?, named, heir, deadline })
 }

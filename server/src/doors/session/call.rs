@@ -7,6 +7,7 @@ use api::{Call, Cancel, ClientFrame, Code, Problem, Push, Reply, ServerFrame, St
 
 use super::outbox::{Kind, Outbox};
 use crate::doors::json;
+use crate::identity::Caller;
 use crate::service::{Done, Service, Waiting, patience};
 
 /// How long a watch waits to begin, before it is answered that it has not.
@@ -16,6 +17,7 @@ const WATCH_BEGINS_WITHIN: Duration = Duration::from_millis(5_500);
 /// `due` is moved forward to when this call's answer is due, where that is earlier.
 pub(super) fn begin(
     service: &Arc<Service>,
+    caller: &Arc<Caller>,
     outbox: &Arc<Outbox>,
     text: &str,
     now: Instant,
@@ -29,10 +31,10 @@ pub(super) fn begin(
     let begun = match frame.call {
         Call::Hello(hello) => return Some(ServerFrame::reply(id, service.hello(&hello))),
         Call::Cancel(cancel) => return Some(ServerFrame::reply(id, give_up(outbox, cancel))),
-        Call::Wait(wait) => begin_wait(outbox, id, now, |sink| service.wait(&wait, sink)),
-        Call::Acquire(acquire) => begin_wait(outbox, id, now, |sink| service.acquire(acquire, sink)),
-        Call::Watch(watch) => begin_watch(service, outbox, id, &watch, now),
-        call => begin_call(service, outbox, id, call, now),
+        Call::Wait(wait) => begin_wait(outbox, id, now, |sink| service.wait(caller, &wait, sink)),
+        Call::Acquire(acquire) => begin_wait(outbox, id, now, |sink| service.acquire(caller, acquire, sink)),
+        Call::Watch(watch) => begin_watch(service, caller, outbox, id, &watch, now),
+        call => begin_call(service, caller, outbox, id, call, now),
     };
     match begun {
         Ok(call_due) => {
@@ -53,6 +55,7 @@ fn unreadable(text: &str, problem: Problem) -> ServerFrame {
 
 fn begin_call(
     service: &Arc<Service>,
+    caller: &Arc<Caller>,
     outbox: &Arc<Outbox>,
     id: u64,
     call: Call,
@@ -65,7 +68,7 @@ fn begin_call(
     };
     let due = now + patience(&call);
     let ticket = outbox.begin(id, kind, Some(due))?;
-    service.submit(call, sink(outbox, id, ticket));
+    service.submit(caller, call, sink(outbox, id, ticket));
     Ok(Some(due))
 }
 
@@ -103,6 +106,7 @@ fn sink(outbox: &Arc<Outbox>, id: u64, ticket: u64) -> impl FnOnce(Done) + Send 
 
 fn begin_watch(
     service: &Arc<Service>,
+    caller: &Arc<Caller>,
     outbox: &Arc<Outbox>,
     id: u64,
     watch: &Watch,
@@ -116,7 +120,7 @@ fn begin_watch(
             outbox.ready(id);
         }
     };
-    match service.watch(watch, Arc::new(wake), sink(outbox, id, ticket)) {
+    match service.watch(caller, watch, Arc::new(wake), sink(outbox, id, ticket)) {
         Ok(watching) => {
             outbox.keep_watch(id, Arc::new(watching));
             Ok(Some(due))

@@ -32,6 +32,7 @@ pub(crate) use outbox::Going;
 pub(crate) use registry::Registry;
 
 use super::Doors;
+use super::identify::Asking;
 use super::listen::Permit;
 use super::reply::problem;
 use crate::service::clean;
@@ -59,11 +60,13 @@ pub(crate) struct Times {
     get, path = "/v1/session", tag = "session",
     responses(
         (status = 101, description = "A session: each text frame is a ClientFrame to the server, a ServerFrame to the client", body = api::ServerFrame),
+        (status = 401, description = "`unauthenticated`", body = api::ErrorBody),
         (status = 400, description = "The request is no WebSocket upgrade", body = api::ErrorBody),
     )
 )]
 pub(super) async fn session(
     State(doors): State<Doors>,
+    asking: Asking,
     permit: Option<Extension<Arc<Permit>>>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
@@ -82,7 +85,12 @@ pub(super) async fn session(
         .max_frame_size(lease::FRAME_BYTES_MAX)
         .on_upgrade(move |socket| {
             // A task of its own: the one that upgraded is larger, and ends here.
-            tokio::spawn(task::Session::new(socket, &doors, permit.map(|Extension(permit)| permit)));
+            tokio::spawn(task::Session::new(
+                socket,
+                &doors,
+                asking.caller,
+                permit.map(|Extension(permit)| permit),
+            ));
             std::future::ready(())
         })
 }

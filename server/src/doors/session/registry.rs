@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 use super::outbox::{Going, Outbox};
+use crate::identity::Caller;
 
 /// Every session of this process.
 #[derive(Default)]
@@ -17,7 +18,7 @@ pub(crate) struct Registry {
 #[derive(Default)]
 struct Sessions {
     next: u64,
-    live: BTreeMap<u64, Arc<Outbox>>,
+    live: BTreeMap<u64, (Arc<Outbox>, Arc<Caller>)>,
     going: Option<Going>,
 }
 
@@ -33,11 +34,11 @@ impl Registry {
     }
 
     /// Takes a session in. One that comes while the others go is told to go at once.
-    pub(super) fn join(self: &Arc<Self>, outbox: &Arc<Outbox>) -> Place {
+    pub(super) fn join(self: &Arc<Self>, outbox: &Arc<Outbox>, caller: &Arc<Caller>) -> Place {
         let mut sessions = self.sessions();
         let number = sessions.next;
         sessions.next += 1;
-        sessions.live.insert(number, Arc::clone(outbox));
+        sessions.live.insert(number, (Arc::clone(outbox), Arc::clone(caller)));
         if let Some(going) = &sessions.going {
             outbox.go(going);
         }
@@ -47,12 +48,19 @@ impl Registry {
     /// Tells every session to go; and those that come from now on so, who know no better member, or hope to find one here.
     pub(crate) fn go(&self, going: &Going, newcomers: Going) {
         let mut sessions = self.sessions();
-        for outbox in sessions.live.values() {
+        for (outbox, _) in sessions.live.values() {
             outbox.go(going);
         }
         // Who must go from a member that stops may not stay for another reason.
         if !matches!(sessions.going, Some(Going::Must(_))) {
             sessions.going = Some(newcomers);
+        }
+    }
+
+    /// Ends the sessions of those who are not known any more.
+    pub(crate) fn end_where(&self, going: &Going, is_over: impl Fn(&Caller) -> bool) {
+        for (outbox, _) in self.sessions().live.values().filter(|(_, caller)| is_over(caller)) {
+            outbox.go(going);
         }
     }
 

@@ -19,6 +19,7 @@ use super::outbox::{Going, Outbox, Unanswered};
 use super::registry::Place;
 use crate::doors::Doors;
 use crate::doors::listen::Permit;
+use crate::identity::Caller;
 use crate::service::{Done, Service, retry_after_ms, unanswered};
 
 /// Frames read in one turn, so that a busy session lets the others have theirs: with 64, those of 128 busy sessions kept an extend
@@ -42,6 +43,7 @@ pub(super) struct Session {
     socket: WebSocket,
     outbox: Arc<Outbox>,
     service: Arc<Service>,
+    caller: Arc<Caller>,
     times: Times,
     timer: Pin<Box<Sleep>>,
     /// What the session itself says, ahead of replies.
@@ -77,12 +79,18 @@ enum Phase {
 struct Ended;
 
 impl Session {
-    pub(super) fn new(socket: WebSocket, doors: &Doors, permit: Option<Arc<Permit>>) -> Session {
+    pub(super) fn new(
+        socket: WebSocket,
+        doors: &Doors,
+        caller: Arc<Caller>,
+        permit: Option<Arc<Permit>>,
+    ) -> Session {
         let outbox = Outbox::new();
         let now = Instant::now();
         Session {
             socket,
-            _place: doors.sessions.join(&outbox),
+            _place: doors.sessions.join(&outbox, &caller),
+            caller,
             outbox,
             service: Arc::clone(&doors.service),
             times: doors.times,
@@ -303,7 +311,14 @@ impl Session {
         match message {
             Message::Text(frame) => {
                 self.taken += frame.len();
-                let at_once = call::begin(&self.service, &self.outbox, frame.as_str(), now, &mut self.due);
+                let at_once = call::begin(
+                    &self.service,
+                    &self.caller,
+                    &self.outbox,
+                    frame.as_str(),
+                    now,
+                    &mut self.due,
+                );
                 if let Some(frame) = at_once {
                     self.say(&frame);
                 }

@@ -4,6 +4,7 @@
 //! change   1 list   2 add  id u64 │ text address   3 promote ids   4 remove ids   5 replace  old u64 │ new u64
 //!          6 move   id u64 │ text address          7 lead    to u64?
 //!          8 join   id u64 │ text address          9 drain   id u64 │ on u8
+//!         10 knows   version u32
 //! ids      count u32, each u64, ascending
 //! done     1 members    count u32, each: id u64 │ text address │ voter u8 │ flags u8: 1 leads, 2 draining │ lacks u64? │ heard ago u64 ns?
 //!          2 no leader      3 unknown      4 refused    text: why
@@ -40,6 +41,10 @@ pub(super) fn put_change(change: &MemberChange, to: &mut Vec<u8>) {
             put_u64(*id, to);
             to.push(u8::from(*on));
         }
+        MemberChange::Knows(version) => {
+            to.push(10);
+            to.extend(version.to_le_bytes());
+        }
         MemberChange::Lead(lead) => {
             to.push(7);
             put_option(lead.as_ref(), to, |id, to| put_u64(*id, to));
@@ -57,6 +62,7 @@ pub(super) fn change(from: &mut Reader<'_>) -> Result<MemberChange, DecodeError>
         6 => MemberChange::Move { id: from.u64()?, address: address(from)? },
         7 => MemberChange::Lead(option(from, |from| from.u64())?),
         9 => MemberChange::Drain { id: from.u64()?, on: from.flag()? },
+        10 => MemberChange::Knows(from.u32()?),
         8 => MemberChange::Join { id: from.u64()?, address: address(from)? },
         _ => return Err(from.damaged()),
     })
@@ -151,6 +157,7 @@ mod tests {
             MemberChange::Move { id: 2, address: address.clone() },
             MemberChange::Join { id: 9, address: address.clone() },
             MemberChange::Drain { id: 2, on: true },
+            MemberChange::Knows(3),
             MemberChange::Lead(None),
             MemberChange::Lead(Some(3)),
         ];

@@ -1,4 +1,4 @@
-use lease::{Granted, Refusal, Seq, Value};
+use lease::{Granted, Instance, Refusal, Seq, Value};
 
 use super::*;
 
@@ -28,11 +28,15 @@ pub(in crate::raft::peers) fn asks() -> Vec<Ask> {
         heir,
         deadline: Ttl::from_millis(2),
     };
-    let named = Named { key: key_of("x"), instance: Some(Instance(4)) };
+    let named = Named { key: key_of("x"), instance: Some(Instance(4)), holder: None };
     let operator = Named { instance: None, ..named.clone() };
+    let unit = Named { holder: Holder::parse("mysql/0").ok(), ..named.clone() };
+    let unit_alone = Named { instance: None, ..unit.clone() };
     let commands = vec![
         forwarded(extend.clone(), Some(named), HeirMust::Wait),
-        forwarded(extend, Some(operator), HeirMust::Claim),
+        forwarded(extend.clone(), Some(operator), HeirMust::Claim),
+        forwarded(extend.clone(), Some(unit), HeirMust::Wait),
+        forwarded(extend, Some(unit_alone), HeirMust::Wait),
         forwarded(Command::Claim(claim()), None, HeirMust::Wait),
     ];
     let changes = vec![
@@ -48,6 +52,8 @@ pub(in crate::raft::peers) fn asks() -> Vec<Ask> {
         Ask::Index,
         Ask::Roll(roll),
         Ask::HowFar,
+        Ask::Knows,
+        Ask::Members(MemberChange::Knows(3), Ttl::from_millis(5)),
         Ask::Lost(7),
         Ask::Members(MemberChange::List, Ttl::from_millis(5)),
         Ask::Members(MemberChange::Remove([3, 9].into()), Ttl::from_millis(5)),
@@ -95,6 +101,7 @@ pub(in crate::raft::peers) fn said() -> Vec<Said> {
         Said::HowFar(Far::Forming),
         Said::HowFar(Far::Ready),
         Said::HowFar(Far::Begun),
+        Said::Knows(7),
         Said::Removed,
         Said::Members(Err(Unchanged::Unknown)),
         Said::Members(Ok(vec![MemberView {

@@ -136,7 +136,7 @@ fn an_acquire_that_lasts_too_long_is_given_up_once_and_answered_yet() {
             ..Default::default()
         };
         let ticket = outbox.begin(id, Kind::Wait, None).unwrap();
-        let (waiting, _) = service.acquire(acquire, |_| {}).unwrap();
+        let (waiting, _) = service.acquire(&crate::identity::Caller::anyone(), acquire, |_| {}).unwrap();
         outbox.attach(id, ticket, waiting, Some(now));
         let (over, next) = outbox.overdue(now);
         assert!(matches!(over.as_slice(), [Overdue { what: Unanswered::Wait(_), .. }]));

@@ -1,0 +1,344 @@
+//! Who may do what: one function, pure, that every door asks before anything is read or proposed.
+//!
+//! ```text
+//!              claim extend     wait get check  list       revoke     see: members, change each
+//!              release transfer watch history   count      pin unpin  tokens,       of these;
+//!                                                                    namespaces    back up
+//!  unit        its own          its own         -          -          -             -
+//!  reader      -                namespace       namespace  -          -             -
+//!  app-admin   -                namespace       namespace  namespace  -             -
+//!  auditor     -                namespace       namespace  -          cluster       -
+//!  operator    namespace        namespace       namespace  namespace  cluster       cluster
+//! ```
+//!
+//! *Its own*: leases that the unit's application owns, in its namespace, and under its own name as the holder. *Namespace*: the
+//! principal's, or all where it has none. *Cluster*: of a principal that has no namespace. What no line allows is denied.
+
+use std::fmt;
+
+use lease::{Quoted, Role};
+
+use super::Principal;
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Verb {
+    /// Take a lease, or wait in line for it.
+    Claim,
+    /// Keep a grant.
+    Extend,
+    /// End a grant.
+    Release,
+    /// Hand a grant on.
+    Transfer,
+    /// Take a grant away.
+    Revoke,
+    /// Keep a lease from expiring.
+    Pin,
+    /// Take a pin away.
+    Unpin,
+    /// Be told when a lease is free.
+    Wait,
+    /// See one lease.
+    Get,
+    /// Ask whether a token is that of a lease's grant.
+    Check,
+    /// See many leases.
+    List,
+    /// Count leases.
+    Count,
+    /// See how grants ended.
+    History,
+    /// See changes as they happen.
+    Watch,
+    /// See the members.
+    Members,
+    /// Change the members.
+    ChangeMembers,
+    /// Have the whole state.
+    Backup,
+    /// See what namespaces allow.
+    Namespaces,
+    /// Change what a namespace allows: its quotas, which are not its own operators' to raise.
+    ChangeNamespaces,
+    /// See the tokens.
+    Tokens,
+    /// Make, revoke or forget tokens.
+    ChangeTokens,
+}
+
+/// What it is asked of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scope<'a> {
+    /// The cluster.
+    Cluster,
+    /// A namespace; none is all of them.
+    Namespace(Option<&'a str>),
+    /// One lease.
+    Lease {
+        /// Its namespace.
+        namespace: &'a str,
+        /// Its name.
+        name: &'a str,
+        /// Who would hold it, where the call says so.
+        holder: Option<&'a str>,
+    },
+}
+
+/// It may not be done. What is asked for stands in it as it was asked, and nothing of what is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Denied {
+    verb: Verb,
+    principal: String,
+}
+
+/// Whether `principal` may do `verb` to `scope`.
+///
+/// # Errors
+/// It may not.
+pub(crate) fn authorize(principal: &Principal, verb: Verb, scope: Scope<'_>) -> Result<(), Denied> {
+    let here = is_within(principal, scope);
+    let may = match principal.role {
+        Role::Unit => {
+            let of_one = is_read(verb) && !matches!(verb, Verb::List | Verb::Count);
+            here && owns(principal, scope) && (is_holders(verb) || of_one)
+        }
+        Role::Reader => here && is_read(verb),
+        Role::AppAdmin => here && (is_read(verb) || matches!(verb, Verb::Revoke | Verb::Pin | Verb::Unpin)),
+        Role::Auditor => {
+            here && (is_read(verb) || matches!(verb, Verb::Members | Verb::Namespaces | Verb::Tokens))
+        }
+        Role::Operator => here,
+    };
+    match may && fits(verb, scope) {
+        true => Ok(()),
+        false => Err(Denied { verb, principal: principal.to_string() }),
+    }
+}
+
+/// What a holder does.
+fn is_holders(verb: Verb) -> bool {
+    matches!(verb, Verb::Claim | Verb::Extend | Verb::Release | Verb::Transfer)
+}
+
+fn is_read(verb: Verb) -> bool {
+    use Verb::{Check, Count, Get, History, List, Wait, Watch};
+    matches!(verb, Wait | Get | Check | History | Watch | List | Count)
+}
+
+fn is_of_the_cluster(verb: Verb) -> bool {
+    use Verb::{Backup, ChangeMembers, ChangeNamespaces, ChangeTokens, Members, Namespaces, Tokens};
+    matches!(verb, Members | ChangeMembers | Backup | Namespaces | ChangeNamespaces | Tokens | ChangeTokens)
+}
+
+/// A verb of the cluster is asked of the cluster, and no other is: a door that mistook one for the other must not open.
+fn fits(verb: Verb, scope: Scope<'_>) -> bool {
+    is_of_the_cluster(verb) == (scope == Scope::Cluster)
+}
+
+/// Whether the scope lies in the principal's namespace.
+fn is_within(principal: &Principal, scope: Scope<'_>) -> bool {
+    let Some(own) = principal.namespace.as_deref() else { return true };
+    match scope {
+        Scope::Cluster | Scope::Namespace(None) => false,
+        Scope::Namespace(Some(namespace)) | Scope::Lease { namespace, .. } => namespace == own,
+    }
+}
+
+/// Whether the scope is a lease of the unit's, and nobody else is named as its holder.
+fn owns(principal: &Principal, scope: Scope<'_>) -> bool {
+    let (Scope::Lease { name, holder, .. }, Some(own)) = (scope, principal.lease.as_deref()) else {
+        return false;
+    };
+    let is_own = name.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    is_own && holder.is_none_or(|holder| holder == &*principal.name)
+}
+
+impl Verb {
+    /// Every verb.
+    #[cfg(test)]
+    pub(crate) const ALL: [Verb; 21] = [
+        Verb::Claim,
+        Verb::Extend,
+        Verb::Release,
+        Verb::Transfer,
+        Verb::Revoke,
+        Verb::Pin,
+        Verb::Unpin,
+        Verb::Wait,
+        Verb::Get,
+        Verb::Check,
+        Verb::List,
+        Verb::Count,
+        Verb::History,
+        Verb::Watch,
+        Verb::Members,
+        Verb::ChangeMembers,
+        Verb::Backup,
+        Verb::Namespaces,
+        Verb::ChangeNamespaces,
+        Verb::Tokens,
+        Verb::ChangeTokens,
+    ];
+
+    /// Whether it changes something: then it is in the audit log also where it is allowed.
+    pub(crate) fn changes(self) -> bool {
+        !is_read(self) && !matches!(self, Verb::Members | Verb::Tokens)
+    }
+
+    /// The verb in words, as it stands behind "may not" and in the audit log.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Verb::Claim => "claim",
+            Verb::Extend => "extend",
+            Verb::Release => "release",
+            Verb::Transfer => "transfer",
+            Verb::Revoke => "revoke",
+            Verb::Pin => "pin",
+            Verb::Unpin => "unpin",
+            Verb::Wait => "wait",
+            Verb::Get => "get",
+            Verb::Check => "check",
+            Verb::List => "list",
+            Verb::Count => "count",
+            Verb::History => "history",
+            Verb::Watch => "watch",
+            Verb::Members => "see members",
+            Verb::ChangeMembers => "change members",
+            Verb::Backup => "back up",
+            Verb::Namespaces => "see namespaces",
+            Verb::ChangeNamespaces => "change namespaces",
+            Verb::Tokens => "see tokens",
+            Verb::ChangeTokens => "change tokens",
+        }
+    }
+}
+
+impl fmt::Display for Verb {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Display for Denied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} may not {} that: an operator's `tenure token create` gives a token that may",
+            self.principal, self.verb
+        )
+    }
+}
+
+impl fmt::Display for Scope<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Scope::Cluster => f.write_str("the cluster"),
+            Scope::Namespace(None) => f.write_str("every namespace"),
+            Scope::Namespace(Some(namespace)) => write!(f, "namespace {}", Quoted(namespace)),
+            Scope::Lease { namespace, name, .. } => write!(f, "{} {}", Quoted(namespace), Quoted(name)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::Source;
+
+    fn who(role: Role, namespace: Option<&str>) -> Principal {
+        let lease = (role == Role::Unit).then(|| "mysql".into());
+        let namespace = namespace.map(Into::into);
+        Principal {
+            name: "mysql/0".into(),
+            role,
+            namespace,
+            lease,
+            claims_per_second: None,
+            source: Source::Certificate,
+        }
+    }
+
+    /// Every scope that decides otherwise than another.
+    fn scopes() -> Vec<Scope<'static>> {
+        let mut scopes = vec![Scope::Cluster, Scope::Namespace(None)];
+        for namespace in ["mine", "theirs"] {
+            scopes.push(Scope::Namespace(Some(namespace)));
+            for name in ["mysql", "mysql/backup", "mysql2", "redis", "my"] {
+                for holder in [None, Some("mysql/0"), Some("mysql/1"), Some("mysql"), Some("mysql/0/x")] {
+                    scopes.push(Scope::Lease { namespace, name, holder });
+                }
+            }
+        }
+        scopes
+    }
+
+    /// The table of the module's head, written a second time and in another way: by what is allowed, a line each.
+    fn told(role: Role, scoped: bool, verb: Verb, scope: Scope<'_>) -> bool {
+        use Verb::*;
+        let (of_cluster, mine, own) = match scope {
+            Scope::Cluster => (true, false, false),
+            Scope::Namespace(namespace) => (false, namespace == Some("mine"), false),
+            Scope::Lease { namespace, name, holder } => (
+                false,
+                namespace == "mine",
+                namespace == "mine"
+                    && matches!(name, "mysql" | "mysql/backup")
+                    && matches!(holder, None | Some("mysql/0")),
+            ),
+        };
+        let inside = !of_cluster && (mine || !scoped);
+        let whole = of_cluster && !scoped;
+        match (role, verb) {
+            (Role::Unit, Claim | Extend | Release | Transfer | Wait | Get | Check | History | Watch) => own,
+            (Role::Unit, _) => false,
+            (
+                Role::Operator,
+                Members | ChangeMembers | Backup | Namespaces | ChangeNamespaces | Tokens | ChangeTokens,
+            ) => whole,
+            (Role::Operator, _) => inside,
+            (Role::Auditor, Members | Namespaces | Tokens) => whole,
+            (Role::AppAdmin, Revoke | Pin | Unpin) => inside,
+            (_, Wait | Get | Check | List | Count | History | Watch) => inside,
+            (_, _) => false,
+        }
+    }
+
+    #[test]
+    fn every_role_may_do_to_every_scope_what_the_table_says_and_nothing_else() {
+        let (mut allowed, mut denied) = (0, 0);
+        for role in Role::ALL {
+            for namespace in [Some("mine"), None] {
+                if namespace.is_none() && role.needs_namespace() {
+                    continue;
+                }
+                let principal = who(role, namespace);
+                for verb in Verb::ALL {
+                    for scope in scopes() {
+                        let may = authorize(&principal, verb, scope).is_ok();
+                        let should = told(role, namespace.is_some(), verb, scope);
+                        assert_eq!(may, should, "{principal}: {verb} {scope:?}");
+                        if may { allowed += 1 } else { denied += 1 }
+                    }
+                }
+            }
+        }
+        assert!(allowed > 1_000 && denied > 3_000, "{allowed} allowed, {denied} denied");
+    }
+
+    #[test]
+    fn what_is_denied_says_nothing_of_what_is_there() {
+        let unit = who(Role::Unit, Some("mine"));
+        let scope = Scope::Lease { namespace: "mine", name: "redis", holder: None };
+        let denied = authorize(&unit, Verb::Get, scope).unwrap_err().to_string();
+        assert!(denied.starts_with("unit \"mysql/0\" of namespace \"mine\" may not get that"), "{denied}");
+    }
+
+    #[test]
+    fn a_unit_owns_what_its_application_does() {
+        let unit = Principal::unit("mysql/0", "m", Source::Certificate);
+        assert_eq!(unit.lease.as_deref(), Some("mysql"));
+        assert_eq!(Principal::unit("cron", "m", Source::Certificate).lease.as_deref(), Some("cron"));
+        assert_eq!(Principal::unit("a/b/0", "m", Source::Certificate).lease.as_deref(), Some("a/b"));
+    }
+}

@@ -1,0 +1,34 @@
+//! Who asks, and what they may do: the same for every door, and decided before anything is proposed.
+//!
+//! ```text
+//!  Authorization: Bearer tenure-token-… ─┐ authenticate
+//!                                        ├───────────────▶ Principal ─▶ authorize(principal, verb, scope) ─▶ service
+//!  a client certificate's URI name ──────┘  directory          │                    │
+//!                                                              └──── audit ◀────────┘ every refusal, and every change
+//! ```
+//!
+//! `principal` is who somebody is, `authorize` is the one rule of who may do what, `secret` is a token's text, `directory` the
+//! credentials as the replicated settings have them, and `audit` the lines of who did what.
+//!
+//! Promises:
+//! * Denied by default: a verb that no line allows is denied.
+//! * What is denied is denied before anything is read: whoever may not see a lease learns nothing of it, not even whether it is there.
+//! * Whoever cannot be known is told one thing, whatever the cause; the cause is in the audit log.
+
+mod audit;
+mod authorize;
+mod caller;
+mod directory;
+mod doorkeeper;
+mod principal;
+mod quota;
+mod secret;
+
+pub(crate) use audit::Audit;
+pub(crate) use authorize::{Denied, Scope, Verb, authorize};
+pub(crate) use caller::Caller;
+pub(crate) use directory::{Directory, Unknown};
+pub(crate) use doorkeeper::{Barred, Doorkeeper, Note};
+pub(crate) use principal::{Principal, Source};
+pub(crate) use secret::hash_of_hex;
+pub use secret::{InvalidBearer, Secret};
