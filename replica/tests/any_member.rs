@@ -177,7 +177,7 @@ async fn waits_and_watches_are_answered_from_the_members_own_log() {
         woken.notified().await;
         let pulled = two.pull(watch, 10).unwrap();
         if let Some(event) = pulled.events.first() {
-            break Arc::clone(event);
+            break event.clone();
         }
     };
     assert!(matches!(&ended.what, What::Ended { .. }), "{ended:?}");
