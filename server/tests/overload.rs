@@ -1,4 +1,5 @@
 //! More than a server has room for: what is answered, in which order of urgency, and that all is well behind it.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop, and say where")]
 
 mod support;
 

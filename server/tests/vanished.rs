@@ -2,6 +2,7 @@
 //!
 //! The test runs itself once more, in a network of its own whose one link it takes down. That needs `unshare` and `ip`, and leave to make
 //! such a network; where they are missing it says so, and checks nothing.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop, and say where")]
 
 mod support;
 

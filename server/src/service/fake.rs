@@ -237,7 +237,7 @@ impl Backend for Fake {
         false
     }
 
-    fn turns_claims_away(&self) -> Option<lease::Ttl> {
+    fn turns_claims_away(&self) -> Option<Ttl> {
         None
     }
 }
