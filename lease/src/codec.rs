@@ -1,4 +1,4 @@
-//! Bytes in and out: the primitives, and the batch; `outcome` has what is answered, and `event` what is kept for watches.
+//! Bytes in and out: the primitives, and the batch; `outcome` has what is answered.
 //!
 //! All numbers are little-endian. A *text* is its length as u16, then that many bytes of UTF-8. An *option* is
 //! one byte, 0 or 1, then the thing if 1. Reading checks every length against what is left before anything is
