@@ -31,6 +31,8 @@ impl Clock for Skewed {
 
 /// Where in a segment its checkpoint is: docs/format.md.
 const CHECKPOINT_AT: u64 = 512;
+/// Bytes of a batch without records.
+const SEAL_BYTES: u64 = 64;
 
 /// How a member's process ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,8 +127,8 @@ impl Cluster {
                 CutKind::Torn => Happened::TailCut,
                 CutKind::Unprovable => Happened::UnprovableCut,
             });
-            // The checkpoint that a segment begins with repeats what is known without it.
-            let matters = cut.offset > CHECKPOINT_AT;
+            // The checkpoint that a segment begins with repeats what is known without it, and a seal, a header alone, has nothing in it.
+            let matters = cut.offset > CHECKPOINT_AT && cut.bytes > SEAL_BYTES;
             if matters && self.place(member, |place| place.decayed) == Some(true) {
                 let kept =
                     Err(format!("m{member}'s disks decayed, and it goes on without what it has cut: {cut}"));
