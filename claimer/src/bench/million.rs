@@ -106,7 +106,12 @@ async fn run(million: Million, cluster: &mut Cluster) -> Result<Figured, RunErro
     let fleet = Fleet::claim(million.leases, within, &reach).await?;
     let claimed = Instant::now();
     figures.insert("claims_per_s", per_second(million.leases, claimed - began));
-    let ((), quiet) = fleet.beside(async { Ok(sleep(QUIET).await) }).await?;
+    let ((), quiet) = fleet
+        .beside(async {
+            sleep(QUIET).await;
+            Ok(())
+        })
+        .await?;
     add(&mut figures, ["extend_p50_ms", "extend_p99_ms", "extend_max_ms"], &quiet);
     let (made, snapshots) = fleet.beside(fill_log(&reach, cluster)).await?;
     figures.insert("snapshots", Figure::Count(made as u64));

@@ -33,12 +33,14 @@ mod tokens;
 mod word;
 
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 use std::time::Duration;
 
 use api::{Call, Code, Hello, Problem, Reply, Stale, Step, Welcome};
-use lease::{Command, DEADLINE_DEFAULT, DEADLINE_MAX, Filter, Key, Revision, Token, Ttl};
+use lease::{Command, DEADLINE_DEFAULT, DEADLINE_MAX, Key, Revision, Token, Ttl};
 use replica::{Answer, Read, Status};
 
 pub(crate) use backend::{Backend, Ticket};
@@ -216,7 +218,8 @@ impl Service {
 
     fn list(&self, list: &api::List, sink: impl FnOnce(Done) + Send + 'static) {
         let asked = || {
-            let filter = filter(list.namespace.as_deref(), list.prefix.as_deref(), list.holder.as_deref())?;
+            let filter =
+                parse::filter(list.namespace.as_deref(), list.prefix.as_deref(), list.holder.as_deref())?;
             let after = list.after.as_deref().map(page::parse).transpose()?;
             Ok((filter, after, page::limit(list.limit)?))
         };
@@ -230,7 +233,7 @@ impl Service {
     }
 
     fn count(&self, count: &api::Count, sink: impl FnOnce(Done) + Send + 'static) {
-        match filter(count.namespace.as_deref(), count.prefix.as_deref(), count.holder.as_deref()) {
+        match parse::filter(count.namespace.as_deref(), count.prefix.as_deref(), count.holder.as_deref()) {
             Ok(filter) => self
                 .read(count.stale, sink, move |table, at| Done::Counted { held: table.count(&filter), at }),
             Err(problem) => sink(Done::refused(problem)),
@@ -381,7 +384,7 @@ impl Watching {
         self.service.still(&self.caller)?;
         let pulled = self.service.backend.pull(self.ticket, limit);
         let pulled = pulled.map_err(|why| word::unwatchable(why, rand::random()))?;
-        let events = pulled.events.iter().filter_map(|event| shown::event_of(event)).collect();
+        let events = pulled.events.iter().filter_map(shown::event_of).collect();
         Ok((events, pulled.more))
     }
 }
@@ -491,12 +494,4 @@ pub(crate) fn unanswered(is_command: bool) -> Problem {
 /// What a call is answered that comes while this member stops.
 pub(crate) fn stopping() -> Problem {
     word::stopping(rand::random())
-}
-
-fn filter(namespace: Option<&str>, prefix: Option<&str>, holder: Option<&str>) -> Result<Filter, Problem> {
-    Ok(Filter {
-        namespace: namespace.map(parse::namespace).transpose()?,
-        prefix: prefix.map(parse::prefix).transpose()?,
-        holder: holder.map(parse::holder).transpose()?,
-    })
 }

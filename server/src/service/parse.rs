@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use api::{Code, Problem, Span};
 use lease::{
-    DEADLINE_DEFAULT, DEADLINE_MAX, Entity, Holder, Instance, InvalidName, Key, NAME_BYTES_MAX,
+    DEADLINE_DEFAULT, DEADLINE_MAX, Entity, Filter, Holder, Instance, InvalidName, Key, NAME_BYTES_MAX,
     NAMESPACE_BYTES_MAX, Name, Namespace, PAGE_LEASES_MAX, Reason, Seq, TTL_DEFAULT, TTL_MAX, TTL_MIN,
     TTL_MIN_DEFAULT, Token, Ttl, VALUE_BYTES_MAX, Value, WAIT_MAX, WHY_BYTES_MAX,
 };
@@ -26,6 +26,19 @@ pub(super) fn name(text: &str) -> Result<Name, Problem> {
 
 pub(super) fn holder(text: &str) -> Result<Holder, Problem> {
     Holder::parse(text).map_err(|why| bad_name("holder", text, &why, NAME_BYTES_MAX))
+}
+
+/// Which leases are looked for.
+pub(super) fn filter(
+    namespace: Option<&str>,
+    prefix: Option<&str>,
+    holder: Option<&str>,
+) -> Result<Filter, Problem> {
+    Ok(Filter {
+        namespace: namespace.map(self::namespace).transpose()?,
+        prefix: prefix.map(self::prefix).transpose()?,
+        holder: holder.map(self::holder).transpose()?,
+    })
 }
 
 /// Why `text` is no holder, in a field of another name.

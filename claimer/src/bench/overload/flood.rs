@@ -214,11 +214,8 @@ async fn offer(wires: Vec<Wire>, (per_s, frame): (f64, usize), lasts: Duration) 
     let mut sent = 0_u64;
     while begun.elapsed() < lasts {
         let due = (begun.elapsed().as_secs_f64() * per_s / frame as f64) as u64;
-        for number in sent..due {
-            if calls.len() >= ON_THEIR_WAY_MAX / frame {
-                break;
-            }
-            let wire = wires[number as usize % wires.len()].clone();
+        while sent < due && calls.len() < ON_THEIR_WAY_MAX / frame {
+            let wire = wires[sent as usize % wires.len()].clone();
             let offered = Rc::clone(&offered);
             calls.spawn_local(async move {
                 let asked = Instant::now();
