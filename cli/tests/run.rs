@@ -295,7 +295,7 @@ fn a_command_that_is_not_well_is_ended_and_the_lease_given_up() {
         assert!(ended.said.contains(&said), "{}", ended.said);
         assert!(node.done(&["get", "job"]).contains("\tfree\t"));
     }
-    let healthy = ["--health", "test -n \"$TENURE_TOKEN\"", "--health-every", "50ms"];
+    let healthy = ["--health", "test -n \"$TENURE_TOKEN\"", "--health-every", "500ms"];
     let ended = Running::start(&node, &healthy, &sh("sleep 1.5; exit 6")).end();
     assert_eq!(ended.code, Some(6), "{}", ended.said);
 }
