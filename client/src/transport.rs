@@ -176,6 +176,12 @@ async fn connect(endpoint: Endpoint, (tls, token): Who, within: Duration) -> Res
             .map_err(|error| tls::cause(&error, None))?;
         // A call is one small packet, and waits for its answer: it must not wait for a full segment too.
         tcp.set_nodelay(true).map_err(|error| tls::cause(&error, None))?;
+        // Whoever listens on the way would be who we are.
+        if token.is_some() && !endpoint.is_tls() && !tcp.peer_addr().is_ok_and(|to| to.ip().is_loopback()) {
+            return Err(
+                "a token goes to another machine by https alone: give https:// in the address".to_owned()
+            );
+        }
         let stream = tls::secure(tcp, &endpoint, tls.as_ref()).await?;
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)

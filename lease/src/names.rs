@@ -55,6 +55,7 @@ impl Names {
     /// Adds the record at `slot`, whose name is not here yet.
     pub(crate) fn insert(&mut self, slot: Slot, slab: &Slab) {
         let new = name(slab, slot);
+        let is_last = self.chunks.last_key_value().is_none_or(|(bound, _)| **bound <= *new);
         let (bound, chunk) = match self.chunks.range_mut::<str, _>(upto(new)).next_back() {
             Some(found) => found,
             None => return self.begin("", slot),
@@ -63,7 +64,7 @@ impl Names {
         if chunk.len() < CHUNK {
             chunk.insert(at, slot);
             self.len += 1;
-        } else if at == CHUNK {
+        } else if at == CHUNK && is_last {
             // Names that come in order leave full chunks behind.
             self.begin(new, slot);
         } else {
@@ -213,6 +214,15 @@ mod tests {
             both.check();
             assert!(both.names.is_empty() && both.names.chunks.is_empty());
         }
+    }
+
+    #[test]
+    fn a_full_chunk_with_others_behind_it_is_split_and_not_followed_by_chunks_of_one() {
+        let mut both = Both::default();
+        (0..CHUNK).for_each(|n| both.insert(&format!("a{n:03}")));
+        (0..500).for_each(|n| both.insert(&format!("z{:03}", 999 - n)));
+        both.check();
+        assert!(both.names.chunks.len() <= (CHUNK + 500) / (CHUNK / 2) + 1, "{}", both.names.chunks.len());
     }
 
     #[test]

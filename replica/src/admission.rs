@@ -13,7 +13,9 @@
 //!
 //! Pure: time comes in as an argument.
 
-use lease::{CLAIMS_WAIT_MAX, FRAME_OPERATIONS_MAX, RETRY_AFTER_MAX, RETRY_AFTER_MIN, Ttl};
+use lease::{
+    BATCH_COMMANDS_MAX, CLAIMS_WAIT_MAX, FRAME_OPERATIONS_MAX, RETRY_AFTER_MAX, RETRY_AFTER_MIN, Ttl,
+};
 
 use crate::clock::Mono;
 
@@ -44,12 +46,17 @@ impl Admission {
     /// A batch goes with so many claims, and leaves so many behind.
     pub(crate) fn went(&mut self, at: Mono, claims: usize, left: usize) {
         if let Some(since) = self.busy.filter(|_| claims > 0) {
-            let each = at.since(since).as_nanos() / claims as u64;
+            let each = (at.since(since).as_nanos() / claims as u64).min(CLAIMS_WAIT_MAX.as_nanos());
             self.a_claim = Some(self.a_claim.map_or(each, |before| (before * (WEIGHT - 1) + each) / WEIGHT));
         }
         if claims > 0 || left == 0 {
             self.busy = (left > 0).then_some(at);
         }
+    }
+
+    /// No claim waits any more, whatever became of those that did.
+    pub(crate) fn rests(&mut self) {
+        self.busy = None;
     }
 
     /// How many claims may wait.
@@ -65,9 +72,11 @@ impl Admission {
         Ttl::from_nanos(self.a_claim.unwrap_or(0).saturating_mul(claims as u64))
     }
 
-    /// Whether a claim that stops waiting after `deadline` is let in behind so many others.
+    /// Whether a claim that stops waiting after `deadline` is let in behind so many others. What fits in the next batch is, however
+    /// slow the last ones were: how fast claims are is seen by them alone.
     pub(crate) fn lets_in(&self, claims: usize, deadline: Ttl) -> bool {
-        claims < self.room_for_claims() && self.wait_behind(claims) < deadline
+        let in_time = claims < BATCH_COMMANDS_MAX || self.wait_behind(claims) < deadline;
+        claims < self.room_for_claims() && in_time
     }
 
     /// When another try is likelier to pass, with so many claims waiting.
@@ -148,6 +157,21 @@ mod tests {
         admission.went(Mono(20_001 * MS), 0, 5);
         admission.went(Mono(20_002 * MS), 4, 1);
         assert_eq!(admission.wait_behind(1), Ttl::from_nanos(MS / 2));
+    }
+
+    #[test]
+    fn a_member_that_stood_still_takes_claims_again_and_forgets_how_slow_it_was() {
+        let mut admission = Admission::new(QUEUE_MAX);
+        admission.went(Mono(0), 1, 5);
+        admission.rests();
+        admission.went(Mono(600_000 * MS), 1, 1);
+        assert_eq!(admission.wait_behind(1), Ttl::ZERO, "ten minutes in which nobody waited");
+        admission.went(Mono(1_200_000 * MS), 1, 1);
+        assert_eq!(admission.wait_behind(1), CLAIMS_WAIT_MAX, "ten minutes in which one did");
+        assert!(admission.lets_in(BATCH_COMMANDS_MAX - 1, Ttl::from_millis(5_000)));
+        assert!(!admission.lets_in(BATCH_COMMANDS_MAX, Ttl::from_millis(5_000)));
+        (0..100).for_each(|at| admission.went(Mono((1_200_001 + at) * MS), 10, 1));
+        assert!(admission.wait_behind(1) < Ttl::from_millis(1), "{}", admission.wait_behind(1));
     }
 
     #[test]

@@ -203,12 +203,22 @@ impl Batcher {
             overdue.extend(gone);
             *class = kept;
         }
+        self.note_idle();
         overdue
     }
 
     /// Takes out everything.
     pub(crate) fn drain(&mut self) -> Vec<Pending> {
-        self.classes.iter_mut().flat_map(std::mem::take).collect()
+        let all = self.classes.iter_mut().flat_map(std::mem::take).collect();
+        self.note_idle();
+        all
+    }
+
+    /// Where no claim waits any more, the time until the next one comes is nobody's.
+    fn note_idle(&mut self) {
+        if self.classes[CLAIM].is_empty() {
+            self.admission.rests();
+        }
     }
 }
 

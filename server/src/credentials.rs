@@ -19,10 +19,10 @@ use crate::service::{Done, Service, Wanted};
 
 /// How often the settings are looked at: how long a token that was revoked may be good yet.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// How often it is tried to set up the first token.
+/// How often it is looked whether the first token can be set up.
 const TRY_EVERY: Duration = Duration::from_millis(20);
-/// Tries until it is said why there is none yet.
-const TRIES_UNTIL_SAID: u32 = 500;
+/// The longest pause between two tries that were answered no: one of them asks every member, and an older one hangs up on it.
+const TRY_EVERY_MAX: Duration = Duration::from_secs(10);
 
 /// Keeps a member's doorkeeper up to date, for as long as the runtime lasts.
 pub(crate) fn keep(runtime: &Runtime, doors: &Doors, first: Option<FirstToken>) {
@@ -62,22 +62,30 @@ async fn set_up(service: Arc<Service>, first: FirstToken) {
         claims_per_second: None,
     };
     let wanted = Wanted::First(first.id, Box::new(credential));
-    for tries in 1_u32.. {
+    let mut pause = TRY_EVERY;
+    loop {
         match asked(&service, wanted.clone()).await {
             Some(Done::Tokens(_)) => {
                 service.look_at_credentials();
                 service.set_first_token_waits(false);
                 return;
             }
-            Some(Done::Reply(api::Reply::Error(why))) if tries.is_multiple_of(TRIES_UNTIL_SAID) => {
-                tracing::warn!(%why, "the first operator's token (auth.first_token) is not good yet");
+            Some(done) => {
+                pause = (2 * pause).min(TRY_EVERY_MAX);
+                if pause == TRY_EVERY_MAX {
+                    // Nobody waits for it any longer.
+                    service.set_first_token_waits(false);
+                    if let Done::Reply(api::Reply::Error(why)) = done {
+                        tracing::warn!(%why, "the first operator's token (auth.first_token) is not good yet");
+                    }
+                }
             }
-            _ => {}
+            None => pause = TRY_EVERY,
         }
         if service.is_stopping() {
             return;
         }
-        tokio::time::sleep(TRY_EVERY).await;
+        tokio::time::sleep(pause).await;
     }
 }
 

@@ -22,6 +22,7 @@ from .guard import Guard
 from .links import Links, endpoint
 from .outcome import Refused, TenureError, Unavailable, Unknown
 from .tls import context as tls_context
+from .tls import is_guarded
 from .tls import token as token_of
 from .watch import Watcher
 
@@ -53,7 +54,10 @@ def connect(*endpoints: str, tls: SSLContext | None = None, token: str | None = 
     found = [endpoint(one) for text in endpoints for one in text.split(",")]
     if tls is None and any(one.startswith("https://") for one in found):
         tls = tls_context()
-    return Session(found, tls=tls, token=token_of(token))
+    known_by = token_of(token)
+    if known_by and (open_to_all := [one for one in found if not is_guarded(one)]):
+        raise ValueError(f"a token goes to another machine by https alone: write https://{open_to_all[0]}")
+    return Session(found, tls=tls, token=known_by)
 
 
 def seconds(argument: str, value: float) -> float:

@@ -1,5 +1,6 @@
 """What members are known by, and what this program is known by: certificates, for endpoints that are reached by TLS, or a token."""
 
+import ipaddress
 import os
 import ssl
 
@@ -31,6 +32,15 @@ def context(ca: str | None = None, cert: str | None = None, key: str | None = No
         except (OSError, _Locked) as error:
             raise ValueError(f"the certificate {cert!r} with the key {key!r} cannot be used: {error}") from error
     return made
+
+
+def is_guarded(address: str) -> bool:
+    """Whether nobody listens on the way to it: by TLS, or on this machine."""
+    host = address.rpartition(":")[0].strip("[]")
+    try:
+        return address.startswith("https://") or host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def token(given: str | None = None) -> str | None:

@@ -8,7 +8,9 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use lease::{Command, Holder, Instance, Key, Outcome, Refusal, TTL_DEFAULT, Time, Token, Ttl};
+use lease::{
+    CREDENTIALS_SINCE, Command, Holder, Instance, Key, Outcome, Refusal, TTL_DEFAULT, Time, Token, Ttl,
+};
 
 use super::role::Role;
 use super::{Driver, TRY_AGAIN};
@@ -243,6 +245,23 @@ fn misnamed(named: &Named, key: &Key, instance: Instance) -> Option<Whose> {
         _ if *key != named.key => Some(Whose::AnotherLeases),
         Some(named) if named != instance => Some(Whose::AnotherInstances),
         _ => None,
+    }
+}
+
+impl<E: Engine> Driver<E> {
+    /// Looks by this member's own state whether a grant is of another than the only holder that the caller may act for, and names that
+    /// holder to the leader no more: as long as the cluster has no credentials, the leader may be of a version that cannot read it.
+    pub(super) fn for_another_here(&self, pending: &mut Pending) -> Option<Answer> {
+        let state = self.shared.state();
+        if state.table.settings().cluster_version >= CREDENTIALS_SINCE {
+            return None;
+        }
+        let token = token_of(&pending.request.command);
+        let named = pending.named.as_mut()?;
+        let whose = token.and_then(|token| for_another(&state, named, token));
+        named.holder = None;
+        let grant = || state.table.get(&named.key)?.grant.map(|grant| (grant.holder, grant.token));
+        whose.map(|whose| Answer::NotYours { whose, held: grant(), at: state.reading() })
     }
 }
 

@@ -139,8 +139,12 @@ impl<E: Engine> Driver<E> {
             return;
         }
         self.give_back();
-        for pending in std::mem::take(&mut self.unchecked) {
+        for mut pending in std::mem::take(&mut self.unchecked) {
             debug_assert!(is_own(&pending), "what others ask was handed back");
+            if let Some(anothers) = self.for_another_here(&mut pending) {
+                self.answer(pending.asker, anothers);
+                continue;
+            }
             if let Some(pending) = self.batcher.push(pending, now) {
                 let (asker, answer) = self.turned_away(pending);
                 self.answer(asker, answer);

@@ -265,6 +265,9 @@ impl<W: World> Raft<W> {
     async fn until_caught_up(&self, to: u64) -> Result<(), Unchanged> {
         let last = self.raft.metrics().borrow_watched().last_log_index;
         for _ in 0..how_often(HAND_ON_WITHIN) {
+            if self.leader_here().is_none() {
+                return Err(Unchanged::NoLeader);
+            }
             if self.matched(to) >= last {
                 return Ok(());
             }
@@ -276,7 +279,7 @@ impl<W: World> Raft<W> {
     }
 
     /// How far a member has the log, as its leader knows.
-    fn matched(&self, id: u64) -> Option<u64> {
+    pub(super) fn matched(&self, id: u64) -> Option<u64> {
         let metrics = self.raft.metrics();
         let metrics = metrics.borrow_watched();
         metrics.replication.as_ref()?.get(&id)?.map(|id| id.index)

@@ -264,6 +264,11 @@ impl<W: World> Engine for Raft<W> {
 
     async fn hand_on(&self) -> bool {
         let Some(to) = self.fit_to_lead() else { return false };
+        // A leader that hands on takes no commands: one that drains leads on until another has nearly all.
+        let last = self.raft.metrics().borrow_watched().last_log_index;
+        if self.drains() && self.matched(to).zip(last).is_none_or(|(has, last)| has + NEARLY_ALL < last) {
+            return false;
+        }
         tracing::info!(to, "handing the lead on");
         if let Err(error) = self.raft.trigger().transfer_leader(to).await {
             tracing::warn!(%error, "the lead could not be handed on");
@@ -271,6 +276,9 @@ impl<W: World> Engine for Raft<W> {
         true
     }
 }
+
+/// Entries of the log that whoever takes the lead from a member that drains may lack yet.
+const NEARLY_ALL: u64 = 64;
 
 impl<W: World> Raft<W> {
     /// A member, by the newest membership in the log.

@@ -25,6 +25,8 @@ use serde::Serialize;
 use super::{Caller, Scope, Unknown, Verb};
 use crate::tls;
 
+/// Characters of one text in a line.
+const TEXT_CHARS_MAX: usize = 256;
 /// Lines that wait to be written, at most.
 const WAITING_MAX: usize = 16_384;
 
@@ -79,7 +81,6 @@ impl Entry {
             Scope::Namespace(namespace) => (namespace, None, None),
             Scope::Lease { namespace, name, holder } => (Some(namespace), Some(name), holder),
         };
-        let shown = |text: &str| Shown(text).to_string();
         Entry {
             who: Some(shown(&caller.principal.name)),
             role: Some(caller.principal.role.as_str()),
@@ -100,12 +101,20 @@ impl Entry {
 
     /// The same, with what is changed.
     pub(crate) fn about(self, what: impl ToString) -> Entry {
-        Entry { what: Some(Shown(&what.to_string()).to_string()), ..self }
+        Entry { what: Some(shown(&what.to_string())), ..self }
     }
 
     /// The same, with what came of it.
     pub(crate) fn with(self, outcome: &'static str, token: Option<Token>) -> Entry {
         Entry { outcome, token: token.map(|token| token.to_string()), ..self }
+    }
+}
+
+/// A text of a caller's, of which nothing is known yet: as much of it as the longest name has.
+fn shown(text: &str) -> String {
+    match text.char_indices().nth(TEXT_CHARS_MAX) {
+        Some((end, _)) => format!("{}… ({} bytes)", Shown(&text[..end]), text.len()),
+        None => Shown(text).to_string(),
     }
 }
 

@@ -83,7 +83,13 @@ impl Changing {
         let (backend, deadline) = (Arc::clone(&self.backend), self.deadline);
         let reply = Box::new(move |answer| match answer {
             Answer::Decided { outcome: Outcome::Set { .. }, .. } => {
-                show(&Arc::clone(&self.backend), self.shown, self.deadline, self.sink);
+                let (shown, sink) = (self.shown, self.sink);
+                // It is done, and must not be said not to be: who hears "unknown" looks, or asks again.
+                let reply = Box::new(move |table: Result<(&lease::Table, _), _>| match table {
+                    Ok((table, _)) => sink(shown(table.settings())),
+                    Err(_) => sink(Done::refused(word::unknown())),
+                });
+                self.backend.read(Read { stale: false, deadline: self.deadline, reply });
             }
             Answer::Decided { outcome: Outcome::Refused(Refusal::Version { .. }), .. } if tries > 1 => {
                 self.read(tries - 1);

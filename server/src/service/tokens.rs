@@ -79,7 +79,15 @@ impl Wanted {
                 there => Change::Credential(*id, Some(Credential { revoked: true, ..there.clone() })),
             },
             Wanted::Gone(id) => {
-                present.get(id).ok_or_else(|| missing(id))?;
+                let audience = present.get(id).ok_or_else(|| missing(id))?.audience;
+                // With none left, the first token of a member's configuration would be set up again, a revoked one too.
+                if present.values().filter(|it| it.audience == audience).count() == 1 {
+                    let message = format!(
+                        "{id} is the cluster's last token, and is kept, so that the first one does not come back: revoke it, or create \
+                         another before"
+                    );
+                    return Err(Problem::new(Code::BadRequest, message).in_field("id"));
+                }
                 Change::Credential(*id, None)
             }
             // One that is there was made before, and may have been revoked; and where others are, an operator has seen to it.

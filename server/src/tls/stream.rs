@@ -21,10 +21,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use rustls::ServerConfig;
 use rustls::pki_types::CertificateDer;
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, EncryptError, UnbufferedStatus};
+use rustls::{InvalidMessage, ServerConfig};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Read at once, at most: a whole record of TLS, which has 16 KiB and some bytes more, and room for the next one's beginning.
@@ -33,6 +33,11 @@ const READ_BYTES: usize = 20 * 1024;
 const RECORD_BYTES: usize = 16 * 1024;
 /// What a record adds to what is in it, at most, in TLS 1.3: its head, its type and its seal.
 const SEAL_BYTES: usize = 64;
+/// Kept of records that are not whole, and of a message in several of them, at most: a message may have 64 KiB, and rustls frees none
+/// of it before it is whole.
+const PARTIAL_BYTES_MAX: usize = 64 * 1024 + READ_BYTES;
+/// What a record may have, sealed.
+const RECORD_BYTES_MAX: usize = RECORD_BYTES + 2 * 1024;
 /// A record's head: its type, a version and its length.
 const HEAD_BYTES: usize = 5;
 
@@ -41,7 +46,7 @@ thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// The server's side of TLS over `S`.
+/// The server's side of TLS over `S`. Reading may write, too, so one task does both: halves that are split would lose a wake-up.
 pub(crate) struct Stream<S> {
     under: S,
     tls: UnbufferedServerConnection,
@@ -126,7 +131,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream<S> {
     /// The socket's own, and where it ends before.
     pub(crate) async fn first_record(&mut self) -> io::Result<()> {
         while self.partial.get(3..HEAD_BYTES).is_none_or(|length| {
-            self.partial.len() < HEAD_BYTES + usize::from(u16::from_be_bytes([length[0], length[1]]))
+            let length = usize::from(u16::from_be_bytes([length[0], length[1]]));
+            // One that is too long is not waited for: rustls says so.
+            length <= RECORD_BYTES_MAX && self.partial.len() < HEAD_BYTES + length
         }) {
             poll_fn(|cx| {
                 SCRATCH.with_borrow_mut(|scratch| {
@@ -173,6 +180,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream<S> {
             let read = buf.filled_mut();
             if read.is_empty() {
                 return Poll::Ready(Err(cut_off()));
+            }
+            if self.partial.len() + read.len() > PARTIAL_BYTES_MAX {
+                self.has_failed = true;
+                return Poll::Ready(Err(invalid(InvalidMessage::HandshakePayloadTooLarge.into())));
             }
             if !self.partial.is_empty() {
                 self.partial.extend_from_slice(read);
@@ -347,7 +358,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Stream<S> {
         while buf.filled().len() == before && buf.remaining() > 0 && !this.is_read {
             // What the handshake left to be said, or new keys call for, goes out meanwhile. Who cannot be told may still be read.
             let _ = this.poll_send(cx);
-            ready!(this.poll_take_in(cx, buf))?;
+            if let Err(error) = ready!(this.poll_take_in(cx, buf)) {
+                let _ = this.poll_send(cx);
+                return Poll::Ready(Err(error));
+            }
         }
         Poll::Ready(Ok(()))
     }
@@ -375,10 +389,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Stream<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !self.is_written {
+        if !self.is_written && !self.has_failed {
             self.encrypt(None)?;
-            self.is_written = true;
         }
+        self.is_written = true;
         ready!(self.poll_send(cx))?;
         Pin::new(&mut self.under).poll_shutdown(cx)
     }

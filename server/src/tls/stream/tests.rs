@@ -146,6 +146,27 @@ async fn a_hello_that_is_none_is_refused_with_an_alert() {
     assert_eq!(server.first_record().await.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
 }
 
+#[tokio::test]
+async fn a_message_in_pieces_without_end_is_not_kept() {
+    let (mut client, far) = duplex(1 << 20);
+    let mut server = Sides::new().stream(far);
+    // A ClientHello of 65,535 bytes, a byte to a record.
+    let bytes = [1, 0, 0xFF, 0xFF].into_iter().chain(std::iter::repeat_n(0, 20_000));
+    let records: Vec<u8> = bytes.flat_map(|byte| [22, 3, 1, 0, 1, byte]).collect();
+    client.write_all(&records).await.unwrap();
+    server.first_record().await.unwrap();
+    let error = server.handshake().await.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{error}");
+    assert!(server.partial.len() <= PARTIAL_BYTES_MAX);
+
+    // A record that says it is longer than any is not waited for.
+    let (mut client, far) = duplex(1_000);
+    let mut server = Sides::new().stream(far);
+    client.write_all(&[22, 3, 1, 0xFF, 0xFF]).await.unwrap();
+    server.first_record().await.unwrap();
+    assert_eq!(server.handshake().await.unwrap_err().kind(), io::ErrorKind::InvalidData);
+}
+
 /// A transport in which one byte that the client sends is another.
 struct Flips {
     under: DuplexStream,
