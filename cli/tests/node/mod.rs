@@ -87,7 +87,7 @@ impl Node {
 }
 
 /// So much later than it must, at the latest, something may be seen on a machine that is busy with other tests.
-pub(crate) const BUSY: Duration = Duration::from_secs(5);
+pub(crate) const BUSY: Duration = Duration::from_secs(15);
 
 /// Waits until it is so, which may take a second, and says how long it took.
 pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) -> Duration {
