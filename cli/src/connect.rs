@@ -11,7 +11,7 @@ use client::{LinkNews, OnLink, Options, Session, Unavailable, Unknown};
 use tokio::runtime::Runtime;
 
 use crate::exit::{Exit, Failure, escaped};
-use crate::output::say;
+use crate::output::{JsonFlag, say};
 use crate::parse::{self, Endpoints};
 use crate::trust::Trust;
 
@@ -46,6 +46,15 @@ pub(crate) struct Way {
     pub(crate) patience: Duration,
     #[command(flatten)]
     pub(crate) trust: Trust,
+}
+
+/// The way to the members, and how what they say is printed: what each verb of operators takes.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Reached {
+    #[command(flatten)]
+    pub(crate) way: Way,
+    #[command(flatten)]
+    pub(crate) json: JsonFlag,
 }
 
 /// A session's connection, as far as it was told.

@@ -7,10 +7,10 @@ use api::{Call, ChangeMembers, MemberChange, Reply};
 use claimer::duration::GoDuration;
 use clap::{Args, Subcommand};
 
-use crate::connect::{UNKNOWN_REMEDY, Way, misfit};
+use crate::connect::{Reached, UNKNOWN_REMEDY, misfit};
 use crate::exit::{Exit, Failure};
 use crate::invite;
-use crate::output::{JsonFlag, print};
+use crate::output::print;
 use crate::parse;
 use crate::read::say_stale;
 
@@ -124,14 +124,6 @@ enum Verb {
         #[command(flatten)]
         reached: Reached,
     },
-}
-
-#[derive(Clone, Debug, Args)]
-struct Reached {
-    #[command(flatten)]
-    way: Way,
-    #[command(flatten)]
-    json: JsonFlag,
 }
 
 impl Members {

@@ -6,7 +6,7 @@ use api::{Call, ChangeNamespaces, NamespaceChange, Namespaces, Reply};
 use claimer::duration::GoDuration;
 use clap::{Args, Subcommand};
 
-use crate::connect::{UNKNOWN_REMEDY, Way, misfit};
+use crate::connect::{Reached, UNKNOWN_REMEDY, misfit};
 use crate::exit::{Exit, Failure};
 use crate::output::{JsonFlag, print};
 use crate::parse;
@@ -51,14 +51,6 @@ enum Verb {
         #[command(flatten)]
         reached: Reached,
     },
-}
-
-#[derive(Clone, Debug, Args)]
-struct Reached {
-    #[command(flatten)]
-    way: Way,
-    #[command(flatten)]
-    json: JsonFlag,
 }
 
 impl Namespace {

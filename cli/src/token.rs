@@ -13,7 +13,7 @@ use claimer::duration::GoDuration;
 use clap::{Args, Subcommand};
 use server::Secret;
 
-use crate::connect::{UNKNOWN_REMEDY, Way, misfit};
+use crate::connect::{Reached, UNKNOWN_REMEDY, misfit};
 use crate::exit::{Exit, Failure};
 use crate::output::{JsonFlag, print, say};
 use crate::parse;
@@ -79,14 +79,6 @@ enum Verb {
         #[command(flatten)]
         reached: Reached,
     },
-}
-
-#[derive(Clone, Debug, Args)]
-struct Reached {
-    #[command(flatten)]
-    way: Way,
-    #[command(flatten)]
-    json: JsonFlag,
 }
 
 impl Token {

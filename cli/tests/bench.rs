@@ -6,7 +6,7 @@ mod node;
 
 use std::process::{Command, Stdio};
 
-use node::{Node, until};
+use node::Node;
 use serde_json::Value;
 
 /// What a bench printed, and the figures that it wrote.
@@ -81,8 +81,7 @@ fn a_bench_at_a_given_node_leaves_nothing_behind() {
     assert_eq!(report["setting"]["endpoints"][0], node.address.as_str());
     assert_eq!(node.done(&["count"]), "0\n");
     node.done(&["bench", "handover", "--runs", "2", "--waiters", "250", "--endpoints", &node.address]);
-    // A grant that was on its way to one who has gone ends by itself, unconfirmed.
-    until("those who stood in line are gone", || node.done(&["count"]) == "0\n");
+    assert_eq!(node.done(&["count"]), "0\n", "nor do those who stood in line");
     let said = node.fails(&["bench", "handover", "--waiters", "0"], 2);
     assert!(said.contains("--waiters"), "{said}");
 }

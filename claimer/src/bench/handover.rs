@@ -270,6 +270,10 @@ impl Line {
     /// a read behind that tells when the cluster knows.
     async fn disperse(self) -> Result<(), RunError> {
         self.waiting.values().for_each(AbortHandle::abort);
+        // Each gives its wait up as it ends, and only what is asked behind that is answered behind it.
+        while !self.waiting.values().all(AbortHandle::is_finished) {
+            tokio::task::yield_now().await;
+        }
         for number in 0..self.sessions.len() {
             self.see(number).await?;
         }
