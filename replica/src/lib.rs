@@ -242,7 +242,8 @@ impl From<lease::DecodeError> for StartError {
 /// there is nothing yet. To be called within the runtime.
 ///
 /// # Errors
-/// [`StartError`]; nothing on the disk was changed but what the log's own rules for a torn tail allow.
+/// [`StartError`]; nothing on the disk was changed but what the log's own rules for a torn tail allow, and entries that the newest
+/// snapshot shows never to have been committed.
 pub async fn start<W: World>(options: Options, parts: Parts<W>) -> Result<Member<W>, StartError> {
     let owner = Owner { cluster: options.cluster, member: options.member };
     let snapshots = Snapshots { disk: parts.snapshot_disk, owner };
@@ -254,7 +255,10 @@ pub async fn start<W: World>(options: Options, parts: Parts<W>) -> Result<Member
     let cut = recovered.cut.clone();
     let log = W::start_log(writer, parts.on_fatal)?;
     let written = Arc::new(AtomicU64::new(0));
-    let store = Store::new(log.clone(), recovered, Arc::clone(&written))?;
+    let mut store = Store::new(log.clone(), recovered, Arc::clone(&written))?;
+    if let Some(snapshot) = head.and_then(|head| head.meta.last_log_id) {
+        store.give_way(snapshot).await.map_err(|error| StartError::Engine(error.to_string()))?;
+    }
 
     let shared = Arc::new(
         Shared::new(parts.clock, lease::Table::new(0), options.window).with_room_for(options.commands),

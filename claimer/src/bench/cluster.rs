@@ -101,10 +101,13 @@ impl Cluster {
         if (cluster.members.len() as u64) < members {
             return Err(cluster.broken("a member did not start"));
         }
-        for member in &cluster.members {
-            cluster.until_ready(member)?;
-        }
+        cluster.until_in_step()?;
         Ok(cluster)
+    }
+
+    /// Waits until every member says that it is in step.
+    pub(crate) fn until_in_step(&self) -> Result<(), RunError> {
+        self.members.iter().try_for_each(|member| self.until_ready(member))
     }
 
     /// How clients come to it.

@@ -101,6 +101,14 @@ impl Place {
         Ok(Place { reach, whose: Whose::Ours, own })
     }
 
+    /// Waits until every member of a cluster of its own is in step.
+    pub(crate) fn until_in_step(&self) -> Result<(), RunError> {
+        match &self.own {
+            Own::Cluster(cluster) => cluster.until_in_step(),
+            Own::Nothing | Own::Node(_) => Ok(()),
+        }
+    }
+
     /// Whether the servers are somebody else's.
     pub(crate) fn is_theirs(&self) -> bool {
         self.whose == Whose::Theirs

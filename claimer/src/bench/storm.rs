@@ -92,7 +92,10 @@ pub fn measure(storm: Storm, at: &At, program: &Path) -> Result<Report<Storm>, R
             setting.get_or_insert_with(|| place.setting());
             let endpoints = place.reach.endpoints.iter().map(ToString::to_string).collect();
             let trust = place.reach.trust.clone();
-            round(storm, service, (endpoints, trust), &Tenure::at(&place), &place.pids(), program)
+            let tenure = Tenure::at(&place);
+            let round = round(storm, service, (endpoints, trust), &tenure, &place.pids(), program)?;
+            place.until_in_step()?;
+            Ok(round)
         }
         Contender::Etcd => {
             let servers = Servers::start()?;
@@ -105,7 +108,7 @@ pub fn measure(storm: Storm, at: &At, program: &Path) -> Result<Report<Storm>, R
         run: storm,
         setting: setting.unwrap_or_else(super::Setting::unknown).beside(other),
         ratio: rounds.less_than(storm.vs, "all_held_s"),
-        checked: rounds.checked("no two holders believed in one lease at once, and tokens rose"),
+        checked: rounds.checked("no two holders believed in one lease at once, tokens rose, and every member of ours was in step at the end"),
         results: rounds.results,
     })
 }

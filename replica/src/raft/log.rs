@@ -105,6 +105,28 @@ pub(super) fn record_id(id: LogId) -> crate::log::LogId {
 }
 
 impl<R: AsyncRuntime> Store<R> {
+    /// Has entries that disagree with a snapshot give way to it, as openraft has them when it installs one: where the power fails
+    /// between its rename and that, both are on the disk. What the snapshot ends with is committed, so an entry of an older term in
+    /// its place never was, nor was any behind it.
+    ///
+    /// # Errors
+    /// The log could not be written.
+    pub(crate) async fn give_way(&mut self, snapshot: LogId) -> io::Result<()> {
+        let keep = {
+            let memory = self.memory();
+            let place = snapshot.index.checked_sub(memory.first());
+            let there = place.map(|place| memory.entries.get(place as usize)).transpose()?.flatten();
+            let keep = memory.committed.max(memory.purged);
+            let disagrees = there.is_some_and(|entry| entry.log_id < snapshot);
+            if !disagrees || keep.is_some_and(|keep| keep.index >= snapshot.index) {
+                return Ok(());
+            }
+            keep
+        };
+        self.truncate_after(keep).await?;
+        self.purge(snapshot).await
+    }
+
     async fn write(&self, record: Record) -> io::Result<()> {
         let (sender, receiver) = <R::Oneshot as Oneshot>::channel();
         let done = move |result| {
@@ -233,3 +255,6 @@ impl<R: AsyncRuntime> RaftLogStorage<Types<R>> for Store<R> {
         self.write(Record::Purge { upto: record_id(upto) }).await
     }
 }
+
+#[cfg(test)]
+mod tests;
