@@ -97,3 +97,99 @@ impl Seen {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use api::Reply;
+    use lease::Ttl;
+
+    use super::*;
+    use crate::identity::{Principal, Source};
+    use crate::service::Done;
+    use crate::service::fake::Fake;
+
+    struct Asked {
+        fake: Arc<Fake>,
+        service: Service,
+        caller: Arc<Caller>,
+    }
+
+    impl Asked {
+        fn new() -> Asked {
+            let fake = Arc::new(Fake::new());
+            let service = Service::new(Arc::clone(&fake) as _, 7, 1);
+            Asked { fake, service, caller: Caller::anyone() }
+        }
+
+        fn call(&self, holder: &str) -> Call {
+            self.service.by_name(&self.caller, &claim(holder))
+        }
+
+        fn ask(&self, call: Call) -> Reply {
+            let (sender, answer) = std::sync::mpsc::channel();
+            self.service.submit(&self.caller, call, move |done: Done| sender.send(done).unwrap());
+            answer.recv().unwrap().reply(&mut || 0)
+        }
+    }
+
+    fn claim(holder: &str) -> ByName {
+        ByName { namespace: "n".into(), name: "mysql".into(), holder: holder.into(), ttl_ms: 5_000 }
+    }
+
+    fn seq(call: &Call) -> Option<u64> {
+        let Call::Claim(claim) = call else { return None };
+        assert_eq!(claim.instance, Some(BY_NAME));
+        claim.seq
+    }
+
+    #[test]
+    fn what_a_name_holds_is_extended_and_what_it_held_is_claimed_anew() {
+        let asked = Asked::new();
+        let call = asked.call("mysql/0");
+        assert_eq!(seq(&call), Some(1));
+        let Reply::Granted(grant) = asked.ask(call) else { panic!("nobody holds it") };
+        let again = asked.call("mysql/0");
+        let Call::Extend(extend) = &again else { panic!("{again:?} is no extend") };
+        assert_eq!((extend.token, extend.instance, extend.ttl_ms), (grant.token, Some(BY_NAME), Some(5_000)));
+        assert!(matches!(asked.ask(again), Reply::Granted(same) if same.token == grant.token));
+        assert_eq!(seq(&asked.call("mysql/1")), Some(1), "another's");
+        // Over, and claimed again and again: never overtaken by its own end.
+        let mut newest = grant.token;
+        for expected in 2..5 {
+            asked.fake.pass(Ttl::from_millis(5_001));
+            let ends = Call::Release(api::Release {
+                namespace: "n".into(),
+                name: "mysql".into(),
+                token: newest,
+                ..api::Release::default()
+            });
+            assert!(matches!(asked.ask(ends), Reply::Error(_)), "it has expired");
+            let call = asked.call("mysql/0");
+            assert_eq!(seq(&call), Some(expected));
+            let Reply::Granted(grant) = asked.ask(call) else { panic!("nobody holds it") };
+            assert!(grant.token > newest);
+            newest = grant.token;
+        }
+    }
+
+    #[test]
+    fn a_grant_of_another_instance_is_nobodys_here_and_is_claimed_against() {
+        let asked = Asked::new();
+        let theirs = Claim { instance: Some(9), seq: Some(1), ..claim("mysql/0").with_seq(1) };
+        assert!(matches!(asked.ask(Call::Claim(theirs)), Reply::Granted(_)));
+        let call = asked.call("mysql/0");
+        assert_eq!(seq(&call), Some(1));
+        assert!(matches!(asked.ask(call), Reply::Error(problem) if problem.by_you == Some(true)));
+    }
+
+    #[test]
+    fn whoever_may_not_claim_is_shown_nothing_of_what_is_there() {
+        let asked = Asked::new();
+        assert!(matches!(asked.ask(asked.call("mysql/0")), Reply::Granted(_)));
+        let other = Caller::new(Arc::new(Principal::unit("mysql/1", "n", Source::Certificate)), None);
+        let call = asked.service.by_name(&other, &claim("mysql/0"));
+        assert_eq!(seq(&call), Some(1), "as if it were free");
+    }
+}

@@ -168,7 +168,7 @@ fn begin_known(line: &Arc<Line>, known: Arc<Known>, request: &mut Request) -> Re
 }
 
 fn no_model(uuid: &str) -> Error {
-    Error::new(format!("unknown model: {}", Echo(uuid)), "model not found")
+    Error::new(format!("unknown model: {uuid}"), "model not found")
 }
 
 fn no_facade(request: &Request) -> Error {

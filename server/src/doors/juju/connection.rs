@@ -204,11 +204,11 @@ impl Connection {
 
     fn begin(&mut self, mut request: Request) {
         let (id, spelling) = (request.id, request.spelling);
-        let begun = match self.calls.len() < JUJU_CALLS_MAX {
-            true => begin(&self.line, &mut request),
-            false => Begun::Now(Err(crowded())),
-        };
-        match begun {
+        match begin(&self.line, &mut request) {
+            // What is answered at once is so always: an agent must be able to ping. A call that was not polled has done nothing.
+            Begun::Later(_) if self.calls.len() >= JUJU_CALLS_MAX => {
+                self.out.push_back(Message::Text(write(id, spelling, &Err(crowded())).into()));
+            }
             Begun::Now(answer) => self.out.push_back(Message::Text(write(id, spelling, &answer).into())),
             Begun::Later(call) => self.calls.push(Box::pin(async move {
                 let answer: Answer = call.await;

@@ -24,7 +24,7 @@ pub(super) enum Home {
     Controller,
     /// A model, by its UUID. There is no list of them: a model is there as soon as somebody may log in to it.
     Model(String),
-    /// Something that is no UUID.
+    /// Something that is no UUID, as it may be shown.
     Unknown(String),
 }
 

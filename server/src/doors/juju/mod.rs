@@ -34,6 +34,8 @@ mod pins;
 mod secretary;
 mod singular;
 mod tags;
+#[cfg(test)]
+mod tests;
 mod throttle;
 
 use std::sync::Arc;
@@ -52,6 +54,7 @@ use super::http::not_found;
 use super::identify::Arrived;
 use super::listen::Permit;
 use crate::config::{Juju, Throttle};
+use crate::service::Echo;
 use line::{Home, Line};
 use throttle::Turnstile;
 
@@ -59,6 +62,9 @@ use throttle::Turnstile;
 const READ_BYTES: usize = 1024;
 /// Replies that are written together.
 const WRITE_BYTES: usize = 4 * 1024;
+
+/// The longest host and port that a client is told to come back to.
+const HOST_BYTES_MAX: usize = 253 + 6;
 
 /// What all connections of the door share.
 #[derive(Debug)]
@@ -108,9 +114,11 @@ async fn open(
     let home = match model {
         None => Home::Controller,
         Some(Path(uuid)) if tags::is_uuid(&uuid) => Home::Model(uuid),
-        Some(Path(other)) => Home::Unknown(other),
+        Some(Path(other)) => Home::Unknown(Echo(&other).to_string()),
     };
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).map(str::to_owned);
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    // As long as a name and a port may be: the connection keeps it.
+    let host = host.filter(|host| host.len() <= HOST_BYTES_MAX).map(str::to_owned);
     upgrade
         .read_buffer_size(READ_BYTES)
         .write_buffer_size(WRITE_BYTES)
