@@ -8,6 +8,7 @@ pub(crate) mod health;
 mod http;
 pub(crate) mod identify;
 pub(crate) mod json;
+pub(crate) mod juju;
 pub(crate) mod listen;
 mod members;
 mod openapi;
@@ -37,6 +38,8 @@ pub(crate) struct Doors {
     pub(crate) service: Arc<Service>,
     pub(crate) sessions: Arc<Registry>,
     pub(crate) times: Times,
+    /// The Juju door, where it is open.
+    pub(crate) juju: Option<Arc<juju::Hall>>,
     /// Turns true when the member begins to stop.
     pub(crate) stop: tokio::sync::watch::Receiver<bool>,
 }
@@ -49,6 +52,7 @@ impl FromRef<Doors> for Arc<Service> {
 
 /// Every path of the client port, for those who may ask by one of `names`.
 pub(crate) fn router(doors: Doors, names: origin::Names) -> Router {
+    let juju = if doors.juju.is_some() { juju::routes() } else { Router::new() };
     Router::new()
         .route("/v1/claim", post(http::claim))
         .route("/v1/extend", post(http::extend))
@@ -78,6 +82,8 @@ pub(crate) fn router(doors: Doors, names: origin::Names) -> Router {
         .fallback(http::not_found)
         .method_not_allowed_fallback(http::method_not_allowed)
         .layer(from_fn_with_state(doors.clone(), identify::identify))
+        // Behind that layer: Juju's clients say who they are once they are connected.
+        .merge(juju)
         .layer(DefaultBodyLimit::max(lease::FRAME_BYTES_MAX))
         .layer(from_fn_with_state(names, origin::guard))
         .with_state(doors)

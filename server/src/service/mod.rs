@@ -14,6 +14,7 @@
 mod backend;
 mod backup;
 mod bulk;
+mod by_name;
 mod done;
 mod echo;
 #[cfg(test)]
@@ -44,6 +45,7 @@ use lease::{Command, DEADLINE_DEFAULT, DEADLINE_MAX, Key, Revision, Token, Ttl};
 use replica::{Answer, Read, Status};
 
 pub(crate) use backend::{Backend, Ticket};
+pub(crate) use by_name::ByName;
 pub(crate) use done::{Asked, Done, Unfit, Verb};
 pub(crate) use echo::{Echo, clean};
 pub(crate) use parse::bounds;
