@@ -152,14 +152,14 @@ fn certify(member: &Member, uri: &str) {
 }
 
 /// The same, which is good until then.
-fn certify_until(member: &Member, uri: &str, until: i64) {
+fn certify_until(member: &Member, uri: &str, until: u64) {
     let ca = |name: &str| fs::read_to_string(member.path(name)).unwrap();
     let issuer_key = KeyPair::from_pem(&ca("ca/client.key")).unwrap();
     let issuer = Issuer::from_ca_cert_pem(&ca("ca/client.crt"), issuer_key).unwrap();
     let key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::default();
     params.subject_alt_names = vec![SanType::URI(Ia5String::try_from(uri).unwrap())];
-    params.not_after = date_time_ymd(1970, 1, 1) + Duration::from_secs(until as u64);
+    params.not_after = date_time_ymd(1970, 1, 1) + Duration::from_secs(until);
     fs::write(member.path("own.crt"), params.signed_by(&key, &issuer).unwrap().pem()).unwrap();
     fs::write(member.path("own.key"), key.serialize_pem()).unwrap();
     fs::set_permissions(member.path("own.key"), fs::Permissions::from_mode(0o600)).unwrap();

@@ -121,7 +121,7 @@ fn who_waits_or_watches_over_http_is_answered_when_the_token_is_revoked() {
     assert_eq!((acquired.status, acquired.problem().1.as_str()), (401, "unauthenticated"), "{acquired:?}");
     until("nothing is left of them", || begun() == (0, 0, 0));
     guarded.audited("the acquire has its line", |line| {
-        line["verb"] == "claim" && line["who"] == "mysql/0" && line["outcome"] == "refused"
+        line["verb"] == "claim" && line["who"] == "mysql/0" && line["outcome"] == "still_held"
     });
 }
 
