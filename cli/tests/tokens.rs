@@ -177,7 +177,7 @@ fn who_came_by_a_certificate_goes_when_its_time_is_over() {
     let member = Member::start();
     done(&mut member.operator(&["claim", "mysql", "--holder", "me", "--ttl", "1h", "--patience", "20s"]));
     // Long enough for the session to begin, of which there is a line in the audit log once it acquires.
-    let until = server::wall_seconds() + 4;
+    let until = server::wall_seconds() + 8;
     certify_until(&member, &format!("tenure://{}/unit/default/mysql/0", cluster_of(&member)), until);
     let mut acquire = member.anonymous(&["acquire", "mysql", "--holder", "mysql/0"]);
     acquire.env("TENURE_CERT", member.path("own.crt")).env("TENURE_KEY", member.path("own.key"));
