@@ -141,6 +141,8 @@ codes! {
     Full = "full", Refused, 409;
     /// The settings have changed since they were read.
     Version = "version", Refused, 409;
+    /// There is something else under that id.
+    Conflict = "conflict", Refused, 409;
     /// The lease is to be handed on to one who does not wait for it.
     NotWaiting = "not_waiting", Refused, 409;
     /// A change of the members would break a rule.

@@ -20,6 +20,8 @@ const TITLES: &[&str] = &["DATA", "CLUSTER", "MEMBER", "ENDED", "UNCLAIMABLE", "
 /// clock, since its holder may believe in it so long. Pins, settings and history are kept. Keys that were claimed after the backup
 /// was taken are not known, and not protected.
 ///
+/// Tokens that clients come by are forgotten, for one that was revoked since would be good again: `tenure token create` makes new ones.
+///
 /// Columns: DATA, the folder; CLUSTER, its new id; MEMBER; ENDED, how many grants; UNCLAIMABLE, how many keys wait; NEXT TOKEN. In a
 /// pipe they are separated by tabs, without titles.
 #[derive(Debug, Args)]
@@ -47,6 +49,7 @@ struct Made {
     ended: u64,
     unclaimable: u64,
     next_token: String,
+    forgotten_tokens: u64,
 }
 
 pub(crate) fn restore(args: &Restore) -> Result<Exit, Failure> {
@@ -63,6 +66,7 @@ pub(crate) fn restore(args: &Restore) -> Result<Exit, Failure> {
         ended: restored.ended,
         unclaimable: restored.unclaimable,
         next_token: restored.next_token.as_u64().to_string(),
+        forgotten_tokens: restored.forgotten as u64,
     };
     let counts = [made.ended, made.unclaimable].map(|count| count.to_string());
     let [ended, unclaimable] = counts;
@@ -76,6 +80,12 @@ pub(crate) fn restore(args: &Restore) -> Result<Exit, Failure> {
     ];
     print(args.json.format(), TITLES, &[row], &made)?;
     say(format!("restored: start it with `{}`", args.target.to_start(&new)));
+    if restored.forgotten > 0 {
+        say(format!(
+            "no client's token of before is good there ({} were): make new ones, with `tenure token create`",
+            restored.forgotten
+        ));
+    }
     Ok(Exit::Done)
 }
 

@@ -118,6 +118,7 @@ fn of_one_backup_restored_twice_the_second_has_the_higher_tokens_or_discards_its
     assert_eq!((&second["ended"], &second["unclaimable"]), (&2.into(), &0.into()));
 }
 
+/// Row 60: what is there is kept. What is aside stands in the same folder, so that no device lies between the two.
 #[test]
 fn a_backup_is_checked_and_never_written_over_another_file() {
     let folder = TempDir::new().expect("a temporary folder");
@@ -145,6 +146,25 @@ fn a_backup_is_checked_and_never_written_over_another_file() {
 
     let said = node.fails(&["backup", &path(&folder, "no/such/folder")], 2);
     assert!(said.contains("cannot be written"), "{said}");
+}
+
+/// Row 60: no room in the middle of it, as the limit on a file's size has it; what was written aside is gone.
+#[test]
+fn a_backup_that_finds_no_room_leaves_nothing_behind() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let node = Node::start();
+    let value = "v".repeat(1_000);
+    for name in ["a", "b", "c", "d"] {
+        claimed(&node, &[name, "--holder", "h1", "--value", &value]);
+    }
+    let file = path(&folder, "backup");
+    let script = r#"trap '' XFSZ; ulimit -f 1; exec "$0" backup "$1" --endpoints "$2""#;
+    let mut shell = Command::new("sh");
+    shell.args(["-c", script, env!("CARGO_BIN_EXE_tenure"), &file, &node.address]);
+    let said = refused(&shell.output().expect("a shell"), 3);
+    assert!(said.contains("cannot be written") && said.contains("name a place with room"), "{said}");
+    assert!(files(folder.path()).is_empty(), "{:?}", files(folder.path()));
+    node.done(&["backup", &file]);
 }
 
 #[test]

@@ -47,6 +47,7 @@ fn what_init_makes_serves_and_its_operator_claims() {
     assert_eq!(code, Some(0), "{told}");
 }
 
+/// Rows 56 and 58: of an unknown CA, on either side; and none at all.
 #[test]
 fn who_presents_no_certificate_or_a_strangers_is_refused_by_name() {
     let member = Member::start();
@@ -69,6 +70,7 @@ fn who_presents_no_certificate_or_a_strangers_is_refused_by_name() {
     has(&said, &["the CA in", &other("ca/client.crt"), "did not issue its certificate"]);
 }
 
+/// Row 56: a peer's certificate on the client port.
 #[test]
 fn a_members_certificate_is_no_clients() {
     let member = Member::start();
@@ -80,6 +82,7 @@ fn a_members_certificate_is_no_clients() {
     has(&member.log(), &["CN=ca/peer", "no CA of tls.client_ca issued it"]);
 }
 
+/// Row 57, of a host.
 #[test]
 fn a_name_that_the_certificate_has_not_is_said_with_those_that_it_has() {
     let parent = tempfile::tempdir().unwrap();
@@ -104,6 +107,7 @@ fn dated(folder: &Path, from: i32, until: i32) {
     fs::set_permissions(folder.join("dated.key"), fs::Permissions::from_mode(0o600)).unwrap();
 }
 
+/// Row 55, of a client's.
 #[test]
 fn a_client_whose_certificate_is_over_or_to_come_is_told_so() {
     let member = Member::start();
@@ -159,6 +163,7 @@ fn what_is_there_is_not_made_again() {
     assert_eq!(fs::read(folder.join("ca/client.key")).unwrap(), key);
 }
 
+/// Row 58: plain text.
 #[test]
 fn plain_to_tls_and_tls_to_plain_are_told_which_is_which() {
     let member = Member::start();
@@ -197,16 +202,27 @@ fn certificates_and_endpoints_that_do_not_go_together_are_a_usage_error() {
     usage(&mut member.operator(&["get", "a", "--ca", "/none"]), &["/none: it cannot be read", "--ca"]);
 }
 
+/// A whole client hello of a version before TLS 1.3, which offers no other.
+fn hello_of(minor: u8) -> Vec<u8> {
+    let extensions: &[u8] = &[0, 10, 0, 4, 0, 2, 0, 23, 0, 13, 0, 4, 0, 2, 4, 3, 0, 11, 0, 2, 1, 0];
+    let version = [3, minor];
+    // One suite, ECDHE with ECDSA and AES-128, and no compression.
+    let rest = [&[0, 0, 2, 0xc0, 0x2b, 1, 0, 0, extensions.len() as u8][..], extensions].concat();
+    let body = [&version[..], &[7; 32], &rest].concat();
+    let message = [&[1, 0, 0, body.len() as u8][..], &body].concat();
+    [&[22, 3, 1, 0, message.len() as u8][..], &message].concat()
+}
+
 fn connect(member: &Member) -> TcpStream {
     let stream = TcpStream::connect(("127.0.0.1", member.port)).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream
 }
 
+/// Row 58: what is no TLS at all, and plain HTTP.
 #[test]
 fn what_is_no_tls_is_closed_and_so_is_what_never_comes_to_an_end() {
     let member = Member::start();
-    // A hello of TLS 1.2 without a word of 1.3 would be as welcome as this: neither is TLS 1.3.
     for bytes in [&b"\x00\x01\x02\x03"[..], b"\x16\x03\x01\x00\x05hello", b"\x80\x2e\x01\x03\x01"] {
         let mut stream = connect(&member);
         stream.write_all(bytes).unwrap();
@@ -214,6 +230,15 @@ fn what_is_no_tls_is_closed_and_so_is_what_never_comes_to_an_end() {
         // Closed or reset, and not served.
         let _ = stream.read_to_end(&mut answer);
         assert!(!answer.starts_with(b"HTTP"), "{answer:?}");
+    }
+    // Whoever offers what is older is told so in its own words: an alert, fatal, protocol version.
+    for minor in [1, 2, 3] {
+        let mut stream = connect(&member);
+        stream.write_all(&hello_of(minor)).unwrap();
+        let mut answer = [0; 7];
+        stream.read_exact(&mut answer).unwrap();
+        assert_eq!((answer[0], answer[3..].to_vec()), (21, vec![0, 2, 2, 70]), "TLS 1.{}", minor - 1);
+        assert_eq!(stream.read(&mut answer).unwrap_or(0), 0, "closed behind it");
     }
     let mut http = connect(&member);
     http.write_all(b"GET /v1/leases HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();

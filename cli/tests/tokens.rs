@@ -9,11 +9,11 @@ mod secured;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rcgen::string::Ia5String;
-use rcgen::{CertificateParams, Issuer, KeyPair, SanType};
+use rcgen::{CertificateParams, Issuer, KeyPair, SanType, date_time_ymd};
 use secured::{Member, said, tenure};
 
 /// A verb as somebody who comes by the token in this file.
@@ -148,28 +148,60 @@ fn a_token_that_cannot_be_good_is_a_usage_error_that_repeats_nothing_of_it() {
 
 /// A certificate of the client CA for this URI.
 fn certify(member: &Member, uri: &str) {
+    certify_until(member, uri, server::wall_seconds() + 3_600);
+}
+
+/// The same, which is good until then.
+fn certify_until(member: &Member, uri: &str, until: u64) {
     let ca = |name: &str| fs::read_to_string(member.path(name)).unwrap();
     let issuer_key = KeyPair::from_pem(&ca("ca/client.key")).unwrap();
     let issuer = Issuer::from_ca_cert_pem(&ca("ca/client.crt"), issuer_key).unwrap();
     let key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::default();
     params.subject_alt_names = vec![SanType::URI(Ia5String::try_from(uri).unwrap())];
+    params.not_after = date_time_ymd(1970, 1, 1) + Duration::from_secs(until);
     fs::write(member.path("own.crt"), params.signed_by(&key, &issuer).unwrap().pem()).unwrap();
     fs::write(member.path("own.key"), key.serialize_pem()).unwrap();
     fs::set_permissions(member.path("own.key"), fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+fn cluster_of(member: &Member) -> String {
+    let toml = fs::read_to_string(member.path("tenure.toml")).unwrap();
+    let id = toml.lines().find_map(|line| line.strip_prefix("cluster = \"")).unwrap();
+    id.trim_end_matches('"').to_owned()
+}
+
+/// A session that waits, and asks nothing more.
+#[test]
+fn who_came_by_a_certificate_goes_when_its_time_is_over() {
+    let member = Member::start();
+    done(&mut member.operator(&["claim", "mysql", "--holder", "me", "--ttl", "1h", "--patience", "20s"]));
+    // Long enough for the session to begin, of which there is a line in the audit log once it acquires.
+    let until = server::wall_seconds() + 8;
+    certify_until(&member, &format!("tenure://{}/unit/default/mysql/0", cluster_of(&member)), until);
+    let mut acquire = member.anonymous(&["acquire", "mysql", "--holder", "mysql/0"]);
+    acquire.env("TENURE_CERT", member.path("own.crt")).env("TENURE_KEY", member.path("own.key"));
+    let mut acquires = acquire.stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+    let has_line = |of: &[&str]| {
+        let log = fs::read_to_string(member.path("audit.jsonl")).unwrap();
+        log.lines().any(|line| of.iter().all(|word| line.contains(word)))
+    };
+    // Given up by the member, whose client had no word of it yet: nobody was told that it was granted, or that it was not.
+    let begun = Instant::now();
+    while !(has_line(&["the certificate's time is over"]) && has_line(&["\"mysql/0\"", "\"unanswered\""])) {
+        assert!(begun.elapsed() < secured::PATIENCE, "it stays for as long as it is let");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    acquires.kill().unwrap();
+    acquires.wait().unwrap();
+    assert!(server::wall_seconds() > until, "it went before its time");
 }
 
 /// Row 57: what a certificate is not made for, it does not open; and what it is made for, it opens as a token does.
 #[test]
 fn a_certificates_uri_says_who_comes_and_one_that_names_nobody_is_not_known() {
     let member = Member::start();
-    let toml = fs::read_to_string(member.path("tenure.toml")).unwrap();
-    let cluster = toml
-        .lines()
-        .find_map(|line| line.strip_prefix("cluster = \""))
-        .unwrap()
-        .trim_end_matches('"')
-        .to_owned();
+    let cluster = cluster_of(&member);
     let by_certificate = |uri: &str, args: &[&str]| {
         certify(&member, uri);
         let mut command = member.anonymous(args);

@@ -14,7 +14,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
 use crate::config::FirstToken;
-use crate::doors::{Doors, Going};
+use crate::doors::{Doors, no_more};
 use crate::service::{Done, Service, Wanted};
 
 /// How often the settings are looked at: how long a token that was revoked may be good yet.
@@ -33,7 +33,8 @@ pub(crate) fn keep(runtime: &Runtime, doors: &Doors, first: Option<FirstToken>) 
     runtime.spawn(look_on(doors.clone()));
 }
 
-/// Takes in what the settings have, and ends the sessions of those whose token is good no more.
+/// Takes in what the settings have, and ends the sessions of those whose token or certificate is good no more. Who waits over HTTP is
+/// woken by the look itself.
 async fn look_on(doors: Doors) {
     let (mut seen, keeper) = (None, Arc::clone(&doors.service.doorkeeper));
     while !doors.service.is_stopping() {
@@ -41,9 +42,9 @@ async fn look_on(doors: Doors) {
         let generation = Some(keeper.directory.generation());
         if seen != generation {
             seen = generation;
-            let going = Going::Must("the token that opened this session is good no more".into());
-            doors.sessions.end_where(&going, |caller| !keeper.knows(caller));
+            doors.sessions.end_where(&no_more(), |caller| !keeper.knows(caller));
         }
+        keeper.tell_left_out();
         tokio::time::sleep(LOOK_EVERY).await;
     }
 }

@@ -18,6 +18,7 @@ use api::ClientFrame;
 use crate::config::Config;
 use crate::data::{parse_identity, text_of_identity};
 use crate::doors::json;
+use crate::identity::{InvalidBearer, Secret};
 use crate::join::JoinToken;
 pub use crate::peers::parsers::hello;
 
@@ -95,6 +96,25 @@ pub fn join_token(text: &str) -> bool {
         }
         Err(error) => refused(error),
     }
+}
+
+/// A token that clients come by. A refusal is one of two sentences, and so repeats nothing of a secret.
+pub fn bearer_token(text: &str) -> bool {
+    match text.parse::<Secret>() {
+        Ok(secret) => {
+            assert_eq!(secret.reveal(), text.trim());
+            assert!(secret.is_of(&secret.hash()));
+            assert_eq!(format!("{secret:?}"), format!("Secret({}, …)", secret.id()));
+            true
+        }
+        Err(InvalidBearer::Start) => refused(InvalidBearer::Start),
+        Err(InvalidBearer::Damaged) => refused(InvalidBearer::Damaged),
+    }
+}
+
+/// The same under a checksum that is right: `body` is what stands between the start and that.
+pub fn sealed_bearer_token(body: &str) -> bool {
+    bearer_token(&Secret::sealed_text(body))
 }
 
 /// The same under a checksum that is right: `bytes` is all before it.

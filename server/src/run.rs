@@ -139,9 +139,10 @@ impl Server {
         let (stop, stopping) = watch::channel(false);
         let audit = config.audit.as_deref().map(|path| {
             let unopened = |error| ServeError::Audit { path: path.to_owned(), error };
-            Audit::open(path).map_err(unopened)
+            Audit::open(path, config.audit_bytes_max).map_err(unopened)
         });
-        let doorkeeper = Doorkeeper::new(identity.cluster, !config.authenticates(), audit.transpose()?);
+        let doorkeeper = Doorkeeper::new(identity.cluster, !config.authenticates(), audit.transpose()?)
+            .with_room_for(config.commands);
         let doors = Doors {
             service: Arc::new(
                 Service::new(Arc::new(replica.handle()), identity.cluster, identity.member)

@@ -4,118 +4,11 @@
 
 mod support;
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::io::{Read, Write};
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
-use server::{Config, Flags, Secret, Server};
-use support::{Session, answer, connect, until};
-
-/// A member that asks who comes, its first operator's token, and what it writes down.
-struct Guarded {
-    server: Option<Server>,
-    folder: tempfile::TempDir,
-    admin: String,
-}
-
-impl Guarded {
-    fn start() -> Guarded {
-        let folder = tempfile::tempdir().unwrap();
-        let secret = Secret::draw();
-        let first = format!("{}-{}-admin", secret.id(), secret.hash_hex());
-        let file = folder.path().join("tenure.toml");
-        let text = format!(
-            "data = \"data\"\nlisten = \"127.0.0.1:0\"\nallow_volatile_data = true\n\
-             [auth]\nfirst_token = \"{first}\"\n[audit]\nfile = \"audit.jsonl\"\n"
-        );
-        fs::write(&file, text).unwrap();
-        let config = Config::load(&Flags { config: Some(file), ..Flags::default() }).unwrap();
-        let server = Some(Server::start(&config).unwrap());
-        let guarded = Guarded { server, folder, admin: secret.reveal() };
-        until("the first token is good", || guarded.get(Some(&guarded.admin), "/v1/tokens").status == 200);
-        guarded
-    }
-
-    fn server(&self) -> &Server {
-        self.server.as_ref().unwrap()
-    }
-
-    fn request(&self, token: Option<&str>, line: &str, body: Option<&str>) -> String {
-        let bearer = token.map_or(String::new(), |token| format!("authorization: Bearer {token}\r\n"));
-        let body = body.unwrap_or_default();
-        let length = body.len();
-        let request = format!(
-            "{line} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{bearer}content-type: application/json\r\n\
-             content-length: {length}\r\n\r\n{body}"
-        );
-        let mut stream = connect(self.server().address());
-        stream.write_all(request.as_bytes()).unwrap();
-        let mut bytes = Vec::new();
-        // A stream of events has no end: its head says whether it began.
-        while !bytes.windows(17).any(|word| word == b"text/event-stream") {
-            let mut some = [0; 4_096];
-            match stream.read(&mut some).unwrap() {
-                0 => break,
-                read => bytes.extend_from_slice(&some[..read]),
-            }
-        }
-        String::from_utf8_lossy(&bytes).into_owned()
-    }
-
-    fn get(&self, token: Option<&str>, path: &str) -> support::Answer {
-        answer(&self.request(token, &format!("GET {path}"), None))
-    }
-
-    fn post(&self, token: Option<&str>, path: &str, body: &Value) -> support::Answer {
-        answer(&self.request(token, &format!("POST {path}"), Some(&body.to_string())))
-    }
-
-    fn session(&self, token: &str) -> Session {
-        use tokio_tungstenite::tungstenite::client::{IntoClientRequest, client};
-        let address = self.server().address();
-        let mut request = format!("ws://{address}/v1/session").into_client_request().unwrap();
-        request.headers_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
-        Session(client(request, connect(address)).unwrap().0)
-    }
-
-    /// A new token of this principal, made by the first operator.
-    fn token(&self, principal: &str, role: &str, more: &Value) -> (String, String) {
-        let secret = Secret::draw();
-        let mut create = json!({
-            "id": secret.id().to_string(), "hash": secret.hash_hex(), "principal": principal, "role": role,
-        });
-        for (field, value) in more.as_object().unwrap() {
-            create[field] = value.clone();
-        }
-        let made = self.post(Some(&self.admin), "/v1/tokens", &json!({"change": {"create": create}}));
-        assert_eq!(made.status, 200, "{made:?}");
-        (secret.id().to_string(), secret.reveal())
-    }
-
-    fn claim(&self, token: &str, namespace: &str, name: &str, holder: &str) -> support::Answer {
-        let body =
-            json!({"namespace": namespace, "name": name, "holder": holder, "instance": "7", "seq": "1"});
-        self.post(Some(token), "/v1/claim", &body)
-    }
-
-    fn audit(&self) -> Vec<Value> {
-        let text = fs::read_to_string(self.folder.path().join("audit.jsonl")).unwrap();
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-    }
-
-    fn audited(&self, what: &str, is_it: impl Fn(&Value) -> bool) {
-        until(what, || self.audit().iter().any(&is_it));
-    }
-}
-
-impl Drop for Guarded {
-    fn drop(&mut self) {
-        if let Some(server) = self.server.take() {
-            server.stop();
-        }
-    }
-}
+use support::answer;
+use support::guarded::Guarded;
 
 /// One thing to ask: how over HTTP, how on a session where that can be, and of what.
 struct Ask {
@@ -265,6 +158,61 @@ fn may(role: &str, scoped: bool, ask: &Ask) -> bool {
     }
 }
 
+/// Calls that may be steps of a bulk call, and where the numbers of those begin.
+const STEPS: [&str; 3] = ["claim", "extend", "release"];
+const BULK: u64 = 1_000_000;
+
+/// What HTTP has that is asked for no verb: whether the member lives and how to ask, for anyone; whether it is ready, for anyone who is
+/// known; and the session itself, whose calls are asked each.
+const WITHOUT_A_VERB: [&str; 4] = ["GET /healthz", "GET /readyz", "GET /v1/openapi.json", "GET /v1/session"];
+/// The same of a session: `bulk` is asked by its steps, and `cancel` ends what the same session has begun.
+const CALLS_WITHOUT_A_VERB: [&str; 3] = ["hello", "cancel", "bulk"];
+
+/// The fields of which each alternative of a schema has one.
+fn alternatives(document: &Value, schema: &str) -> BTreeSet<String> {
+    let of = &document["components"]["schemas"][schema]["oneOf"];
+    let of = of.as_array().unwrap_or_else(|| panic!("{schema} has no alternatives"));
+    of.iter().map(|one| one["required"][0].as_str().unwrap().to_owned()).collect()
+}
+
+/// Every method and path of the router, as its source has them: a path that is in no document would be asked of nobody.
+fn routed() -> BTreeSet<String> {
+    let router = include_str!("../src/doors/mod.rs");
+    let mut routed = BTreeSet::new();
+    for route in router.split(".route(\"").skip(1) {
+        let (path, handlers) = route.lines().next().unwrap().split_once('"').unwrap();
+        let methods = ["get", "post", "put", "delete", "patch", "any"];
+        let methods = methods.iter().filter(|method| handlers.contains(&format!("{method}(")));
+        let before = routed.len();
+        routed.extend(methods.map(|method| format!("{} {}", method.to_uppercase(), path.replace("{*", "{"))));
+        assert!(routed.len() > before, "{path} has no method here: {handlers}");
+    }
+    // An empty name, which is refused whoever asks.
+    assert!(routed.remove("GET /v1/leases/{namespace}/"));
+    routed
+}
+
+/// Whatever a door learns to do is asked of every role, or this fails.
+#[test]
+fn every_path_and_every_call_that_the_doors_have_is_asked_of_every_role() {
+    let document: Value = serde_json::from_str(&server::openapi_json()).unwrap();
+    let mut paths: BTreeSet<String> = WITHOUT_A_VERB.map(str::to_owned).into();
+    let mut calls: BTreeSet<String> = CALLS_WITHOUT_A_VERB.map(str::to_owned).into();
+    for ask in asks() {
+        paths.insert(verb_of(&ask.http.0));
+        calls.extend(ask.session.iter().flat_map(|call| call.as_object().unwrap().keys().cloned()));
+    }
+    let mut described = BTreeSet::new();
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        let of_path = |method: &String| format!("{} {path}", method.to_uppercase());
+        described.extend(methods.as_object().unwrap().keys().map(of_path));
+    }
+    assert_eq!(paths, described);
+    assert_eq!(described, routed());
+    assert_eq!(calls, alternatives(&document, "Call"));
+    assert_eq!(BTreeSet::from(STEPS.map(str::to_owned)), alternatives(&document, "Step"));
+}
+
 /// The code of a problem on a session, or none.
 fn code_of(reply: &Value) -> Option<&str> {
     reply["error"]["code"].as_str()
@@ -318,6 +266,12 @@ fn each_role_may_do_over_each_door_what_the_table_says_and_nothing_leaks() {
                 }
                 let is_denied = code_of(&frame["reply"]) == Some("forbidden");
                 assert_eq!(is_denied, !should, "{role}, scoped {scoped}: {call}: {frame}");
+                // And as a step of many, which is a door of its own.
+                if STEPS.iter().any(|step| call[step].is_object()) {
+                    let reply = support::ask(&mut session, id + BULK, "bulk", json!([call]));
+                    let is_denied = code_of(&reply["bulk"][0]) == Some("forbidden");
+                    assert_eq!(is_denied, !should, "{role}, scoped {scoped}: bulk {call}: {reply}");
+                }
             }
             asked += 1;
         }
@@ -329,7 +283,7 @@ fn each_role_may_do_over_each_door_what_the_table_says_and_nothing_leaks() {
 fn verb_of(line: &str) -> String {
     let path = line.split(['?']).next().unwrap();
     match path.strip_prefix("GET /v1/leases/") {
-        Some(_) => "GET /v1/leases/…".to_owned(),
+        Some(_) => "GET /v1/leases/{namespace}/{name}".to_owned(),
         None => path.to_owned(),
     }
 }
@@ -397,128 +351,4 @@ fn a_unit_keeps_and_ends_its_own_grant_and_not_that_of_another_unit_of_its_appli
         line["outcome"] == "granted" && line["token"] == grant["token"] && line["holder"] == "mysql/0"
     });
     guarded.audited("a release is in the audit log", |line| line["outcome"] == "released");
-}
-
-/// Row 59: one outward answer, and the exact cause in the audit log alone.
-#[test]
-fn whoever_is_not_known_is_told_one_thing_and_the_cause_is_written_down() {
-    let guarded = Guarded::start();
-    let reader = json!({});
-    let (revoked, of_revoked) = guarded.token("a", "reader", &reader);
-    let (_, of_expired) = guarded.token("b", "reader", &json!({"valid_for_ms": 1}));
-    let done =
-        guarded.post(Some(&guarded.admin), "/v1/tokens", &json!({"change": {"revoke": {"id": revoked}}}));
-    assert_eq!(done.status, 200, "{done:?}");
-    let stranger = Secret::draw().reveal();
-    let mistyped = format!("{}0", &guarded.admin[..guarded.admin.len() - 1]);
-    let mistyped =
-        if mistyped == guarded.admin { format!("{}1", &mistyped[..mistyped.len() - 1]) } else { mistyped };
-    let is_refused = |token: &str| guarded.get(Some(token), "/v1/leases").status == 401;
-    until("what was revoked is good no more", || is_refused(&of_revoked));
-    until("what has expired is good no more", || is_refused(&of_expired));
-    let told: Vec<(u16, String)> =
-        [None, Some("x"), Some(&mistyped), Some(&stranger), Some(&of_revoked), Some(&of_expired)]
-            .into_iter()
-            .map(|token: Option<&str>| guarded.get(token, "/v1/leases"))
-            .map(|answer| {
-                assert!(answer.head.contains("www-authenticate: bearer"), "{answer:?}");
-                (answer.status, answer.text)
-            })
-            .collect();
-    assert_eq!(told[0].0, 401, "{told:?}");
-    assert!(told[0].1.contains("\"unauthenticated\""), "{told:?}");
-    assert!(told.iter().all(|one| *one == told[0]), "{told:?}");
-    for cause in [
-        "neither a token nor a certificate",
-        "it is no token",
-        "cut or mistyped",
-        "there is no token",
-        "was revoked",
-        "has expired",
-    ] {
-        guarded.audited(cause, |line| {
-            line["outcome"] == "unauthenticated"
-                && line["why"].as_str().is_some_and(|why| why.contains(cause))
-        });
-    }
-    let log = fs::read_to_string(guarded.folder.path().join("audit.jsonl")).unwrap();
-    for secret in [&guarded.admin, &stranger, &of_revoked, &of_expired] {
-        let middle = secret.split('-').nth(3).unwrap();
-        assert!(!log.contains(middle), "no secret is in the audit log");
-    }
-    // What anyone may see is whether the process lives, and how to ask.
-    assert_eq!(guarded.get(None, "/healthz").status, 200);
-    assert_eq!(guarded.get(None, "/v1/openapi.json").status, 200);
-    assert_eq!(guarded.get(None, "/readyz").status, 401);
-}
-
-#[test]
-fn a_session_ends_with_the_token_that_opened_it() {
-    let guarded = Guarded::start();
-    let (id, token) = guarded.token("a", "reader", &json!({}));
-    let mut session = guarded.session(&token);
-    assert!(support::ask(&mut session, 1, "count", json!({}))["counted"].is_object());
-    let done = guarded.post(Some(&guarded.admin), "/v1/tokens", &json!({"change": {"revoke": {"id": id}}}));
-    assert_eq!(done.status, 200, "{done:?}");
-    let (frames, code) = session.rest();
-    assert_eq!(code, Some(1001), "{frames:?}");
-    assert!(frames[0]["push"]["going"]["why"].as_str().unwrap().contains("good no more"), "{frames:?}");
-}
-
-#[test]
-fn a_quota_bounds_claims_and_no_extends() {
-    let guarded = Guarded::start();
-    let quota = json!({"namespace": "mine", "claims_per_second": 1});
-    let (_, token) = guarded.token("mysql/0", "unit", &quota);
-    let granted = guarded.claim(&token, "mine", "mysql", "mysql/0");
-    assert_eq!(granted.status, 200, "{granted:?}");
-    let refused =
-        (0..20).map(|_| guarded.claim(&token, "mine", "mysql", "mysql/0")).find(|it| it.status != 200);
-    let refused = refused.expect("twenty at once are more than five seconds' worth");
-    assert_eq!((refused.status, refused.problem().1.as_str()), (503, "overloaded"), "{refused:?}");
-    let body = json!({"namespace": "mine", "name": "mysql", "token": granted.json()["token"]});
-    for _ in 0..20 {
-        assert_eq!(guarded.post(Some(&token), "/v1/extend", &body).status, 200);
-    }
-}
-
-#[test]
-fn tokens_are_listed_without_their_secrets_and_outlast_a_restart() {
-    let mut guarded = Guarded::start();
-    let (id, token) = guarded.token("mysql/0", "unit", &json!({"namespace": "mine", "lease": "db"}));
-    let listed = guarded.get(Some(&guarded.admin), "/v1/tokens");
-    let view = listed.json()["tokens"].as_array().unwrap().iter().find(|it| it["id"] == *id).unwrap().clone();
-    let expected =
-        json!({"id": id, "principal": "mysql/0", "role": "unit", "namespace": "mine", "lease": "db"});
-    assert_eq!(view, expected);
-    guarded.server.take().unwrap().stop();
-    let file = guarded.folder.path().join("tenure.toml");
-    let config = Config::load(&Flags { config: Some(file), ..Flags::default() }).unwrap();
-    guarded.server = Some(Server::start(&config).unwrap());
-    until("it serves again", || guarded.get(Some(&guarded.admin), "/readyz").status == 200);
-    assert_eq!(guarded.claim(&token, "mine", "db/a", "mysql/0").status, 200);
-    assert_eq!(guarded.claim(&token, "mine", "mysql", "mysql/0").status, 403);
-}
-
-#[test]
-fn a_namespaces_quota_of_leases_is_set_by_an_operator_and_bounds_claims() {
-    let guarded = Guarded::start();
-    let set =
-        |change: &Value| guarded.post(Some(&guarded.admin), "/v1/namespaces", &json!({"change": change}));
-    let done = set(&json!({"namespace": "small", "leases_max": "1", "ttl_ms_min": 200}));
-    let expected = json!({"namespaces": [{
-        "namespace": "small", "ttl_ms_min": 200, "ttl_ms_max": 86_400_000, "cooldown_ms": 0, "leases_max": "1",
-        "history_max": 10_000,
-    }]});
-    assert_eq!((done.status, done.json()), (200, expected), "{done:?}");
-    assert_eq!(guarded.claim(&guarded.admin, "small", "a", "h").status, 200);
-    let refused = guarded.claim(&guarded.admin, "small", "b", "h");
-    assert_eq!((refused.status, refused.problem().1.as_str()), (409, "full"), "{refused:?}");
-    let wrong = set(&json!({"namespace": "small", "ttl_ms_min": 1}));
-    assert_eq!((wrong.status, wrong.problem().1.as_str()), (400, "bad_request"), "{wrong:?}");
-    let back = set(&json!({"namespace": "small", "from_defaults": true}));
-    assert_eq!(back.json(), json!({"namespaces": []}));
-    guarded.audited("the change is in the audit log", |line| {
-        line["verb"] == "change namespaces" && line["outcome"] == "done"
-    });
 }

@@ -47,7 +47,7 @@ class Unknown(TenureError):
 
 
 REFUSED = frozenset(
-    "held cooldown queued stale_token lost ending not_yours full version not_waiting still_held compacted".split()
+    "held cooldown queued stale_token lost ending not_yours full version conflict not_waiting still_held compacted".split()
 )
 USAGE = frozenset("bad_request bad_name bad_ttl too_large not_found index_ahead".split())
 UNAVAILABLE = frozenset("overloaded late behind no_leader draining stopping disk_full disk_stalled".split())

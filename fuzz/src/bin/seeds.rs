@@ -8,6 +8,7 @@ use std::path::Path;
 use lease::{Batch, Claim, Command, Entity, Holder, Instance, Key, Name, Namespace, Reason, Request};
 use lease::{RevokeWhen, Seq, Table, Time, Token, Ttl, Value};
 use replica::FrozenState;
+use server::Secret;
 
 type Failure = Box<dyn Error>;
 
@@ -42,6 +43,10 @@ fn main() -> Result<(), Failure> {
         "identity",
         b"format = 1\ncluster = \"000102030405060708090a0b0c0d0e0f\"\nmember = 1\nbegun = true\n",
     )?;
+    // Of nobody: its secret is drawn here, and its hash is in no settings.
+    let token = Secret::draw().reveal();
+    put("bearer_token", token.as_bytes())?;
+    put("sealed_bearer_token", format!("{}-{}", "07".repeat(8), "09".repeat(32)).as_bytes())?;
     put("client_frame", br#"{"id":1,"call":{"bulk":[{"claim":{"name":"a","holder":"h","ttl_ms":5000}}]}}"#)?;
     put("juju_request", br#"{"request-id":1,"type":"Pinger","version":1,"request":"Ping","params":{"Name":"unit-a-0"}}"#)?;
     put("server_frame", br#"{"id":2,"reply":{"bulk":["done",{"error":{"code":"held","message":"a"}}]}}"#)?;

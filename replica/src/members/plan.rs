@@ -111,6 +111,14 @@ fn replace(standing: &Standing, old: u64, new: u64) -> Planned {
         ));
     }
     check_near(new)?;
+    // It leads, and its place is the only one that another could lead from: neither can go first.
+    if standing.members.values().filter(|it| it.is_voter).count() == 1 {
+        return refused(format!(
+            "member {old} is the only voter, and no other can lead before it goes: have two observers, {0} and one more, and promote both at \
+             once; hand the lead to member {0}, with transfer-leadership; then remove member {old} and the third at once",
+            new.id
+        ));
+    }
     let (promote, remove) = (BTreeSet::from([new.id]), BTreeSet::from([old]));
     check_voters(&standing.members, &promote, &remove)?;
     Ok(Step::Change { promote, remove })

@@ -103,6 +103,23 @@ fn a_voter_is_replaced_by_an_observer_in_one_step_and_the_leader_goes_only_when_
     refused(&[1, 2, 3], &[4, 5], &replace(4, 5), "member 4 is no voter");
 }
 
+/// Each step that the refusal names is one that may be taken.
+#[test]
+fn whoever_would_replace_the_only_voter_is_told_a_way_that_leads_there() {
+    let replace = MemberChange::Replace { old: 1, new: 2 };
+    refused(&[1], &[2], &replace, "member 1 is the only voter");
+    refused(&[1], &[2], &replace, "promote both at once; hand the lead to member 2");
+    let promote = MemberChange::Promote(ids(&[2, 3]));
+    let step = Step::Change { promote: ids(&[2, 3]), remove: ids(&[]) };
+    assert_eq!(plan(&standing(&[1], &[2, 3]), &promote), Ok(step));
+    let lead = MemberChange::Lead(Some(2));
+    assert_eq!(plan(&standing(&[1, 2, 3], &[]), &lead), Ok(Step::Lead(Some(2))));
+    let mut led = standing(&[1, 2, 3], &[]);
+    led.members.values_mut().for_each(|member| member.leads = member.id == 2);
+    let step = Step::Change { promote: ids(&[]), remove: ids(&[1, 3]) };
+    assert_eq!(plan(&led, &MemberChange::Remove(ids(&[1, 3]))), Ok(step));
+}
+
 #[test]
 fn who_lacks_too_much_gets_no_vote_and_not_the_lead() {
     let mut those = members(&[1, 2, 3], &[4, 5]);

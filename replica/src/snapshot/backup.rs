@@ -52,6 +52,8 @@ pub struct Restored {
     pub unclaimable: u64,
     /// Every token from now on is at least this one.
     pub next_token: Token,
+    /// Credentials of clients that the new cluster does not know.
+    pub forgotten: usize,
 }
 
 /// Why a backup cannot be read or restored.
@@ -132,13 +134,14 @@ impl Backup {
         let Some(last) = self.meta.last_log_id else {
             return Err(BackupError::Empty { path: String::new() });
         };
-        let held = self.held();
+        let (held, known) = (self.held(), self.table.settings().credentials.len());
         self.table.recover(epoch, how);
         self.table.readdress(home.cluster, how);
         let restored = Restored {
             ended: held - self.held(),
             unclaimable: self.table.unclaimable(),
             next_token: self.table.next_token(),
+            forgotten: known - self.table.settings().credentials.len(),
         };
         let alone = openraft::Membership::new(
             vec![BTreeSet::from([home.member])],

@@ -62,6 +62,8 @@ pub struct Config {
     pub(crate) first_token: Option<FirstToken>,
     /// Where the audit log is written; none writes none.
     pub audit: Option<PathBuf>,
+    /// At so many bytes it is put aside.
+    pub audit_bytes_max: u64,
     /// Where the other members connect; none where there are none.
     pub peer_listen: Option<SocketAddr>,
     /// What the port for the other members is secured with, and what is presented to them; none is plain TCP.
@@ -201,6 +203,7 @@ impl Config {
                 .unwrap_or(false),
             first_token: raws.get("auth.first_token", value::first_token)?,
             audit: raws.get_path("audit.file")?,
+            audit_bytes_max: raws.get("audit.bytes_max", value::bytes)?.unwrap_or(256 << 20),
             peer_listen: peer_listen.or_else(peer_default),
             allow_volatile_data: raws.get("allow_volatile_data", value::yes_or_no)?.unwrap_or(dev),
             accept_torn_tail: raws.get("accept_torn_tail", value::yes_or_no)?.unwrap_or(dev && is_single),

@@ -76,6 +76,7 @@ fn every_setting_can_be_set_in_the_file() {
             within = "1h"
             [audit]
             file = "audit.jsonl"
+            bytes_max = "3MiB"
             [snapshot]
             log_bytes = "2GiB"
             "#,
@@ -99,6 +100,7 @@ fn every_setting_can_be_set_in_the_file() {
         insecure_no_authentication: false,
         first_token: None,
         audit: Some(folder.0.path().join("audit.jsonl")),
+        audit_bytes_max: 3 << 20,
         allow_volatile_data: true,
         accept_torn_tail: true,
         peer_listen: Some("127.0.0.1:0".parse().unwrap()),
@@ -246,6 +248,7 @@ fn a_broken_relation_shows_both_values() {
     assert!(error.contains("session.ping_every is 30s (") && error.contains("tenure.toml:2:9)"), "{error}");
 }
 
+/// Row 37, without TLS: whoever reached it would be nobody in particular.
 #[test]
 fn a_plain_listener_beyond_loopback_must_be_asked_for() {
     for listen in ["0.0.0.0:7400", "[::]:7400", "192.0.2.1:7400"] {
@@ -414,6 +417,7 @@ fn a_certificate_needs_its_key_and_a_ca_needs_both() {
     }
 }
 
+/// Row 37, with TLS: nobody is let in unasked but by a flag that says so.
 #[test]
 fn other_machines_are_let_in_by_tls_and_asked_who_they_are_unless_a_loud_flag_says_otherwise() {
     let anywhere = Flags { data: Some("d".into()), listen: Some("0.0.0.0:7400".into()), ..Flags::default() };

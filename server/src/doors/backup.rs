@@ -9,9 +9,10 @@
 //! never ended in order, and what has come of it has no trailer.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
-use api::ErrorBody;
+use api::{ErrorBody, Problem};
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderValue, header};
@@ -25,7 +26,8 @@ use super::Doors;
 use super::identify::Asking;
 use super::listen::stopped;
 use super::reply::problem;
-use crate::identity::{Scope, Verb};
+use crate::admission::Permit;
+use crate::identity::{Caller, Scope, Verb};
 use crate::service::{Service, unanswered};
 
 /// How long the barrier may take: a little longer than its own deadline.
@@ -49,36 +51,43 @@ enum Sent {
     )
 )]
 pub(super) async fn backup(State(doors): State<Doors>, asking: Asking) -> Response {
-    let note = match doors.service.permit(&asking.caller, Verb::Backup, Scope::Cluster) {
-        Ok(note) => note,
+    let leave = match doors.service.permit(&asking.caller, Verb::Backup, Scope::Cluster) {
+        Ok(leave) => leave,
         Err(error) => return problem(error),
     };
-    note.into_iter().for_each(|note| note.outcome("begun", None));
-    let place = match doors.service.enter_backup() {
+    let begun = begin(&doors).await;
+    let outcome = begun.as_ref().map_or_else(|error| error.code.as_str(), |_| "begun");
+    leave.note.into_iter().for_each(|note| note.outcome(outcome, None));
+    let place = match begun {
         Ok(place) => place,
         Err(error) => return problem(error),
     };
-    let (sender, passed) = oneshot::channel();
-    doors.service.barrier(move |passed| {
-        // Whoever asked may be gone.
-        let _ = sender.send(passed);
-    });
-    match tokio::time::timeout(FROZEN_WITHIN, passed).await {
-        Ok(Ok(Ok(()))) => {}
-        Ok(Ok(Err(why))) => return problem(Service::unfrozen(why)),
-        Ok(Err(_)) | Err(_) => return problem(unanswered(false)),
-    }
     let (cluster, member) = doors.service.identity();
     let (pieces, taken) = mpsc::channel(1);
     let here = Handle::current();
     tokio::task::spawn_blocking(move || {
         // Here, and not on the door's thread: the state's lock is held while it is frozen.
         let frozen = doors.service.freeze();
-        give(&frozen, (cluster, member), |sent| here.block_on(send(&doors, &pieces, sent)));
+        give(&frozen, (cluster, member), |sent| here.block_on(send(&doors, &asking.caller, &pieces, sent)));
         drop(place);
     });
     let octets = HeaderValue::from_static("application/octet-stream");
     ([(header::CONTENT_TYPE, octets)], body(taken)).into_response()
+}
+
+/// A place for it, once what was answered before is in the state.
+async fn begin(doors: &Doors) -> Result<Arc<Permit>, Problem> {
+    let place = doors.service.enter_backup()?;
+    let (sender, passed) = oneshot::channel();
+    doors.service.barrier(move |passed| {
+        // Whoever asked may be gone.
+        let _ = sender.send(passed);
+    });
+    match tokio::time::timeout(FROZEN_WITHIN, passed).await {
+        Ok(Ok(Ok(()))) => Ok(place),
+        Ok(Ok(Err(why))) => Err(Service::unfrozen(why)),
+        Ok(Err(_)) | Err(_) => Err(unanswered(false)),
+    }
 }
 
 /// Nobody takes what is sent any more.
@@ -91,7 +100,9 @@ fn give(frozen: &FrozenState, of: (u128, u64), mut send: impl FnMut(Sent) -> Res
     }
 }
 
-async fn send(doors: &Doors, pieces: &mpsc::Sender<Sent>, sent: Sent) -> Result<(), Gone> {
+async fn send(doors: &Doors, caller: &Caller, pieces: &mpsc::Sender<Sent>, sent: Sent) -> Result<(), Gone> {
+    // Between two pieces, so that whoever is known no more has no whole backup.
+    doors.service.still(caller).map_err(|_| Gone)?;
     let mut stop = doors.stop.clone();
     tokio::select! {
         sent = pieces.send_timeout(sent, doors.times.stall_after) => sent.map_err(|_| Gone),

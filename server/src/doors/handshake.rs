@@ -7,8 +7,12 @@
 //!             ▼                   until here)             ▼
 //!           closed ◀──────── all of it within 5 s ───── closed
 //! ```
+//!
+//! A slot is for our own work, which is done at once. Whoever answers it slowly keeps the slot for a second and goes on without: else
+//! 64 that say no more would keep everybody out for five seconds at a time.
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -26,6 +30,8 @@ use crate::tls::{Kept, Stream};
 
 /// From the connection to the end of its handshake.
 const WITHIN: Duration = Duration::from_secs(5);
+/// How long one may keep its slot while it is waited for.
+const SLOT_FOR: Duration = Duration::from_secs(1);
 /// How long one that was refused may take to read why.
 const FAREWELL: Duration = Duration::from_secs(1);
 /// The first byte of every TLS connection: a record with a handshake in it.
@@ -42,6 +48,7 @@ pub(super) type Secured = Box<Stream<TcpStream>>;
 pub(crate) struct Handshakes {
     slots: Semaphore,
     within: Duration,
+    slot_for: Duration,
     config: Arc<Kept<Arc<ServerConfig>>>,
 }
 
@@ -55,7 +62,7 @@ enum Stage {
 
 impl Handshakes {
     pub(crate) fn new(config: Arc<Kept<Arc<ServerConfig>>>) -> Handshakes {
-        Handshakes { slots: Semaphore::new(HANDSHAKES_MAX), within: WITHIN, config }
+        Handshakes { slots: Semaphore::new(HANDSHAKES_MAX), within: WITHIN, slot_for: SLOT_FOR, config }
     }
 
     /// Makes a connection a secured one. Where that fails the client is told, where it can be, and the connection is over.
@@ -115,10 +122,18 @@ impl Handshakes {
             return None;
         }
         *stage = Stage::Crypto;
-        match secured.handshake().await {
+        let done = {
+            let mut handshake = pin!(secured.handshake());
+            let in_slot = timeout(self.slot_for, handshake.as_mut()).await;
+            drop(slot);
+            match in_slot {
+                Ok(done) => done,
+                Err(_) => handshake.await,
+            }
+        };
+        match done {
             Ok(()) => Some(secured),
             Err(error) => {
-                drop(slot);
                 tell_failed(peer, &error);
                 farewell(secured.into_under(), b"").await;
                 None
@@ -162,3 +177,6 @@ fn plain_answer() -> String {
         body.len()
     )
 }
+
+#[cfg(test)]
+mod tests;

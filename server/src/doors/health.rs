@@ -1,17 +1,15 @@
 //! Whether the process lives, and whether it is ready, with the reason where it is not.
 
-use std::sync::Arc;
-
 use api::{Code, ErrorBody, Problem};
 use axum::Json;
-use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use replica::Unavailable;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::identify::Asking;
 use super::reply::problem;
-use crate::service::Service;
+use crate::identity::{Scope, Verb, authorize};
 
 /// The process lives.
 #[derive(Serialize, ToSchema)]
@@ -38,8 +36,9 @@ pub(super) struct Ready {
     /// How far the log is applied here.
     #[schema(value_type = String, example = "7")]
     applied: String,
-    /// How many leases are held.
-    held: u64,
+    /// How many leases are held; only for who may count them all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held: Option<u64>,
 }
 
 /// Whether the process lives.
@@ -56,15 +55,17 @@ pub(super) async fn healthz() -> Response {
         (status = 503, description = "`no_leader`, `behind`, `draining`, `stopping`, `disk_full`, `disk_stalled`, `overloaded`", body = ErrorBody),
     )
 )]
-pub(super) async fn readyz(State(service): State<Arc<Service>>) -> Response {
+pub(super) async fn readyz(Asking { service, caller }: Asking) -> Response {
     let status = service.status();
+    let may_count = authorize(&caller.principal, Verb::Count, Scope::Namespace(None)).is_ok();
     match why_not(service.is_stopping(), &status) {
         Some(error) => problem(error),
         None => {
             let (member, leader) =
                 (status.member.to_string(), status.leader.map(|leader| leader.to_string()));
             let (term, applied) = (status.term.to_string(), status.applied.to_string());
-            Json(Ready { ready: true, member, leader, term, applied, held: status.held }).into_response()
+            let held = may_count.then_some(status.held);
+            Json(Ready { ready: true, member, leader, term, applied, held }).into_response()
         }
     }
 }

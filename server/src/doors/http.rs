@@ -23,7 +23,9 @@ use super::identify::Asking;
 use super::listen::stopped;
 use super::reply::{problem, problem_as, reply};
 use crate::identity::Caller;
-use crate::service::{Done, Service, TURN_SLACK, Waiting, bounds, clean, patience, stopping, unanswered};
+use crate::service::{
+    Done, Service, TURN_SLACK, Waiting, bounds, clean, patience, stopping, unanswered, unauthenticated,
+};
 
 /// Take a free lease; or extend it, where this holder and instance hold it already.
 #[utoipa::path(
@@ -179,7 +181,8 @@ pub(super) async fn count(asking: Asking, uri: Uri) -> Response {
 pub(super) async fn wait(State(doors): State<Doors>, asking: Asking, uri: Uri) -> Response {
     match read_query::<Wait>(&uri) {
         Ok(wait) => {
-            answer_when_due(doors.clone(), |sink| doors.service.wait(&asking.caller, &wait, sink)).await
+            let begin = |sink| doors.service.wait(&asking.caller, &wait, sink);
+            answer_when_due(doors.clone(), &asking.caller, begin).await
         }
         Err(error) => problem(error),
     }
@@ -206,14 +209,16 @@ pub(super) async fn acquire(
     asking: Asking,
     Body(acquire): Body<Acquire>,
 ) -> Response {
-    answer_when_due(doors.clone(), |sink| doors.service.acquire(&asking.caller, acquire, sink)).await
+    let begin = |sink| doors.service.acquire(&asking.caller, acquire, sink);
+    answer_when_due(doors.clone(), &asking.caller, begin).await
 }
 
 type Sink = Box<dyn FnOnce(Done) + Send>;
 
-/// The answer of a call that waits: when it comes, or when it has lasted too long.
+/// The answer of a call that waits: when it comes, or when it has lasted too long, or when its caller is not known any more.
 async fn answer_when_due(
     doors: Doors,
+    caller: &Caller,
     begin: impl FnOnce(Sink) -> Result<(Waiting, Option<Duration>), Problem>,
 ) -> Response {
     let (sender, receiver) = oneshot::channel();
@@ -230,6 +235,7 @@ async fn answer_when_due(
         done = &mut receiver => return reply(worded(done, false)),
         () = tokio::time::sleep(timeout) => {}
         () = stopped(&mut stop) => return problem(stopping()),
+        () = doors.service.doorkeeper.forgets(caller) => return problem(unauthenticated()),
     }
     if let Some(error) = waiting.0.time_out() {
         return problem(error);

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! Authorization: Bearer … ──good──▶ Caller        one that is there decides: a bad token is not made good by a certificate
-//!          none ─▶ certificate ───▶ Caller
+//!          │ not known: the cluster is asked, so often and no more ─▶ Caller, 401, or 503 where too many come
+//!          none ─▶ certificate that is not over ───▶ Caller
 //!                   none ─▶ 401, except for the few paths that tell nothing of leases
 //! ```
 
@@ -20,9 +21,9 @@ use tokio::sync::oneshot;
 
 use super::Doors;
 use super::reply::problem;
-use crate::identity::{Caller, Principal, Source, Unknown};
-use crate::service::{Service, unauthenticated};
-use crate::tls::{Name, Role};
+use crate::identity::{Caller, Principal, Source, TooMany, Unknown};
+use crate::service::{Service, not_looked_for, unauthenticated};
+use crate::tls::{Name, Role, wall_seconds};
 
 /// Paths that anyone may ask for: whether the process lives, and how to ask.
 const FOR_ANYONE: [&str; 2] = ["/healthz", "/v1/openapi.json"];
@@ -37,12 +38,18 @@ const FIRST_TOKEN_LOOK: Duration = Duration::from_millis(20);
 pub(crate) struct Arrived {
     /// From where.
     pub(crate) peer: SocketAddr,
-    /// Whose certificate it presented, where it did.
-    pub(crate) name: Option<Arc<Presented>>,
+    /// What stands in the certificate that it presented, where it did.
+    pub(crate) presented: Option<Arc<Presented>>,
 }
 
-/// Whose a certificate is; none where it names nobody.
-pub(crate) type Presented = Option<Name>;
+/// What stands in a certificate.
+#[derive(Debug)]
+pub(crate) struct Presented {
+    /// Whose it is; none where it names nobody.
+    pub(crate) name: Option<Name>,
+    /// The last second in which it is good, since 1970.
+    pub(crate) until: u64,
+}
 
 /// Who asks, and whom.
 pub(super) struct Asking {
@@ -64,16 +71,26 @@ impl FromRequestParts<Doors> for Asking {
 pub(super) async fn identify(State(doors): State<Doors>, mut request: Request, next: Next) -> Response {
     let arrived = request.extensions().get::<Arrived>().cloned();
     let peer = arrived.as_ref().map(|arrived| arrived.peer);
-    let name = arrived.and_then(|arrived| arrived.name);
-    match known(&doors.service, request.headers(), name.as_deref()).await {
+    let presented = arrived.and_then(|arrived| arrived.presented);
+    // Before anybody is looked for: what is for anyone costs no read, whatever it comes with.
+    let known = match FOR_ANYONE.contains(&request.uri().path()) {
+        true => return next.run(request).await,
+        false => known(&doors.service, request.headers(), peer, presented.as_deref()).await,
+    };
+    match known {
         Ok(principal) => {
-            request.extensions_mut().insert(Arc::new(Caller::new(principal, peer)));
+            let caller = doors.service.doorkeeper.admit(principal, peer);
+            // Looked at again, since it was known a moment ago: from here on its end is waited for.
+            if !doors.service.doorkeeper.knows(&caller) {
+                return refused();
+            }
+            request.extensions_mut().insert(Arc::new(caller));
         }
-        Err(_) if FOR_ANYONE.contains(&request.uri().path()) => {}
         Err(Stranger::Unknown(why)) => {
             doors.service.doorkeeper.turned_away(peer, why);
             return refused();
         }
+        Err(Stranger::TooMany(why)) => return problem(not_looked_for(&why)),
         Err(Stranger::NotYet) => {
             let message = "this member cannot tell yet who may come: it has no leader, or the first token is being set up; try again";
             return problem(Problem::new(Code::NoLeader, message).retry_after_ms(500));
@@ -86,6 +103,8 @@ pub(super) async fn identify(State(doors): State<Doors>, mut request: Request, n
 pub(super) enum Stranger {
     /// They are not known.
     Unknown(Unknown),
+    /// Too many like them have come to ask the cluster after each.
+    TooMany(TooMany),
     /// It cannot be told yet.
     NotYet,
 }
@@ -93,22 +112,32 @@ pub(super) enum Stranger {
 async fn known(
     service: &Service,
     headers: &HeaderMap,
-    name: Option<&Presented>,
+    peer: Option<SocketAddr>,
+    presented: Option<&Presented>,
 ) -> Result<Arc<Principal>, Stranger> {
     if service.doorkeeper.is_open() {
         return Ok(Principal::anyone());
     }
-    match (bearer(headers), name) {
-        (Some(token), _) => by_token(service, &token).await,
-        (None, Some(Some(name))) => by_name(service, name).map_err(Stranger::Unknown),
-        (None, Some(None)) => Err(Stranger::Unknown(Unknown::Nameless)),
+    match (bearer(headers), presented) {
+        (Some(token), _) => by_token(service, &token, peer).await,
+        (None, Some(presented)) => by_certificate(service, presented).map_err(Stranger::Unknown),
         (None, None) => Err(Stranger::Unknown(Unknown::Nothing)),
     }
 }
 
 /// A token that was made a moment ago may not have come here: what a barrier brings decides. Nor may the first of all, which a new
-/// cluster sets up within a moment of its first leader.
-pub(super) async fn by_token(service: &Service, token: &str) -> Result<Arc<Principal>, Stranger> {
+/// cluster sets up within a moment of its first leader. A barrier is work for the whole cluster, and whoever has no good token shall not
+/// make much of it: so often they are looked for, and no more.
+pub(super) async fn by_token(
+    service: &Service,
+    token: &str,
+    peer: Option<SocketAddr>,
+) -> Result<Arc<Principal>, Stranger> {
+    match service.doorkeeper.directory.authenticate(token) {
+        Err(Unknown::NoSuch(_)) => {}
+        known => return known.map_err(Stranger::Unknown),
+    }
+    service.doorkeeper.may_look_for(peer).map_err(Stranger::TooMany)?;
     let until = Instant::now() + FIRST_TOKEN_WITHIN;
     loop {
         match service.authenticate(token) {
@@ -128,17 +157,22 @@ pub(super) async fn by_token(service: &Service, token: &str) -> Result<Arc<Princ
     }
 }
 
-/// The principal that a certificate's name stands for.
-fn by_name(service: &Service, name: &Name) -> Result<Arc<Principal>, Unknown> {
+/// The principal that a certificate's name stands for. It was looked at when the connection began, and its time may be over since.
+fn by_certificate(service: &Service, presented: &Presented) -> Result<Arc<Principal>, Unknown> {
     let (cluster, _) = service.identity();
+    let until = presented.until;
+    if u64::try_from(wall_seconds()).is_ok_and(|now| now > until) {
+        return Err(Unknown::Over);
+    }
+    let name = presented.name.as_ref().ok_or(Unknown::Nameless)?;
     match &name.role {
         _ if name.cluster != cluster => Err(Unknown::Nameless),
-        Role::Operator(who) => Ok(Arc::new(Principal::certified(lease::Role::Operator, None, who))),
+        Role::Operator(who) => Ok(Arc::new(Principal::certified(lease::Role::Operator, None, who, until))),
         Role::Client { role: lease::Role::Unit, namespace: Some(namespace), who } => {
-            Ok(Arc::new(Principal::unit(who, namespace, Source::Certificate)))
+            Ok(Arc::new(Principal::unit(who, namespace, Source::Certificate { until })))
         }
         Role::Client { role, namespace, who } => {
-            Ok(Arc::new(Principal::certified(*role, namespace.as_deref(), who)))
+            Ok(Arc::new(Principal::certified(*role, namespace.as_deref(), who, until)))
         }
         Role::Member(_) | Role::ClientCa | Role::PeerCa => Err(Unknown::Nameless),
     }

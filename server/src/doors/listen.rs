@@ -75,7 +75,7 @@ pub(crate) async fn accept(
                     continue;
                 };
                 doorstep.tune(&stream);
-                let arrived = Arrived { peer, name: None };
+                let arrived = Arrived { peer, presented: None };
                 let mut service = Connection { router: router.clone(), permit, arrived };
                 let (http, stop) = (Arc::clone(&http), stop.clone());
                 match doorstep.handshakes.clone() {
@@ -83,7 +83,7 @@ pub(crate) async fn accept(
                     // The handshake's future is large, and ends before the connection's begins.
                     Some(handshakes) => drop(tokio::spawn(async move {
                         if let Some(stream) = handshakes.shake(stream, peer).await {
-                            service.arrived.name = presented(&stream);
+                            service.arrived.presented = presented(&stream);
                             tokio::spawn(serve(http, stream, peer, service, stop));
                         }
                     })),
@@ -125,10 +125,11 @@ struct Connection {
     arrived: Arrived,
 }
 
-/// Whose certificate the other side has presented.
+/// What stands in the certificate that the other side has presented.
 fn presented(stream: &Secured) -> Option<Arc<Presented>> {
-    let presented = stream.presented()?;
-    Some(Arc::new(Leaf::read(presented).ok().and_then(|leaf| leaf.name())))
+    let leaf = Leaf::read(stream.presented()?).ok();
+    let until = leaf.as_ref().and_then(|leaf| u64::try_from(leaf.until).ok()).unwrap_or_default();
+    Some(Arc::new(Presented { name: leaf.and_then(|leaf| leaf.name()), until }))
 }
 
 impl hyper::service::Service<hyper::Request<Incoming>> for Connection {

@@ -28,7 +28,7 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
 
 pub use openapi::openapi_json;
-pub(crate) use session::{Going, Registry, Times};
+pub(crate) use session::{Going, Registry, Times, no_more};
 
 use crate::service::Service;
 

@@ -30,7 +30,7 @@ pub(super) async fn list(asking: Asking) -> Response {
         (status = 401, description = "`unauthenticated`", body = ErrorBody),
         (status = 403, description = "`forbidden`", body = ErrorBody),
         (status = 404, description = "`not_found`: there is no such token", body = ErrorBody),
-        (status = 409, description = "`members`: a member is of a version that knows no tokens; `version`", body = ErrorBody),
+        (status = 409, description = "`conflict`: there is another token of that id; `members`: a member is of a version that knows no tokens; `version`", body = ErrorBody),
         (status = 503, description = "Surely not done: `no_leader`, `stopping`", body = ErrorBody),
         (status = 504, description = "`unknown`: it may have been done; look at the tokens", body = ErrorBody),
     )

@@ -8,7 +8,7 @@
 //!
 //! The `id` of an event is its revision, so that a client that comes back with `Last-Event-ID` goes on behind it. A comment
 //! every 15 s keeps what stands between from closing the connection. The stream ends with an event `error`, whose data is a
-//! problem: `compacted`, or `stopping`.
+//! problem: `compacted`, `stopping`, or `unauthenticated` where who asked for it is known no more.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -29,7 +29,7 @@ use super::identify::Asking;
 use super::listen::stopped;
 use super::reply::problem;
 use crate::identity::Caller;
-use crate::service::{Done, Echo, Watching, stopping, unanswered};
+use crate::service::{Done, Echo, Service, Watching, stopping, unanswered, unauthenticated};
 
 /// Events pulled at a time.
 const PULL: usize = 256;
@@ -105,6 +105,8 @@ async fn begin(
     }
     let seen = Seen {
         watching: Some(watching),
+        service: Arc::clone(&doors.service),
+        caller: Arc::clone(caller),
         woken,
         pulled: VecDeque::new(),
         more: true,
@@ -117,6 +119,8 @@ async fn begin(
 struct Seen {
     /// None once it has ended.
     watching: Option<Watching>,
+    service: Arc<Service>,
+    caller: Arc<Caller>,
     woken: Arc<Notify>,
     pulled: VecDeque<Event>,
     more: bool,
@@ -130,12 +134,18 @@ impl Seen {
             if let Some(event) = self.pulled.pop_front() {
                 return Some(written(&event));
             }
+            // Its end was told: to wait for that once more would tell it for ever.
+            self.watching.as_ref()?;
             if !self.more {
                 tokio::select! {
                     () = self.woken.notified() => {}
                     () = stopped(&mut self.stop) => {
                         self.watching = None;
                         return Some(ended(&stopping()));
+                    }
+                    () = self.service.doorkeeper.forgets(&self.caller) => {
+                        self.watching = None;
+                        return Some(ended(&unauthenticated()));
                     }
                 }
             }

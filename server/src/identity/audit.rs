@@ -7,14 +7,16 @@
 //! ```
 //!
 //! `token` is a grant's, never a secret. A caller's text is escaped as JSON escapes it, and what reorders or hides text besides, so
-//! that no name can forge a line. A thread of its own writes; where it falls behind, lines are dropped and their number is the next
-//! line. To rotate: rename the file and send SIGHUP, and it is opened anew under its name.
+//! that no name can forge a line. A thread of its own writes; where it falls behind, or cannot write, lines are dropped and their number
+//! is the next line. To rotate: rename the file and send SIGHUP, and it is opened anew under its name; and at its bound it is put aside
+//! by itself (`file`).
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+mod file;
+
+use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
@@ -24,6 +26,7 @@ use serde::Serialize;
 
 use super::{Caller, Scope, Unknown, Verb};
 use crate::tls;
+use file::Lines;
 
 /// Characters of one text in a line.
 const TEXT_CHARS_MAX: usize = 256;
@@ -34,7 +37,7 @@ const WAITING_MAX: usize = 16_384;
 #[derive(Debug)]
 pub(crate) struct Audit {
     lines: Option<SyncSender<Message>>,
-    dropped: AtomicU64,
+    dropped: Arc<AtomicU64>,
     writer: Option<JoinHandle<()>>,
 }
 
@@ -71,6 +74,9 @@ pub(crate) struct Entry {
     token: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     why: Option<String>,
+    /// How many others were turned away of whom there is no line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    left_out: Option<u64>,
 }
 
 impl Entry {
@@ -99,6 +105,11 @@ impl Entry {
         Entry { from: peer, outcome: "unauthenticated", why: Some(why.to_string()), ..Entry::default() }
     }
 
+    /// Of so many who are not known, and of whom there is no line each.
+    pub(crate) fn of_left_out(left_out: u64) -> Entry {
+        Entry { outcome: "unauthenticated", left_out: Some(left_out), ..Entry::default() }
+    }
+
     /// The same, with what is changed.
     pub(crate) fn about(self, what: impl ToString) -> Entry {
         Entry { what: Some(shown(&what.to_string())), ..self }
@@ -119,17 +130,18 @@ fn shown(text: &str) -> String {
 }
 
 impl Audit {
-    /// Opens the file, or makes it, and writes behind what it holds.
+    /// Opens the file, or makes it, and writes behind what it holds. At `bytes_max` bytes it is put aside.
     ///
     /// # Errors
     /// The system's own.
-    pub(crate) fn open(path: &Path) -> io::Result<Audit> {
-        let file = open(path)?;
+    pub(crate) fn open(path: &Path, bytes_max: u64) -> io::Result<Audit> {
+        let file = Lines::open(path, bytes_max)?;
         let (lines, waiting) = sync_channel(WAITING_MAX);
-        let path = path.to_owned();
-        let write = move || write(&waiting, file, &path);
+        let dropped = Arc::new(AtomicU64::new(0));
+        let lost = Arc::clone(&dropped);
+        let write = move || write(&waiting, file, &lost);
         let writer = std::thread::Builder::new().name("audit".to_owned()).spawn(write)?;
-        Ok(Audit { lines: Some(lines), dropped: AtomicU64::new(0), writer: Some(writer) })
+        Ok(Audit { lines: Some(lines), dropped, writer: Some(writer) })
     }
 
     /// Writes a line, soon. It never waits.
@@ -169,26 +181,25 @@ impl Drop for Audit {
     }
 }
 
-fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new().create(true).append(true).mode(0o600).open(path)
-}
-
-fn write(waiting: &Receiver<Message>, mut file: File, path: &Path) {
+fn write(waiting: &Receiver<Message>, mut file: Lines, lost: &AtomicU64) {
     let mut complained = false;
     while let Ok(message) = waiting.recv() {
         let done = match message {
-            // One write a line, so that two lines never mix and a crash cuts at most one.
-            Message::Line(mut line) => {
-                line.push('\n');
-                file.write_all(line.as_bytes())
-            }
-            Message::Reopen => open(path).map(|opened| file = opened),
+            Message::Line(line) => match file.append(line) {
+                Ok(()) => file.put_aside_if_full(),
+                Err(error) => {
+                    lost.fetch_add(1, Ordering::Relaxed);
+                    Err(error)
+                }
+            },
+            Message::Reopen => file.reopen(),
         };
         match done {
             Ok(()) => complained = false,
             Err(error) if !complained => {
                 complained = true;
-                tracing::error!(path = %path.display(), %error, "the audit log cannot be written: its lines are lost until it can be");
+                let path = file.path().display();
+                tracing::error!(%path, %error, "the audit log cannot be written, or not be put aside: lines are lost until it can be");
             }
             Err(_) => {}
         }
@@ -212,7 +223,7 @@ mod tests {
         let caller = Caller::new(Principal::anyone(), Some("127.0.0.1:9".parse().unwrap()));
         let forged = "a\n{\"who\":\"root\"}\u{202e}";
         let scope = Scope::Lease { namespace: "n", name: forged, holder: Some("h") };
-        let audit = Audit::open(&path).unwrap();
+        let audit = Audit::open(&path, u64::MAX).unwrap();
         audit.write(Entry::of(&caller, Verb::Claim, scope).with("granted", Some(Token::from_u64(41))));
         drop(audit);
         let [line] = &lines(&path)[..] else { panic!("one line") };
@@ -230,7 +241,7 @@ mod tests {
     fn a_file_that_was_renamed_is_made_anew_at_the_next_opening() {
         let folder = tempfile::tempdir().unwrap();
         let (path, old) = (folder.path().join("audit.jsonl"), folder.path().join("old"));
-        let audit = Audit::open(&path).unwrap();
+        let audit = Audit::open(&path, u64::MAX).unwrap();
         audit.write(Entry::of_unknown(None, Unknown::Nothing));
         std::fs::rename(&path, &old).unwrap();
         audit.reopen();
@@ -238,6 +249,32 @@ mod tests {
         drop(audit);
         assert_eq!(lines(&old)[0]["why"], "neither a token nor a certificate");
         assert_eq!(lines(&path)[0]["outcome"], "unauthenticated");
+        let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&path).unwrap().permissions());
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_file_that_has_grown_to_its_bound_is_put_aside_and_two_bounds_are_all_that_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.jsonl");
+        let bound = 2_000;
+        let audit = Audit::open(&path, bound).unwrap();
+        (0..100).for_each(|left_out| audit.write(Entry::of_left_out(left_out)));
+        drop(audit);
+        let names = |entry: io::Result<std::fs::DirEntry>| entry.unwrap().file_name().into_string().unwrap();
+        let mut files: Vec<String> = std::fs::read_dir(folder.path()).unwrap().map(names).collect();
+        files.sort();
+        assert_eq!(files, ["audit.jsonl", "audit.jsonl.1"]);
+        let old = folder.path().join("audit.jsonl.1");
+        let size = |path: &Path| std::fs::metadata(path).unwrap().len();
+        assert!((bound..bound + 200).contains(&size(&old)) && size(&path) < bound);
+        // What is kept is the newest, and nothing between is lost.
+        let kept: Vec<u64> = [&old, &path]
+            .iter()
+            .flat_map(|file| lines(file))
+            .map(|line| line["left_out"].as_u64().unwrap())
+            .collect();
+        assert_eq!(kept, (100 - kept.len() as u64..100).collect::<Vec<_>>());
         let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&path).unwrap().permissions());
         assert_eq!(mode & 0o777, 0o600);
     }

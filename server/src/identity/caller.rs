@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use lease::{Holder, Role};
 
 use super::Principal;
+use super::seats::Seat;
 
 /// Who calls. A session keeps it for as long as it lasts.
 #[derive(Debug)]
@@ -15,6 +16,8 @@ pub(crate) struct Caller {
     pub(crate) principal: Arc<Principal>,
     /// From where.
     pub(crate) peer: Option<SocketAddr>,
+    /// What they have waiting here, over all their connections; none where that is not counted.
+    pub(super) seat: Option<Arc<Seat>>,
     /// The directory's generation in which they were last found to be who they are.
     seen: AtomicU64,
 }
@@ -23,9 +26,14 @@ pub(crate) struct Caller {
 const NEVER: u64 = u64::MAX;
 
 impl Caller {
-    /// Somebody who was let in.
+    /// Somebody of whom nothing that waits is counted: whom the doorkeeper has not let in, or takes for anyone.
     pub(crate) fn new(principal: Arc<Principal>, peer: Option<SocketAddr>) -> Caller {
-        Caller { principal, peer, seen: AtomicU64::new(NEVER) }
+        Caller { principal, peer, seat: None, seen: AtomicU64::new(NEVER) }
+    }
+
+    /// The same, at a seat of theirs.
+    pub(super) fn seated(self, seat: Option<Arc<Seat>>) -> Caller {
+        Caller { seat, ..self }
     }
 
     /// Whoever comes where nobody is asked.

@@ -6,7 +6,11 @@
 //!
 //! A door that let somebody in keeps their [`Principal`] and asks with each call whether it is [`Directory::current`]: a
 //! number is compared, unless something has changed since. So a token that is revoked or expires is good no more, on the
-//! connections that it opened too, within a quarter of a second of the member's hearing of it.
+//! connections that it opened too, within a quarter of a second of the member's hearing of it; and so is a certificate whose
+//! end has passed. Whoever waits without a call is woken by [`Directory::changed`].
+//!
+//! Looks overlap, and an older one may come last. What it saw is of an older version of the settings, and is left alone: else a
+//! token that was revoked would be good again until the next look.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,25 +18,36 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use lease::{Credential, CredentialId};
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 use super::principal::application;
 use super::{InvalidBearer, Principal, Secret, Source};
 
 /// The credentials of one cluster.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Directory {
     audience: u128,
     /// Raised whenever somebody who was good is so no more, or is another.
     generation: AtomicU64,
+    changed: Notify,
     known: RwLock<Known>,
+    /// The first end of a certificate by which somebody was let in. Lowered under the lock for readers, and forgotten under the one for
+    /// writers, so that none is lost: who is good yet is asked for theirs again, in the next generation.
+    next_end: AtomicU64,
 }
 
 #[derive(Clone, Debug, Default)]
 struct Known {
     credentials: Arc<BTreeMap<CredentialId, Credential>>,
+    /// Of the settings that they were seen in.
+    version: u64,
     /// When it was looked at, in seconds since 1970.
     now: u64,
 }
+
+/// No end is known.
+const NEVER: u64 = u64::MAX;
 
 /// Why somebody is not known. For the audit log alone: outwardly it is one answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,26 +70,47 @@ pub(crate) enum Unknown {
     AnotherTag(CredentialId),
     /// The certificate names nobody who may ask here.
     Nameless,
+    /// The certificate's time is over.
+    Over,
 }
 
 impl Directory {
     /// Of the cluster of that id; empty until the first [`Directory::look`].
     pub(crate) fn new(audience: u128) -> Directory {
-        Directory { audience, ..Directory::default() }
+        Directory {
+            audience,
+            generation: AtomicU64::new(0),
+            changed: Notify::new(),
+            known: RwLock::default(),
+            next_end: AtomicU64::new(NEVER),
+        }
     }
 
-    /// Takes in what the settings have now. `now` is in seconds since 1970.
-    pub(crate) fn look(&self, credentials: &Arc<BTreeMap<CredentialId, Credential>>, now: u64) {
+    /// Takes in what the settings of that version have. `now` is in seconds since 1970.
+    pub(crate) fn look(&self, credentials: &Arc<BTreeMap<CredentialId, Credential>>, version: u64, now: u64) {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        if version < known.version {
+            return;
+        }
         let same = Arc::ptr_eq(&known.credentials, credentials);
         let ended =
             |it: &Credential| it.expires.is_some_and(|at| (known.now..now).contains(&at.saturating_sub(1)));
-        let changed = !same || credentials.values().any(ended);
-        *known = Known { credentials: Arc::clone(credentials), now: known.now.max(now) };
+        let is_over = now > self.next_end.load(Ordering::Acquire);
+        let changed = !same || is_over || credentials.values().any(ended);
+        if is_over {
+            self.next_end.store(NEVER, Ordering::Release);
+        }
+        *known = Known { credentials: Arc::clone(credentials), version, now: known.now.max(now) };
         drop(known);
         if changed {
             self.generation.fetch_add(1, Ordering::Release);
+            self.changed.notify_waiters();
         }
+    }
+
+    /// Once something has changed since this was called.
+    pub(crate) fn changed(&self) -> Notified<'_> {
+        self.changed.notified()
     }
 
     /// Of which state of the credentials an answer of now is.
@@ -102,7 +138,11 @@ impl Directory {
     /// # Errors
     /// Why not.
     pub(crate) fn current(&self, principal: &Principal) -> Result<(), Unknown> {
-        let Source::Token(id) = principal.source else { return Ok(()) };
+        let id = match principal.source {
+            Source::Token(id) => id,
+            Source::Certificate { until } => return self.certified(until),
+            Source::Unasked => return Ok(()),
+        };
         let known = self.known();
         let credential = known.credentials.get(&id).ok_or(Unknown::NoSuch(id))?;
         self.check(id, credential, known.now)?;
@@ -111,6 +151,16 @@ impl Directory {
             true => Ok(()),
             false => Err(Unknown::NoSuch(id)),
         }
+    }
+
+    /// Whether a certificate that is good until then is so yet, as of the last look; if so, the look behind its end will tell.
+    fn certified(&self, until: u64) -> Result<(), Unknown> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        if known.now > until {
+            return Err(Unknown::Over);
+        }
+        self.next_end.fetch_min(until, Ordering::AcqRel);
+        Ok(())
     }
 
     fn check(&self, id: CredentialId, credential: &Credential, now: u64) -> Result<(), Unknown> {
@@ -155,6 +205,7 @@ impl fmt::Display for Unknown {
             Unknown::Expired(id) => write!(f, "token {id} has expired"),
             Unknown::AnotherTag(id) => write!(f, "token {id} is not for the tag that it came with"),
             Unknown::Nameless => f.write_str("the certificate names nobody who may ask here"),
+            Unknown::Over => f.write_str("the certificate's time is over"),
         }
     }
 }
@@ -190,7 +241,7 @@ mod tests {
         let (secret, directory) = (Secret::draw(), Directory::new(CLUSTER));
         let (id, good) = (secret.id(), credential(secret.hash()));
         let with = |it: Credential, now| {
-            directory.look(&holding(id, it), now);
+            directory.look(&holding(id, it), 0, now);
             directory.authenticate(&secret.reveal())
         };
         let expected = Principal::unit("mysql/0", "prod", Source::Token(id));
@@ -211,19 +262,53 @@ mod tests {
         let (secret, directory) = (Secret::draw(), Directory::new(CLUSTER));
         let (id, good) = (secret.id(), Credential { expires: Some(100), ..credential(secret.hash()) });
         let settings = holding(id, good.clone());
-        directory.look(&settings, 10);
+        directory.look(&settings, 0, 10);
         let principal = directory.authenticate(&secret.reveal()).unwrap();
         let before = directory.generation();
-        directory.look(&settings, 99);
+        directory.look(&settings, 0, 99);
         assert_eq!((directory.generation(), directory.current(&principal)), (before, Ok(())));
-        directory.look(&settings, 100);
+        directory.look(&settings, 0, 100);
         assert!(directory.generation() > before, "its end is told");
         assert_eq!(directory.current(&principal), Err(Unknown::Expired(id)));
         let revoked = holding(id, Credential { revoked: true, expires: None, ..good });
-        directory.look(&revoked, 101);
+        directory.look(&revoked, 0, 101);
         assert_eq!(directory.current(&principal), Err(Unknown::Revoked(id)));
-        directory.look(&Arc::default(), 102);
+        directory.look(&Arc::default(), 0, 102);
         assert_eq!(directory.current(&principal), Err(Unknown::NoSuch(id)));
         assert_eq!(directory.current(&Principal::anyone()), Ok(()));
+    }
+
+    #[test]
+    fn a_look_that_comes_late_does_not_make_a_revoked_token_good_again() {
+        let (secret, directory) = (Secret::draw(), Directory::new(CLUSTER));
+        let (id, good) = (secret.id(), credential(secret.hash()));
+        let before = holding(id, good.clone());
+        directory.look(&holding(id, Credential { revoked: true, ..good }), 8, 10);
+        directory.look(&before, 7, 11);
+        assert_eq!(directory.authenticate(&secret.reveal()), Err(Unknown::Revoked(id)));
+    }
+
+    #[test]
+    fn who_came_by_a_certificate_is_asked_again_when_its_end_has_passed_and_not_before() {
+        let directory = Directory::new(CLUSTER);
+        let certified = |until| Principal::unit("mysql/0", "prod", Source::Certificate { until });
+        let (short, long) = (certified(20), certified(30));
+        directory.look(&Arc::default(), 0, 10);
+        assert_eq!([&short, &long].map(|who| directory.current(who)), [Ok(()), Ok(())]);
+        // The set of credentials is another each time: what is counted is whether somebody is to be asked again.
+        let none = Arc::default();
+        directory.look(&none, 0, 10);
+        let mut generation = directory.generation();
+        let mut told = |now| {
+            directory.look(&none, 0, now);
+            std::mem::replace(&mut generation, directory.generation()) != directory.generation()
+        };
+        assert!(!told(20), "in its last second it is good");
+        assert!(told(21));
+        assert_eq!((directory.current(&short), directory.current(&long)), (Err(Unknown::Over), Ok(())));
+        assert!(!told(22) && !told(30));
+        assert!(told(31), "the later one is not forgotten with the first");
+        assert_eq!(directory.current(&long), Err(Unknown::Over));
+        assert!(!told(32), "nobody is left to be told");
     }
 }

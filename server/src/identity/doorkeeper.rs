@@ -2,10 +2,13 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::audit::{Audit, Entry};
 use super::quota::Quotas;
+use super::seats::{Crowded, Place, Seats};
+use super::strangers::{Strangers, TooMany};
 use super::{Caller, Denied, Directory, Principal, Scope, Source, Unknown, Verb, authorize};
 
 /// What stands between a door and the service.
@@ -17,6 +20,10 @@ pub(crate) struct Doorkeeper {
     pub(crate) directory: Directory,
     audit: Option<Audit>,
     quotas: Quotas,
+    seats: Seats,
+    strangers: Strangers,
+    /// Of those who were turned away, how many are not written down each by themselves and are to be told of.
+    left_out: AtomicU64,
 }
 
 /// Why a caller may not.
@@ -28,18 +35,35 @@ pub(crate) enum Barred {
     Denied(Denied),
     /// They may, and not so often: when again.
     TooOften(Duration),
+    /// They may, and have as much waiting here as one may.
+    Crowded(Crowded),
 }
 
 impl Doorkeeper {
     /// One that lets everyone in.
     pub(crate) fn open(cluster: u128) -> Doorkeeper {
-        let directory = Directory::new(cluster);
-        Doorkeeper { open: true, directory, audit: None, quotas: Quotas::default() }
+        Doorkeeper {
+            open: true,
+            directory: Directory::new(cluster),
+            audit: None,
+            quotas: Quotas::default(),
+            seats: Seats::new(lease::QUEUE_MAX),
+            strangers: Strangers::new(Instant::now()),
+            left_out: AtomicU64::new(0),
+        }
     }
 
     /// One that asks who comes, to the cluster of that id; or, `open`, one that only writes down what is done.
     pub(crate) fn new(cluster: u128, open: bool, audit: Option<Audit>) -> Doorkeeper {
-        Doorkeeper { open, audit, ..Doorkeeper::open(cluster) }
+        let mut keeper = Doorkeeper::open(cluster);
+        (keeper.open, keeper.audit) = (open, audit);
+        keeper
+    }
+
+    /// The same, of a member at which so many commands of a kind may wait.
+    pub(crate) fn with_room_for(mut self, commands: usize) -> Doorkeeper {
+        self.seats = Seats::new(commands);
+        self
     }
 
     /// Whether nobody is asked who they are.
@@ -52,10 +76,52 @@ impl Doorkeeper {
         self.audit.iter().for_each(Audit::reopen);
     }
 
-    /// Writes down that somebody was not known, and why.
+    /// Lets somebody in who is known.
+    pub(crate) fn admit(&self, principal: Arc<Principal>, peer: Option<SocketAddr>) -> Caller {
+        let seat = self.seats.of(&principal);
+        Caller::new(principal, peer).seated(seat)
+    }
+
+    /// Whether the cluster may be asked after a token that is not known here. A no is counted, and not written down by itself.
+    ///
+    /// # Errors
+    /// Not now.
+    pub(crate) fn may_look_for(&self, peer: Option<SocketAddr>) -> Result<(), TooMany> {
+        self.strangers.may_read(peer, Instant::now()).inspect_err(|_| self.leave_out())
+    }
+
+    /// Writes down that somebody was not known, and why; or, where too many come, that there was one more.
     pub(crate) fn turned_away(&self, peer: Option<SocketAddr>, why: Unknown) {
+        let Some(audit) = &self.audit else { return };
+        match self.strangers.may_write(peer, Instant::now()) {
+            true => audit.write(Entry::of_unknown(peer, why)),
+            false => self.leave_out(),
+        }
+    }
+
+    fn leave_out(&self) {
+        self.left_out.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Writes down how many were turned away and not written down, where there were any.
+    pub(crate) fn tell_left_out(&self) {
         if let Some(audit) = &self.audit {
-            audit.write(Entry::of_unknown(peer, why));
+            let left_out = self.left_out.swap(0, Ordering::Relaxed);
+            if left_out > 0 {
+                audit.write(Entry::of_left_out(left_out));
+            }
+        }
+    }
+
+    /// Once the caller is not known any more.
+    pub(crate) async fn forgets(&self, caller: &Caller) {
+        loop {
+            // Asked for before the look, so that a change in between is not missed.
+            let changed = self.directory.changed();
+            if !self.knows(caller) {
+                return;
+            }
+            changed.await;
         }
     }
 
@@ -99,10 +165,19 @@ impl Doorkeeper {
         Ok(())
     }
 
+    /// A place for what keeps or ends a grant, where those are counted.
+    ///
+    /// # Errors
+    /// The caller has as many waiting as one may.
+    pub(crate) fn place(&self, caller: &Caller, verb: Verb) -> Result<Option<Place>, Barred> {
+        let Some(seat) = &caller.seat else { return Ok(None) };
+        seat.take(verb).map_err(Barred::Crowded)
+    }
+
     /// The line of an act that is allowed, where it is to be written once it is known what came of it.
     pub(crate) fn note(self: &Arc<Self>, caller: &Caller, verb: Verb, scope: Scope<'_>) -> Option<Note> {
         let noted = self.audit.is_some() && verb.changes() && verb != Verb::Extend;
-        noted.then(|| Note { keeper: Arc::clone(self), entry: Entry::of(caller, verb, scope) })
+        noted.then(|| Note { keeper: Arc::clone(self), entry: Some(Entry::of(caller, verb, scope)) })
     }
 
     fn write(&self, entry: impl FnOnce() -> Entry) {
@@ -112,21 +187,53 @@ impl Doorkeeper {
     }
 }
 
-/// A line of the audit log that waits for its outcome.
+impl Drop for Doorkeeper {
+    fn drop(&mut self) {
+        self.tell_left_out();
+    }
+}
+
+/// A line of the audit log that waits for its outcome. Dropped before that, it says that nobody was told of any: the connection was
+/// gone, or the replica, and what was asked for may have been done.
 pub(crate) struct Note {
     keeper: Arc<Doorkeeper>,
-    entry: Entry,
+    /// None once it is written.
+    entry: Option<Entry>,
 }
+
+/// What is written of an act whose outcome nobody was told.
+const UNANSWERED: &str = "unanswered";
 
 impl Note {
     /// The same, with what is changed.
-    pub(crate) fn about(self, what: impl ToString) -> Note {
-        Note { entry: self.entry.about(what), ..self }
+    pub(crate) fn about(mut self, what: impl ToString) -> Note {
+        self.entry = self.entry.take().map(|entry| entry.about(what));
+        self
     }
 
     /// Writes it.
-    pub(crate) fn outcome(self, outcome: &'static str, token: Option<lease::Token>) {
-        let Note { keeper, entry } = self;
-        keeper.write(|| entry.with(outcome, token));
+    pub(crate) fn outcome(mut self, outcome: &'static str, token: Option<lease::Token>) {
+        self.write(outcome, token);
     }
+
+    fn write(&mut self, outcome: &'static str, token: Option<lease::Token>) {
+        if let Some(entry) = self.entry.take() {
+            self.keeper.write(|| entry.with(outcome, token));
+        }
+    }
+}
+
+impl Drop for Note {
+    fn drop(&mut self) {
+        self.write(UNANSWERED, None);
+    }
+}
+
+/// What a call that is let go on takes with it, until it is answered.
+#[derive(Default)]
+pub(crate) struct Leave {
+    /// Its line.
+    pub(crate) note: Option<Note>,
+    /// Its place among the caller's.
+    pub(crate) place: Option<Place>,
 }

@@ -31,7 +31,10 @@ pub(crate) enum Source {
     /// By a token, whose credential may end at any time.
     Token(CredentialId),
     /// By a certificate: the other side of the TLS connection has its key.
-    Certificate,
+    Certificate {
+        /// The last second in which it is good, since 1970.
+        until: u64,
+    },
     /// Nobody is asked.
     Unasked,
 }
@@ -49,8 +52,8 @@ impl Principal {
         }
     }
 
-    /// Somebody whom a certificate names.
-    pub(crate) fn certified(role: Role, namespace: Option<&str>, who: &str) -> Principal {
+    /// Somebody whom a certificate names that is good until then.
+    pub(crate) fn certified(role: Role, namespace: Option<&str>, who: &str, until: u64) -> Principal {
         let lease = (role == Role::Unit).then(|| application(who).into());
         let namespace = namespace.map(Into::into);
         Principal {
@@ -59,7 +62,7 @@ impl Principal {
             namespace,
             lease,
             claims_per_second: None,
-            source: Source::Certificate,
+            source: Source::Certificate { until },
         }
     }
 
@@ -73,6 +76,11 @@ impl Principal {
             claims_per_second: None,
             source: Source::Unasked,
         })
+    }
+
+    /// Whether there are leases that they may not see. Who sees them all may be told of any.
+    pub(crate) fn is_narrow(&self) -> bool {
+        self.namespace.is_some()
     }
 
     /// The namespace that a read is of which names none: the principal's own, where it has one.
@@ -100,7 +108,7 @@ impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Source::Token(id) => write!(f, "token {id}"),
-            Source::Certificate => f.write_str("certificate"),
+            Source::Certificate { .. } => f.write_str("certificate"),
             Source::Unasked => f.write_str("unasked"),
         }
     }

@@ -7,18 +7,14 @@ use std::time::{Duration, Instant};
 
 use lease::CredentialId;
 
+use super::bucket::{Bucket, Rate};
+
 /// How many seconds' worth a bucket holds.
-const BURST_SECONDS: f64 = 5.0;
+const BURST_SECONDS: u32 = 5;
 
 /// The buckets of those that have claimed, no more than there are credentials.
 #[derive(Debug, Default)]
 pub(crate) struct Quotas(Mutex<BTreeMap<CredentialId, Bucket>>);
-
-#[derive(Clone, Copy, Debug)]
-struct Bucket {
-    left: f64,
-    at: Instant,
-}
 
 impl Quotas {
     /// Takes one claim from the bucket of `id`, which fills at `per_second`.
@@ -26,24 +22,17 @@ impl Quotas {
     /// # Errors
     /// It is empty: when there is one again.
     pub(crate) fn take(&self, id: CredentialId, per_second: u32, now: Instant) -> Result<(), Duration> {
-        let rate = f64::from(per_second);
+        let rate = Rate { a_second: per_second, burst: per_second.saturating_mul(BURST_SECONDS) };
         let mut buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if !buckets.contains_key(&id) && buckets.len() >= lease::CREDENTIALS_MAX {
             // One that is full again says nothing that a new one would not.
-            buckets
-                .retain(|_, bucket| now.saturating_duration_since(bucket.at).as_secs_f64() < BURST_SECONDS);
+            buckets.retain(|_, bucket| now.saturating_duration_since(bucket.at()) < FULL_AFTER);
         }
-        let bucket = buckets.entry(id).or_insert(Bucket { left: rate * BURST_SECONDS, at: now });
-        let passed = now.saturating_duration_since(bucket.at).as_secs_f64();
-        bucket.left = (bucket.left + passed * rate).min(rate * BURST_SECONDS);
-        bucket.at = now;
-        if bucket.left < 1.0 {
-            return Err(Duration::from_secs_f64((1.0 - bucket.left) / rate));
-        }
-        bucket.left -= 1.0;
-        Ok(())
+        buckets.entry(id).or_insert(Bucket::full(rate, now)).take(rate, now)
     }
 }
+
+const FULL_AFTER: Duration = Duration::from_secs(BURST_SECONDS as u64);
 
 #[cfg(test)]
 mod tests {

@@ -66,8 +66,17 @@ impl Secret {
 
     /// The text, to be given to whoever it is for, and to nobody else.
     pub fn reveal(&self) -> String {
-        let body = format!("{}-{}", self.id, hex(&self.secret));
+        Secret::sealed(&format!("{}-{}", self.id, hex(&self.secret)))
+    }
+
+    fn sealed(body: &str) -> String {
         format!("{START}{body}-{:08x}", crc32c::crc32c(body.as_bytes()))
+    }
+
+    /// Any text under a checksum that is right.
+    #[cfg(any(test, feature = "parsers"))]
+    pub(crate) fn sealed_text(body: &str) -> String {
+        Secret::sealed(body)
     }
 }
 
@@ -135,6 +144,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::parsers;
+    use crate::parsers::edits::{edited_text, edits, edits_of_text, within_bounds};
 
     #[test]
     fn a_token_is_read_as_it_is_written_and_known_by_its_hash() {
@@ -168,12 +179,31 @@ mod tests {
         assert_eq!("".parse::<Secret>(), Err(InvalidBearer::Start));
     }
 
+    const WORDS: &[&str] = &[START, "tenure-join-", "-", "--", "00", "ff", "A", "0x", "+1", " ", "\u{202e}"];
+
     proptest! {
         #[test]
         fn any_text_is_read_or_refused(text in "(tenure-token-)?[0-9a-f-]{0,100}|\\PC{0,60}") {
-            if let Ok(secret) = text.parse::<Secret>() {
-                prop_assert_eq!(secret.reveal(), text.trim());
+            within_bounds(text.len(), || parsers::bearer_token(&text));
+        }
+
+        #[test]
+        fn a_token_that_was_changed_is_none(edits in edits(), words in edits_of_text(WORDS)) {
+            let text = Secret { id: CredentialId(7), secret: [9; 32] }.reveal();
+            for changed in [edited_text(&text, &words), edited_text(&text, &edits)] {
+                let is_token = within_bounds(changed.len(), || parsers::bearer_token(&changed));
+                prop_assert_eq!(is_token, changed.trim() == text, "{}", changed);
             }
+        }
+
+        #[test]
+        fn one_that_was_changed_before_it_was_sealed_is_none_but_by_its_digits(words in edits_of_text(WORDS)) {
+            let body = format!("{}-{}", CredentialId(7), hex(&[9; 32]));
+            let changed = edited_text(&body, &words);
+            let is_token = within_bounds(changed.len(), || parsers::sealed_bearer_token(&changed));
+            let digits = |text: &str, length| text.len() == length && text.bytes().all(|it| b"0123456789abcdef".contains(&it));
+            let should = changed.split_once('-').is_some_and(|(id, secret)| digits(id, 16) && digits(secret, 64));
+            prop_assert_eq!(is_token, should, "{}", changed);
         }
     }
 }

@@ -6,7 +6,7 @@ use api::{Code, Problem, Step};
 use lease::FRAME_OPERATIONS_MAX;
 
 use super::{Done, Service, prepare, rights, word};
-use crate::identity::Caller;
+use crate::identity::{self, Caller, Scope};
 
 /// Begins every step of a bulk call. A step that is wrong by itself is answered by itself; the others go on.
 pub(super) fn begin<S: FnOnce(Done) + Send + 'static>(
@@ -29,6 +29,10 @@ pub(super) fn begin<S: FnOnce(Done) + Send + 'static>(
     if let Some(after) = service.backend.turns_claims_away()
         && steps.iter().all(|step| matches!(step, Step::Claim(_)))
     {
+        // One line for all of them.
+        let note = service.doorkeeper.note(caller, identity::Verb::Claim, Scope::Namespace(None));
+        let note = note.map(|note| note.about(format_args!("a bulk call of {} claims", steps.len())));
+        note.into_iter().for_each(|note| note.outcome(Code::Overloaded.as_str(), None));
         return sink(Done::refused(word::overloaded(after, rand::random())));
     }
     let gather = Arc::new(Gather::new(steps.len(), sink));
@@ -36,16 +40,19 @@ pub(super) fn begin<S: FnOnce(Done) + Send + 'static>(
     let mut proposals = Vec::with_capacity(steps.len());
     for (index, step) in steps.into_iter().enumerate() {
         let gather = Arc::clone(&gather);
-        let note = match rights::permit_step(service, caller, &step) {
-            Ok(note) => note,
+        let leave = match rights::permit_step(service, caller, &step) {
+            Ok(leave) => leave,
             Err(problem) => {
                 gather.put(index, Done::refused(problem));
                 continue;
             }
         };
-        let put = rights::noting(note, move |done| gather.put(index, done));
+        let put = rights::noting(leave, move |done| gather.put(index, done));
         match prepare::step(step) {
-            Ok((asked, draft)) => proposals.push(draft.only_for(only.clone()).answered(asked, put)),
+            Ok((asked, draft)) => {
+                let asked = asked.seen_by(caller);
+                proposals.push(draft.only_for(only.clone()).answered(asked, put));
+            }
             Err(problem) => put(Done::refused(problem)),
         }
     }

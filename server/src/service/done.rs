@@ -12,6 +12,7 @@ use replica::{Answer, Reading, Unavailable, Unwatchable, Waited};
 
 use super::backend::Changed;
 use super::members::Around;
+use crate::identity::Caller;
 
 /// What came of a call. Made on the replica's thread, turned into a [`Reply`] by [`Done::reply`] on the door's.
 pub(crate) enum Done {
@@ -106,6 +107,20 @@ pub(crate) struct Asked {
     pub(crate) name: String,
     /// What to do.
     pub(crate) verb: Verb,
+    /// Whether there are leases that the caller may not see: then nothing is told of any but the one that is asked for.
+    pub(crate) is_narrow: bool,
+}
+
+impl Asked {
+    /// Of a caller who may see everything.
+    pub(super) fn of(namespace: String, name: String, verb: Verb) -> Asked {
+        Asked { namespace, name, verb, is_narrow: false }
+    }
+
+    /// The same, of this caller.
+    pub(super) fn seen_by(self, caller: &Caller) -> Asked {
+        Asked { is_narrow: caller.principal.is_narrow(), ..self }
+    }
 }
 
 /// What to do to a lease.

@@ -15,6 +15,7 @@ mod backend;
 mod backup;
 mod bulk;
 mod by_name;
+mod check;
 mod done;
 mod echo;
 #[cfg(test)]
@@ -41,7 +42,7 @@ use std::sync::{
 use std::time::Duration;
 
 use api::{Call, Code, Hello, Problem, Reply, Stale, Step, Welcome};
-use lease::{Command, DEADLINE_DEFAULT, DEADLINE_MAX, Key, Revision, Token, Ttl};
+use lease::{DEADLINE_DEFAULT, DEADLINE_MAX, Key, Revision, Ttl};
 use replica::{Answer, Read, Status};
 
 pub(crate) use backend::{Backend, Ticket};
@@ -50,12 +51,12 @@ pub(crate) use done::{Asked, Done, Unfit, Verb};
 pub(crate) use echo::{Echo, clean};
 pub(crate) use parse::bounds;
 use prepare::Draft;
-pub(crate) use rights::unauthenticated;
+pub(crate) use rights::{not_looked_for, unauthenticated};
 pub(crate) use time::retry_after_ms;
 pub(crate) use tokens::Wanted;
 
 use crate::admission::Gate;
-use crate::identity::{self, Caller, Doorkeeper, Scope};
+use crate::identity::{self, Caller, Doorkeeper, Leave, Scope};
 
 /// How much later than a call's deadline the door answers in the replica's stead. The replica's own answer says more, so
 /// it has a moment to come first.
@@ -160,10 +161,10 @@ impl Service {
         let call = rights::narrowed(caller, call);
         let permitted = match rights::asked(&call) {
             Some((verb, scope)) => self.permit(caller, verb, scope),
-            None => self.still(caller).map(|()| None),
+            None => self.still(caller).map(|()| Leave::default()),
         };
         let sink = match permitted {
-            Ok(note) => rights::noting(tokens::about(note, &call), sink),
+            Ok(leave) => rights::noting(tokens::about(leave, &call), sink),
             Err(problem) => return sink(Done::refused(problem)),
         };
         match call {
@@ -179,7 +180,7 @@ impl Service {
             Call::Pin(pin) => self.propose(caller, prepare::pin(pin), sink),
             Call::Unpin(unpin) => self.propose(caller, prepare::unpin(unpin), sink),
             Call::History(history) => self.history(&history, sink),
-            Call::Check(check) => self.check(check, sink),
+            Call::Check(check) => self.check(caller, check, sink),
             Call::Members(members) => self.members(members, sink),
             Call::Tokens(tokens) => self.tokens(tokens, sink),
             Call::Namespaces(namespaces) => self.namespaces(namespaces, sink),
@@ -203,7 +204,10 @@ impl Service {
         sink: impl FnOnce(Done) + Send + 'static,
     ) {
         match prepared {
-            Ok((asked, draft)) => self.backend.propose(draft.only_for(caller.only()).answered(asked, sink)),
+            Ok((asked, draft)) => {
+                let asked = asked.seen_by(caller);
+                self.backend.propose(draft.only_for(caller.only()).answered(asked, sink));
+            }
             Err(problem) => sink(Done::refused(problem)),
         }
     }
@@ -252,18 +256,6 @@ impl Service {
             Ok((namespace, name, limit)) => self.read(NEWEST, sink, move |table, at| Done::Ends {
                 ends: table.history(&namespace, name.as_ref(), limit),
                 at,
-            }),
-            Err(problem) => sink(Done::refused(problem)),
-        }
-    }
-
-    fn check(&self, check: api::Check, sink: impl FnOnce(Done) + Send + 'static) {
-        match parse::key(&check.namespace, &check.name) {
-            Ok(key) => self.read(NEWEST, sink, move |table, at| {
-                let token = Token::from_u64(check.token);
-                let found = checked(table, &key, token).map(Box::new);
-                let asked = Asked { namespace: check.namespace, name: check.name, verb: Verb::Check(token) };
-                Done::Checked { asked, found, at }
             }),
             Err(problem) => sink(Done::refused(problem)),
         }
@@ -335,9 +327,14 @@ impl Service {
         }
         let api::Acquire { namespace, name, holder, .. } = &acquire;
         let scope = Scope::Lease { namespace, name, holder: Some(holder) };
-        let sink = rights::noting(self.permit(caller, identity::Verb::Claim, scope)?, sink);
-        let timeout = parse::timeout(acquire.timeout_ms)?;
-        let (asked, claim) = prepare::acquire(acquire)?;
+        let leave = self.permit(caller, identity::Verb::Claim, scope)?;
+        let prepared = parse::timeout(acquire.timeout_ms)
+            .and_then(|timeout| prepare::acquire(acquire).map(|prepared| (timeout, prepared)));
+        let (timeout, (asked, claim)) = match prepared {
+            Ok(prepared) => prepared,
+            Err(problem) => return Err(rights::refused(leave, problem)),
+        };
+        let sink = rights::noting(leave, sink);
         let key = claim.key.clone();
         let (service, asks) = (Arc::downgrade(self), key.clone());
         let reply = move |answer| match (answer, service.upgrade()) {
@@ -407,22 +404,6 @@ impl Service {
         self.backend.look(&mut |table, at| problem = Some(worded(table.get(key), at)));
         problem.unwrap_or_else(|| worded(None, replica::Reading::default()))
     }
-}
-
-/// The living grant of `token` on `key`, or why it has none.
-fn checked(table: &lease::Table, key: &Key, token: Token) -> Result<lease::GrantView, Unfit> {
-    if table.owner(token).is_some_and(|(owned, _)| owned != *key) {
-        return Err(Unfit::AnotherLeases(token));
-    }
-    let grant = table.get(key).and_then(|lease| lease.grant);
-    Err(Unfit::Refused(match grant {
-        Some(grant) if grant.token == token => return Ok(grant),
-        Some(grant) if grant.token > token => lease::Refusal::StaleToken { current: grant.token },
-        _ => {
-            let why = table.refusal(table.now(), &Command::Release { token });
-            why.unwrap_or(lease::Refusal::Lost { end: None })
-        }
-    }))
 }
 
 impl Waiting {

@@ -54,14 +54,14 @@ pub(super) fn step(step: Step) -> Prepared<Draft> {
             // Where none is named, the leader finds the grant's own.
             let ttl = extend.ttl_ms.map_or(Ok(Ttl::ZERO), parse::ttl)?;
             let token = parse::token(extend.token)?;
-            let asked = asked(extend.namespace, extend.name, Verb::Extend(token));
+            let asked = Asked::of(extend.namespace, extend.name, Verb::Extend(token));
             let command = Command::Extend { token, ttl };
             let draft = Draft::of(&asked, extend.instance, command, extend.deadline_ms)?;
             Ok((asked, draft))
         }
         Step::Release(release) => {
             let token = parse::token(release.token)?;
-            let asked = asked(release.namespace, release.name, Verb::Release(token));
+            let asked = Asked::of(release.namespace, release.name, Verb::Release(token));
             let command = Command::Release { token };
             let draft = Draft::of(&asked, release.instance, command, release.deadline_ms)?;
             Ok((asked, draft))
@@ -71,7 +71,7 @@ pub(super) fn step(step: Step) -> Prepared<Draft> {
 
 fn claim(claim: api::Claim) -> Prepared<Draft> {
     let api::Claim { namespace, name, holder, instance, seq, ttl_ms, value, deadline_ms } = claim;
-    let asked = asked(namespace, name, Verb::Claim);
+    let asked = Asked::of(namespace, name, Verb::Claim);
     let claim = claimed(&asked, &holder, instance, seq, ttl_ms, value.as_deref())?;
     let draft = Draft::new(Command::Claim(claim), deadline_ms)?;
     Ok((asked, draft))
@@ -80,7 +80,7 @@ fn claim(claim: api::Claim) -> Prepared<Draft> {
 /// The claim that an acquire begins with.
 pub(super) fn acquire(acquire: api::Acquire) -> Prepared<Claim> {
     let api::Acquire { namespace, name, holder, instance, seq, ttl_ms, value, timeout_ms: _ } = acquire;
-    let asked = asked(namespace, name, Verb::Claim);
+    let asked = Asked::of(namespace, name, Verb::Claim);
     let claim = claimed(&asked, &holder, instance, seq, ttl_ms, value.as_deref())?;
     Ok((asked, claim))
 }
@@ -106,7 +106,7 @@ fn claimed(
 
 pub(super) fn transfer(transfer: api::Transfer) -> Prepared<Draft> {
     let token = parse::token(transfer.token)?;
-    let asked = asked(transfer.namespace, transfer.name, Verb::Transfer(token));
+    let asked = Asked::of(transfer.namespace, transfer.name, Verb::Transfer(token));
     let to = heir("to", &transfer.to, transfer.ttl_ms)?;
     let command = Command::Transfer { token, to };
     let mut draft = Draft::of(&asked, Some(transfer.instance), command, transfer.deadline_ms)?;
@@ -118,7 +118,7 @@ pub(super) fn transfer(transfer: api::Transfer) -> Prepared<Draft> {
 
 pub(super) fn revoke(revoke: api::Revoke) -> Prepared<Draft> {
     let token = parse::token(revoke.token)?;
-    let asked = asked(revoke.namespace, revoke.name, Verb::Revoke(token));
+    let asked = Asked::of(revoke.namespace, revoke.name, Verb::Revoke(token));
     let when = match revoke.now {
         true => RevokeWhen::Now,
         false => RevokeWhen::AtDeadline,
@@ -130,7 +130,7 @@ pub(super) fn revoke(revoke: api::Revoke) -> Prepared<Draft> {
 }
 
 pub(super) fn pin(pin: api::Pin) -> Prepared<Draft> {
-    let asked = asked(pin.namespace, pin.name, Verb::Pin);
+    let asked = Asked::of(pin.namespace, pin.name, Verb::Pin);
     let key = parse::key(&asked.namespace, &asked.name)?;
     let (entity, why) = (parse::entity(&pin.entity)?, parse::reason(&pin.why)?);
     let draft = Draft::new(Command::Pin { key, entity, why }, pin.deadline_ms)?;
@@ -138,7 +138,7 @@ pub(super) fn pin(pin: api::Pin) -> Prepared<Draft> {
 }
 
 pub(super) fn unpin(unpin: api::Unpin) -> Prepared<Draft> {
-    let asked = asked(unpin.namespace, unpin.name, Verb::Unpin);
+    let asked = Asked::of(unpin.namespace, unpin.name, Verb::Unpin);
     let key = parse::key(&asked.namespace, &asked.name)?;
     let entity = parse::entity(&unpin.entity)?;
     let draft = Draft::new(Command::Unpin { key, entity }, unpin.deadline_ms)?;
@@ -158,10 +158,6 @@ pub(super) fn watched(watch: &api::Watch) -> Result<Watched, Problem> {
             Ok(Watched::Prefix(parse::namespace(&watch.namespace)?, prefix))
         }
     }
-}
-
-fn asked(namespace: String, name: String, verb: Verb) -> Asked {
-    Asked { namespace, name, verb }
 }
 
 /// The leader finds its instance, and its ttl where none is named; how long it has to confirm follows from that.

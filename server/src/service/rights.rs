@@ -6,11 +6,14 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use api::{Call, Code, Problem, Step};
-use lease::{Outcome, Token, Ttl};
+use lease::{Outcome, RETRY_AFTER_MIN, Token, Ttl};
 use replica::Answer;
 
 use super::{Done, Service, retry_after_ms};
-use crate::identity::{Barred, Caller, Doorkeeper, Note, Principal, Scope, Unknown, Verb};
+#[cfg(test)]
+mod tests;
+
+use crate::identity::{Barred, Caller, Crowded, Doorkeeper, Leave, Principal, Scope, TooMany, Unknown, Verb};
 
 /// The verb and the scope of a call; none of a greeting, a cancel, and a bulk call, whose steps each have their own.
 pub(super) fn asked(call: &Call) -> Option<(Verb, Scope<'_>)> {
@@ -100,26 +103,29 @@ impl Service {
         self.first_token.store(waits, Ordering::Release);
     }
 
-    /// Takes in the credentials that this member has applied.
+    /// Takes in the credentials that this member has applied. What is decided by them is as old as a look is, and the leader does not
+    /// ask again who comes: it sees again whose a grant is, and nothing else of rights changes with what is applied.
     pub(crate) fn look_at_credentials(&self) {
         let now = u64::try_from(crate::tls::wall_seconds()).unwrap_or_default();
-        let mut credentials = None;
-        self.backend.look(&mut |table, _| credentials = Some(Arc::clone(&table.settings().credentials)));
-        credentials.iter().for_each(|it| self.doorkeeper.directory.look(it, now));
+        let mut seen = None;
+        self.backend.look(&mut |table, _| {
+            let settings = table.settings();
+            seen = Some((Arc::clone(&settings.credentials), settings.version));
+        });
+        // Outside the table's lock, and so perhaps behind a look that began later: its version tells.
+        if let Some((credentials, version)) = seen {
+            self.doorkeeper.directory.look(&credentials, version, now);
+        }
     }
 
-    /// Lets a caller go on, with the line that its act is to leave in the audit log.
+    /// Lets a caller go on, with the line that its act is to leave in the audit log, and its place among what waits.
     ///
     /// # Errors
     /// Why it may not: nothing was read of what is there.
-    pub(crate) fn permit(
-        &self,
-        caller: &Caller,
-        verb: Verb,
-        scope: Scope<'_>,
-    ) -> Result<Option<Note>, Problem> {
+    pub(crate) fn permit(&self, caller: &Caller, verb: Verb, scope: Scope<'_>) -> Result<Leave, Problem> {
         self.doorkeeper.check(caller, verb, scope).map_err(barred)?;
-        Ok(self.doorkeeper.note(caller, verb, scope))
+        let place = self.doorkeeper.place(caller, verb).map_err(barred)?;
+        Ok(Leave { note: self.doorkeeper.note(caller, verb, scope), place })
     }
 
     /// Whether the caller is still who they were when they were let in.
@@ -140,7 +146,21 @@ fn barred(why: Barred) -> Problem {
             let message = "the token's quota of claims a second is used up: claim less often, or have an operator raise it";
             Problem::new(Code::Overloaded, message).retry_after_ms(millis)
         }
+        Barred::Crowded(Crowded { share }) => {
+            let message = format!(
+                "{share} of your calls of this kind wait for their turn at this member, half of its limits.commands and the limit of one \
+                 principal: not done; await some first"
+            );
+            let millis = retry_after_ms(RETRY_AFTER_MIN, rand::random());
+            Problem::new(Code::Overloaded, message).retry_after_ms(millis)
+        }
     }
+}
+
+/// What whoever comes with a token is told that is not known, where it is not looked for.
+pub(crate) fn not_looked_for(why: &TooMany) -> Problem {
+    let millis = retry_after_ms(millis(why.again).max(RETRY_AFTER_MIN), rand::random());
+    Problem::new(Code::Overloaded, why.to_string()).retry_after_ms(millis)
 }
 
 fn millis(duration: Duration) -> Ttl {
@@ -154,18 +174,26 @@ pub(crate) fn unauthenticated() -> Problem {
     Problem::new(Code::Unauthenticated, message)
 }
 
-/// A sink that writes what came of the call before it passes it on.
+/// A sink that writes what came of the call, and gives its place back, before it passes it on. Dropped uncalled, it does both too.
 pub(super) fn noting<S: FnOnce(Done) + Send + 'static>(
-    note: Option<Note>,
+    leave: Leave,
     sink: S,
 ) -> impl FnOnce(Done) + Send + 'static {
     move |done| {
+        let Leave { note, place } = leave;
         if let Some(note) = note {
             let (outcome, token) = outcome(&done);
             note.outcome(outcome, token);
         }
+        drop(place);
         sink(done);
     }
+}
+
+/// Writes that a call was refused before it began; what is wrong with it goes on to its caller.
+pub(super) fn refused(leave: Leave, problem: Problem) -> Problem {
+    leave.note.into_iter().for_each(|note| note.outcome(problem.code.as_str(), None));
+    problem
 }
 
 /// What came of a change, in a word, and the token that it is about.
@@ -191,11 +219,7 @@ fn outcome(done: &Done) -> (&'static str, Option<Token>) {
 }
 
 /// What a denied step is answered, and what an allowed one leaves behind.
-pub(super) fn permit_step(
-    service: &Service,
-    caller: &Arc<Caller>,
-    step: &Step,
-) -> Result<Option<Note>, Problem> {
+pub(super) fn permit_step(service: &Service, caller: &Arc<Caller>, step: &Step) -> Result<Leave, Problem> {
     let (verb, scope) = asked_by(step);
     service.permit(caller, verb, scope)
 }

@@ -171,7 +171,7 @@ fn a_check_says_what_is_true_of_a_token_and_never_to_claim() {
 fn a_release_of_anothers_lease_is_refused() {
     let bench = Bench::new();
     let grant = bench.granted(Call::Claim(claim("a", "h1", 1)));
-    let held = Some((lease::Holder::parse("h1").unwrap(), Token::from_u64(grant.token)));
+    let held = Some((lease::Holder::parse("h1").unwrap(), lease::Token::from_u64(grant.token)));
     let not_yours = |whose| Answer::NotYours { whose, held: held.clone(), at: Reading::default() };
     bench.fake.answer_next(not_yours(Whose::AnotherInstances));
     let problem = bench.problem(Call::Release(release(&grant, 2)));

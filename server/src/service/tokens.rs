@@ -9,8 +9,11 @@ use lease::{CREDENTIALS_SINCE, Change, Credential, CredentialId, Holder, Role, S
 
 use super::settings::{Changing, Sink, show};
 use super::{Done, Echo, Service, parse};
-use crate::identity::Note;
+use crate::identity::{Leave, Note};
 use crate::tls::wall_seconds;
+
+/// So much later at most the same ask comes again whose answer was lost: its deadline, a few times.
+const ASKED_AGAIN_WITHIN_SECONDS: u64 = 300;
 
 fn shown(settings: &Settings) -> Done {
     Done::Tokens(Arc::clone(&settings.credentials))
@@ -67,11 +70,10 @@ impl Wanted {
         let change = match self {
             Wanted::Put(id, credential) => match present.get(id) {
                 // Asked again, after an answer was lost.
-                Some(there) if there.hash == credential.hash => return Ok(None),
-                Some(_) => {
-                    let message = format!("there is a token {id} already: draw another");
-                    return Err(Problem::new(Code::BadRequest, message).in_field("id"));
-                }
+                Some(there) => match difference(there, credential) {
+                    None => return Ok(None),
+                    Some(what) => return Err(conflict(*id, what)),
+                },
                 None => Change::Credential(*id, Some((**credential).clone())),
             },
             Wanted::Revoked(id) => match present.get(id).ok_or_else(|| missing(id))? {
@@ -101,6 +103,34 @@ impl Wanted {
         };
         Ok(Some(vec![change]))
     }
+}
+
+/// In what a credential that is there is another than the one that is asked for; none where the ask was made before. Its end counts from
+/// when it is asked for, and so is later of one that is asked for again.
+fn difference(there: &Credential, asked: &Credential) -> Option<&'static str> {
+    let same_end = match (there.expires, asked.expires) {
+        (Some(there), Some(asked)) => there.abs_diff(asked) <= ASKED_AGAIN_WITHIN_SECONDS,
+        (there, asked) => there == asked,
+    };
+    [
+        (there.hash == asked.hash, "another secret"),
+        (!there.revoked, "no secret that is good any more, for it was revoked"),
+        (there.role == asked.role, "another role"),
+        (there.principal == asked.principal, "another principal"),
+        (there.namespace == asked.namespace, "another namespace"),
+        (there.lease == asked.lease, "another lease"),
+        (there.claims_per_second == asked.claims_per_second, "another claims_per_second"),
+        (same_end, "another end"),
+    ]
+    .into_iter()
+    .find_map(|(is_same, what)| (!is_same).then_some(what))
+}
+
+fn conflict(id: CredentialId, what: &str) -> Problem {
+    let message = format!(
+        "there is a token {id} already, with {what}: nothing was changed; draw another, or forget that one first"
+    );
+    Problem::new(Code::Conflict, message).in_field("id")
 }
 
 fn wanted(change: TokenChange, audience: u128) -> Result<Wanted, Problem> {
@@ -150,27 +180,31 @@ fn hash(text: &str) -> Result<SecretHash, Problem> {
     crate::identity::hash_of_hex(text).ok_or_else(wrong)
 }
 
-/// The line of a change of tokens says which, and to what.
-pub(super) fn about(note: Option<Note>, call: &Call) -> Option<Note> {
+/// The line of a change of the settings or of the members says what is changed, and to what.
+pub(super) fn about(leave: Leave, call: &Call) -> Leave {
+    let Leave { note, place } = leave;
+    Leave { note: note.map(|note| told(note, call)), place }
+}
+
+fn told(note: Note, call: &Call) -> Note {
     let change = match call {
         Call::Tokens(ChangeTokens { change: Some(change), .. }) => change,
         Call::Members(api::ChangeMembers { change: Some(change), .. }) => {
-            return note.map(|note| note.about(format_args!("{change:?}")));
+            return note.about(format_args!("{change:?}"));
         }
         Call::Namespaces(ChangeNamespaces { change: Some(change), .. }) => {
-            return note.map(|note| note.about(format_args!("{change:?}")));
+            return note.about(format_args!("{change:?}"));
         }
         _ => return note,
     };
-    let what = match change {
+    note.about(match change {
         TokenChange::Create(it) => {
             let of = it.namespace.as_deref().unwrap_or("every namespace");
             format!("create {}: {} {} of {of}", it.id, it.role, it.principal)
         }
         TokenChange::Revoke { id } => format!("revoke {id}"),
         TokenChange::Forget { id } => format!("forget {id}"),
-    };
-    note.map(|note| note.about(what))
+    })
 }
 
 /// The credentials in words, and nothing of their secrets.

@@ -93,6 +93,9 @@ fn step(asked: Asked, answer: Answer, chance: &mut dyn FnMut() -> u32) -> Reply 
             debug_assert!(false, "no step's outcome is {outcome:?}");
             Reply::Error(unknown())
         }
+        Answer::NotYours { whose: Whose::AnotherLeases, at, .. } if asked.is_narrow => {
+            at_revision(unseen(&asked), at)
+        }
         Answer::NotYours { whose, held, at } => at_revision(not_yours(&asked, whose, held), at),
         Answer::Queued { at } => at_revision(queued(&asked, chance()), at),
         Answer::NotWaiting { at } => at_revision(not_waiting(&asked), at),
@@ -124,6 +127,7 @@ fn grant(asked: Asked, granted: Granted, chance: u32) -> Grant {
 fn refused(asked: &Asked, refusal: Refusal, at: Reading, chance: &mut dyn FnMut() -> u32) -> Problem {
     let lease = Named(asked);
     match refusal {
+        Refusal::Lost { end: None } | Refusal::NeverGiven { .. } if asked.is_narrow => unseen(asked),
         Refusal::Held { holder, token, remaining, by_you } => {
             let whom = match by_you {
                 true => "another life of your own holder name",
@@ -239,6 +243,22 @@ fn another_leases(asked: &Asked, token: Token) -> Problem {
     let lease = Named(asked);
     let message = format!("token {token} was never a grant of {lease}: it is another lease's; refuse it");
     Problem::new(Code::NotYours, message)
+}
+
+/// What a caller who may not see every lease is told of a token of which no grant of this lease is known: whether it was forgotten,
+/// is another lease's or was never given is not theirs to know.
+fn unseen(asked: &Asked) -> Problem {
+    let token = asked.verb.token().map_or("the token".to_owned(), |token| format!("token {token}"));
+    let remedy = match asked.verb {
+        Verb::Check(_) => "refuse it",
+        Verb::Revoke(_) => "give that of the grant that it has",
+        _ => "give the one that the claim returned, or claim it again",
+    };
+    let lease = Named(asked);
+    Problem::new(
+        Code::Lost,
+        format!("{token} is of no living grant of {lease}, and no more is told of it: {remedy}"),
+    )
 }
 
 fn never_given(asked: &Asked, newest: Option<Token>) -> Problem {

@@ -47,6 +47,7 @@ fn what_init_makes_is_taken() {
     assert!(client_port(without).is_ok(), "a port that asks for no certificate");
 }
 
+/// Row 54: also a key that is another certificate's, locked, or open to others.
 #[test]
 fn each_file_that_is_wrong_is_named_with_what_is_wrong_and_the_remedy() {
     let parent = tempfile::tempdir().unwrap();
@@ -92,6 +93,7 @@ fn each_file_that_is_wrong_is_named_with_what_is_wrong_and_the_remedy() {
     assert!(client_port(files).is_ok(), "a group may be handed a key");
 }
 
+/// Row 55, of a member's own.
 #[test]
 fn dates_that_are_over_or_to_come_are_said_with_now() {
     let parent = tempfile::tempdir().unwrap();

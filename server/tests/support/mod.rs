@@ -1,6 +1,7 @@
 #![allow(unreachable_pub, dead_code, reason = "each test binary uses a part of it")]
 //! A real server on a free port, and plain clients: blocking, each read bounded, so that a test fails rather than hangs.
 
+pub mod guarded;
 pub mod juju;
 
 use std::io::{Read, Write};

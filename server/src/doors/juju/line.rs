@@ -13,7 +13,7 @@ use super::errors::Error;
 use super::secretary::{Space, Uuids};
 use super::tags::Tag;
 use crate::doors::Doors;
-use crate::doors::session::{Going, Place, Told};
+use crate::doors::session::{Going, Place, Told, no_more};
 use crate::identity::{Caller, Principal};
 use crate::service::Service;
 
@@ -121,6 +121,10 @@ impl Line {
         standing.login = match known {
             Some(known) => {
                 standing._place = self.sessions.join(Arc::clone(&self.bell) as Arc<dyn Told>, &known.caller);
+                // Asked again now that it would be told: between the login's look and this, nobody would have.
+                if !self.service.doorkeeper.knows(&known.caller) {
+                    self.bell.go(&no_more());
+                }
                 Login::Done(Arc::new(known))
             }
             None => Login::None,

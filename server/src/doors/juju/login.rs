@@ -26,7 +26,7 @@ use super::secretary::Space;
 use super::tags::Tag;
 use super::throttle::TryAgain;
 use crate::doors::identify::{Stranger, by_token};
-use crate::identity::{Caller, Principal, Source, Unknown};
+use crate::identity::{Principal, Source, Unknown};
 use crate::service::Echo;
 
 /// The version of Juju whose API this is: clients want one that they can read.
@@ -58,7 +58,7 @@ async fn known(line: &Line, asks: Asks) -> Result<Known, Error> {
     let principal = principal(line, &tag, &asks.credentials).await?;
     // Until here it was under way.
     drop(throttled);
-    Ok(Known { tag, caller: Arc::new(Caller::new(principal, line.peer)) })
+    Ok(Known { tag, caller: Arc::new(line.service.doorkeeper.admit(principal, line.peer)) })
 }
 
 /// Waits for its turn, and gives the place that is to be kept until the login is done.
@@ -90,14 +90,14 @@ async fn principal(line: &Line, tag: &Tag, credentials: &str) -> Result<Arc<Prin
     if service.doorkeeper.is_open() {
         return Ok(Principal::anyone());
     }
-    let why = match by_token(service, credentials).await {
+    let why = match by_token(service, credentials, line.peer).await {
         Ok(principal) if may_come(line, tag, &principal) => return Ok(principal),
         Ok(principal) => match principal.source {
             Source::Token(id) => Unknown::AnotherTag(id),
-            Source::Certificate | Source::Unasked => Unknown::Nameless,
+            Source::Certificate { .. } | Source::Unasked => Unknown::Nameless,
         },
         Err(Stranger::Unknown(why)) => why,
-        Err(Stranger::NotYet) => return Err(Error::try_again()),
+        Err(Stranger::TooMany(_) | Stranger::NotYet) => return Err(Error::try_again()),
     };
     service.doorkeeper.turned_away(line.peer, why);
     Err(Error::unknown_entity())

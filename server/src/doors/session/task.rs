@@ -19,6 +19,7 @@ use super::outbox::{Going, Outbox, Unanswered};
 use super::registry::{Place, Told};
 use crate::doors::Doors;
 use crate::doors::listen::Permit;
+use crate::doors::session::no_more;
 use crate::identity::Caller;
 use crate::service::{Done, Service, retry_after_ms, unanswered};
 
@@ -87,9 +88,14 @@ impl Session {
     ) -> Session {
         let outbox = Outbox::new();
         let now = Instant::now();
+        let place = doors.sessions.join(Arc::clone(&outbox) as Arc<dyn Told>, &caller);
+        // Asked again now that it would be told: between the request and this, nobody would have.
+        if !doors.service.doorkeeper.knows(&caller) {
+            outbox.go(&no_more());
+        }
         Session {
             socket,
-            _place: doors.sessions.join(Arc::clone(&outbox) as Arc<dyn Told>, &caller),
+            _place: place,
             caller,
             outbox,
             service: Arc::clone(&doors.service),

@@ -79,6 +79,7 @@ async fn members_of_one_cluster_talk_and_large_frames_get_through() {
     assert_eq!(ask(&line, &large).await.unwrap(), [large, vec![1]].concat());
 }
 
+/// Row 56: of an unknown CA, between members.
 #[tokio::test]
 async fn another_clusters_member_is_refused_on_both_sides() {
     let (ours, theirs) = (Cluster::new(), Cluster::new());
@@ -95,6 +96,7 @@ async fn another_clusters_member_is_refused_on_both_sides() {
     assert_eq!(*two.connections.borrow(), 0);
 }
 
+/// Row 57, of a member: the names that were found, and the one that is wanted.
 #[tokio::test]
 async fn a_certificate_is_one_members_and_no_others() {
     let cluster = Cluster::new();
@@ -111,6 +113,7 @@ async fn a_certificate_is_one_members_and_no_others() {
     assert_eq!((*two.connections.borrow(), *three.connections.borrow()), (0, 0));
 }
 
+/// Row 56: a client's certificate on the peer port; what it is, and what is wanted.
 #[tokio::test]
 async fn a_clients_certificate_is_no_members() {
     let cluster = Cluster::new();
