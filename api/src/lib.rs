@@ -21,6 +21,7 @@
 mod call;
 mod decimal;
 mod frame;
+mod juju;
 mod members;
 mod namespaces;
 mod problem;
@@ -30,6 +31,7 @@ mod tokens;
 
 pub use call::*;
 pub use frame::*;
+pub use juju::*;
 pub use lease as rules;
 pub use members::*;
 pub use namespaces::*;
