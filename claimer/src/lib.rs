@@ -31,6 +31,7 @@ mod embedded;
 mod etcd;
 pub mod history;
 mod holder;
+pub mod juju;
 mod lines;
 mod printer;
 mod process;
@@ -110,7 +111,7 @@ pub fn run(mut run: Run) -> Result<Report, RunError> {
     let start = clock::now().plus(pace.real(pace.sleep));
     let mut crew = Crew::start(run.workload.split(processes, start)?, &run.program)?;
     let mut recorder = recorder::Recorder {
-        judge: verdict::Judge::new(&run.workload.holders),
+        judge: verdict::Judge::new(&run.workload.holders, run.workload.tokens()),
         printer: printer::Printer::new(run.lines_to, run.workload.leases()),
         writer: lines::Writer { style: run.style, holders: run.workload.holders, pace, start },
         tally: Tally::default(),
