@@ -28,6 +28,7 @@ mod problem;
 mod reply;
 mod span;
 mod tokens;
+mod yaml;
 
 pub use call::*;
 pub use frame::*;
@@ -39,6 +40,7 @@ pub use problem::*;
 pub use reply::*;
 pub use span::Span;
 pub use tokens::*;
+pub use yaml::YamlText;
 
 /// The version of the API that this crate speaks: the `/v1` of every path.
 pub const VERSION: u32 = 1;

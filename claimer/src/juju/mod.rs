@@ -1,4 +1,5 @@
-//! Juju's wire as an agent speaks it, for a holder that logs in, claims and waits as Juju's own load tool did.
+//! Juju's wire as an agent speaks it, for a holder that logs in, claims and waits as Juju's own load tool did; and the snapshot in
+//! which Juju keeps its leases.
 //!
 //! ```text
 //!   target ── Ask ──▶ link ── wire: JSON ──▶ WebSocket ── tls ──▶ /model/UUID/api
@@ -7,7 +8,10 @@
 
 pub(crate) mod link;
 mod login;
+pub mod snapshot;
 pub(crate) mod tls;
 pub(crate) mod wire;
+mod yaml;
 
 pub use login::Login;
+pub use yaml::InvalidYaml;

@@ -67,8 +67,7 @@ impl Juju {
 fn login_pause(tries: u32, seat: &Seat) -> Duration {
     // A multiplicative hash: neighbours land far apart.
     let spread = seat.number.wrapping_mul(2_654_435_769) >> 16;
-    let pause = LOGIN_PAUSE * (1 << tries);
-    pause + pause * spread / 131_072
+    (LOGIN_PAUSE + LOGIN_PAUSE * spread / 131_072) * (1 << tries)
 }
 
 fn unanswered(no: No) -> String {
