@@ -357,6 +357,8 @@ pub(super) async fn no_query(request: Request, next: Next) -> Response {
         uri.path(),
         "/v1/leases" | "/v1/count" | "/v1/wait" | "/v1/history" | "/v1/check" | "/v1/watch"
     );
+    let introspects = uri.path().strip_prefix("/introspection").unwrap_or(uri.path());
+    let takes_one = takes_one || matches!(introspects, "/leases" | "/leases/revoke");
     // To see the members takes one, and to change them none.
     let takes_one = takes_one || (uri.path() == "/v1/members" && request.method() == Method::GET);
     let takes_one = takes_one || uri.path().starts_with("/v1/leases/");
@@ -399,12 +401,17 @@ pub(super) async fn method_not_allowed(method: Method, uri: Uri) -> Response {
 }
 
 pub(super) async fn answer(asking: &Asking, call: Call) -> Response {
+    reply(asked(asking, call).await)
+}
+
+/// What the service says of a call.
+pub(super) async fn asked(asking: &Asking, call: Call) -> Reply {
     let (patience, is_command) = (patience(&call), call.has_effect());
     let (sender, receiver) = oneshot::channel();
     asking.service.submit(&asking.caller, call, move |done| drop(sender.send(done)));
     match tokio::time::timeout(patience, receiver).await {
-        Ok(done) => reply(worded(done, is_command)),
-        Err(_) => problem(unanswered(is_command)),
+        Ok(done) => worded(done, is_command),
+        Err(_) => Reply::Error(unanswered(is_command)),
     }
 }
 

@@ -18,6 +18,7 @@ mod done;
 mod echo;
 #[cfg(test)]
 pub(crate) mod fake;
+mod introspect;
 mod members;
 mod namespaces;
 mod page;
@@ -54,6 +55,7 @@ pub(crate) use tokens::Wanted;
 
 use crate::admission::Gate;
 use crate::identity::{self, Caller, Doorkeeper, Scope};
+use crate::introspection::Workers;
 
 /// How much later than a call's deadline the door answers in the replica's stead. The replica's own answer says more, so
 /// it has a moment to come first.
@@ -71,6 +73,7 @@ pub(crate) struct Service {
     cluster: u128,
     peer_ca: Option<PathBuf>,
     backups: Arc<Gate>,
+    workers: Workers,
     pub(crate) doorkeeper: Arc<Doorkeeper>,
 }
 
@@ -108,7 +111,18 @@ impl Service {
         let backups = Gate::new(backup::BACKUPS_MAX);
         let (stopping, doorkeeper) = (AtomicBool::new(false), Arc::new(Doorkeeper::open(cluster)));
         let first_token = AtomicBool::new(false);
-        Service { backend, welcome, stopping, first_token, cluster, peer_ca: None, backups, doorkeeper }
+        let workers = Workers::new();
+        Service {
+            backend,
+            welcome,
+            stopping,
+            first_token,
+            cluster,
+            peer_ca: None,
+            backups,
+            workers,
+            doorkeeper,
+        }
     }
 
     /// The same, of members that are known to each other by certificates under the CAs in this file.
