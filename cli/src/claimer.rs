@@ -171,6 +171,11 @@ fn workload(args: &Claimer) -> Result<Workload, Failure> {
         scale: args.scale_time,
     };
     let (endpoints, trust, juju) = match args.target {
+        Wire::Tenure if args.no_tls => {
+            return Err(Failure::usage(
+                "--no-tls goes with --target juju; else an endpoint without https:// is reached without TLS",
+            ));
+        }
         Wire::Tenure => {
             let endpoints = endpoints(args)?;
             let trust = trust(args, &endpoints)?;

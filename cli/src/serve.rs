@@ -60,6 +60,12 @@ pub(crate) struct Serve {
     /// Let a single voter cut an end of its log that it cannot prove. May lose what was acknowledged.
     #[arg(long)]
     accept_torn_tail: bool,
+    /// Serve Juju's agents too, over WebSockets, as Juju 2.5 does.
+    #[arg(long)]
+    juju: bool,
+    /// Let any Juju agent claim for any holder, for load tools: only with --dev.
+    #[arg(long)]
+    load_test_any_holder: bool,
     /// Print every setting with what it means and its default, as a file for --config, and end.
     #[arg(long)]
     print_config: bool,
@@ -87,6 +93,8 @@ pub(crate) fn serve(args: &Serve) -> Result<Exit, Failure> {
         insecure_no_authentication: args.insecure_no_authentication,
         allow_volatile_data: args.allow_volatile_data,
         accept_torn_tail: args.accept_torn_tail,
+        juju: args.juju,
+        load_test_any_holder: args.load_test_any_holder,
         log_level: args.log_level.clone(),
         log_format: args.log_format.clone(),
     };

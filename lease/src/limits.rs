@@ -80,6 +80,10 @@ pub const SESSION_CALLS_MAX: usize = 10_000;
 /// Steps in flight on one session, over all its bulk calls: a few whole frames, so that the next one is under way while one is
 /// answered, and a bound on what a session can hold in memory.
 pub const SESSION_STEPS_MAX: usize = 4 * FRAME_OPERATIONS_MAX;
+/// Bytes of one frame of a Juju client: some hundreds of claims.
+pub const JUJU_FRAME_BYTES_MAX: usize = 64 * 1024;
+/// Calls in flight on one connection of a Juju client, those that wait for a lease among them.
+pub const JUJU_CALLS_MAX: usize = 128;
 /// Bytes of one frame from a server that a client takes.
 pub const REPLY_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Bytes that one lease of a page takes at the most: its keys and numbers, and its texts as JSON may write them, a byte of a
@@ -157,6 +161,12 @@ const _: () = assert!(WHY_BYTES_MAX <= u16::MAX as usize, "lengths are stored in
 const _: () =
     assert!(SESSION_WAITS_MAX * 10 <= WAITS_MAX, "a few sessions must not take all waits from the others");
 const _: () = assert!(CONNECTIONS_MAX <= WAITS_MAX, "each connection may wait for a lease");
+const _: () = assert!(JUJU_FRAME_BYTES_MAX <= FRAME_BYTES_MAX);
+const _: () = assert!(JUJU_CALLS_MAX <= SESSION_WAITS_MAX, "a Juju client waits no more than a session may");
+const _: () = assert!(
+    NAMESPACE_BYTES_MAX >= "application-leadership:".len() + 36,
+    "a Juju model's leases are in a namespace of its UUID"
+);
 const _: () = assert!(RHO_PER_MILLE > 0 && RHO_PER_MILLE < 500, "rho must lie between 0 and one half");
 const _: () = assert!(TTL_MIN.as_nanos() <= TTL_MIN_DEFAULT.as_nanos());
 const _: () = assert!(TTL_MIN_DEFAULT.as_nanos() < TTL_MAX.as_nanos());

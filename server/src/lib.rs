@@ -3,7 +3,8 @@
 //! ```text
 //! HTTP ─────┐                    ┌─▶ log, snapshots
 //!           ├─▶ service ─▶ replica
-//! session ──┘   (one path)       └─▶ lease::Table
+//! session ──┤   (one path)       └─▶ lease::Table
+//! juju ─────┘
 //! ```
 //!
 //! The rooms: `run` opens and closes everything; `config` and `data` check what they are given before anything is touched;
@@ -48,8 +49,8 @@ mod service;
 mod tls;
 
 pub use config::{
-    Config, ConfigError, Default, Flags, KEYS, LISTEN_DEFAULT, LogFormat, LogLevel, Origin, Setting,
-    misspelt_env, parse_voters, print_config,
+    Config, ConfigError, Default, Flags, Juju, KEYS, LISTEN_DEFAULT, LogFormat, LogLevel, Origin, Setting,
+    Throttle, misspelt_env, parse_voters, print_config,
 };
 pub use data::DataError;
 pub use doors::openapi_json;

@@ -18,7 +18,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::admission::{self, Gate};
-use crate::config::{Config, PEER_LISTEN_DEFAULT};
+use crate::config::{Config, PEER_LISTEN_DEFAULT, Throttle};
 use crate::credentials;
 use crate::data::{Data, has_joined};
 use crate::doors::doorstep::Doorstep;
@@ -150,6 +150,7 @@ impl Server {
             ),
             sessions: Arc::new(Registry::default()),
             times: times(config),
+            juju: doors::juju::Hall::open(&config.juju),
             stop: stopping.clone(),
         };
         let gate = Gate::new(admission::connections_max(config.connections));
@@ -222,7 +223,12 @@ impl Server {
         self.doors.service.doorkeeper.reopen_audit();
     }
 
-    /// How many sessions are open.
+    /// Throttles the logins of Juju's agents so from now on, where there is a Juju door.
+    pub fn throttle_juju(&self, throttle: &Throttle) {
+        self.doors.juju.iter().for_each(|hall| hall.throttle(throttle));
+    }
+
+    /// How many sessions are open, Juju's connections among them.
     pub fn sessions(&self) -> usize {
         self.doors.sessions.count()
     }
@@ -263,7 +269,7 @@ async fn move_while_unfit(doors: Doors) {
             return;
         }
         let status = doors.service.status();
-        doors.service.look_at_lead();
+        doors.service.look_at_lead(&status);
         let going = match status.trouble {
             // Newcomers may stay: such a member answers stale reads.
             Some(replica::Unavailable::Behind) => {
@@ -405,7 +411,7 @@ async fn until_stop(
     loop {
         tokio::select! {
             Some(()) = hangup.recv() => {
-                reload(&mut config, &set_level);
+                reload(&mut config, &set_level, server);
                 server.reread_certificates();
                 server.reopen_audit();
             }
@@ -415,16 +421,18 @@ async fn until_stop(
 }
 
 /// Reads the configuration anew, at SIGHUP: a bad file changes nothing, and is logged.
-fn reload(config: &mut Config, set_level: &SetLevel) {
+fn reload(config: &mut Config, set_level: &SetLevel, server: &Server) {
     match config.reload() {
         Ok(newer) => {
             if config.needs_restart(&newer) {
                 tracing::warn!(
-                    "SIGHUP: only log.level and what is in the certificates' files change in a running server; restart it for the rest"
+                    "SIGHUP: only log.level, how Juju's logins are throttled and what is in the certificates' files change in a running server; restart it for the rest"
                 );
             }
             set_level(newer.log_level);
             config.log_level = newer.log_level;
+            server.throttle_juju(&newer.juju.throttle);
+            config.juju.throttle = newer.juju.throttle;
             tracing::info!(log.level = %newer.log_level, "SIGHUP: the configuration was read anew");
         }
         Err(error) => tracing::error!(%error, "SIGHUP: the configuration is wrong; the old one stays"),

@@ -40,6 +40,7 @@ fn every_route_is_described_and_every_reference_leads_somewhere() {
         "get /healthz",
         "get /leases",
         "post /leases/revoke",
+        "get /metrics",
         "get /readyz",
         "post /v1/acquire",
         "get /v1/backup",

@@ -7,7 +7,7 @@ use api::is_model_uuid;
 use api::rules::Quoted;
 use claimer::juju::Login;
 use claimer::workload;
-use client::Endpoint;
+use client::{Endpoint, Tls, TlsFiles};
 
 use super::{Claimer, at_port, parse_hosts};
 use crate::exit::Failure;
@@ -30,6 +30,11 @@ pub(super) fn reached(args: &Claimer) -> Result<Reached, Failure> {
     let ca = args.trust.ca().filter(|_| endpoints.iter().any(Endpoint::is_tls));
     if ca.is_none() && !args.embedded && endpoints.iter().any(Endpoint::is_tls) {
         say("whoever answers is taken for the server: its certificate is not checked without --ca");
+    }
+    if let Some(ca) = ca {
+        // Read now too: what is wrong with a file is the command's fault, and not each holder's.
+        let files = TlsFiles { ca: ca.to_owned(), own: None };
+        Tls::load(files).map_err(|error| Failure::usage(format!("{error}; --ca names such a file")))?;
     }
     let trust = ca.map(|ca| workload::Trust { ca: ca.to_owned(), own: None });
     Ok((endpoints, trust, Some(login)))

@@ -57,6 +57,15 @@ keys! {
     "session.stall_after" = Fixed(r#""10s""#): "A session whose client reads nothing for so long, while something is written to it, is closed: a duration. Default 10s.";
     "stop.within" = Fixed(r#""2s""#): "How long an orderly stop delivers answers before it closes what is left: a duration. Default 2s.";
     "snapshot.log_bytes" = Fixed(r#""64MiB""#): "Bytes of log after which a snapshot is made: a size such as \"64MiB\", 1 MiB to 64 GiB. Default 64MiB.";
+    "juju.enabled" = Fixed(r#"false"#): "Serve Juju's agents too, over WebSockets at /model/UUID/api, /api and / of the client port, as Juju 2.5 does. true or false, default false.";
+    "juju.agent_ratelimit_max" = Fixed(r#"10"#): "Logins of Juju's agents that may come at once; more are told to try again, and users never are. A whole number, 0 for any number. Changes at SIGHUP. Default 10, as Juju has it.";
+    "juju.agent_ratelimit_rate" = Fixed(r#""250ms""#): "How often one login more may come, where juju.agent_ratelimit_max bounds them: a duration, 1ms to 1m. Changes at SIGHUP. Default 250ms.";
+    "juju.agent_login_rate_limit" = Fixed(r#"0"#): "Juju 2.5's own way to throttle agents, beside the one above: so many logins under way at a time, each for a while drawn between the next two. A whole number, 0 for any number. Changes at SIGHUP. Default 0; Juju 2.5 had 10.";
+    "juju.agent_login_min_pause" = Fixed(r#""100ms""#): "The shortest time that a login takes where juju.agent_login_rate_limit bounds them: a duration. Changes at SIGHUP. Default 100ms.";
+    "juju.agent_login_max_pause" = Fixed(r#""1s""#): "And the longest. Changes at SIGHUP. Default 1s.";
+    "juju.agent_login_retry_pause" = Fixed(r#""5s""#): "How long one too many waits before it is told to try again: a duration. Changes at SIGHUP. Default 5s.";
+    "juju.ping_timeout" = Fixed(r#""3m""#): "A Juju agent that does not ping for so long is closed, and so is whoever does not log in: a duration. Default 3m.";
+    "juju.load_test_any_holder" = Varies(r#"false"#): "Let any Juju agent claim for any holder, for load tools: only with --dev. true or false, default false.";
     "watch.bytes" = Fixed(r#""48MiB""#): "About how much memory the events kept for watches may take: a size such as \"48MiB\", 1 MiB to 64 GiB. Default 48MiB, about 350,000 events.";
 }
 

@@ -6,9 +6,10 @@
 //! ```
 //!
 //! A value that is wrong is refused with where it came from and what it overrides; nothing is guessed or left out. SIGHUP
-//! reads it all anew: `log.level` and what the files with certificates hold change at once, everything else with the next start, and a bad file changes nothing.
+//! reads it all anew: `log.level`, how logins at the Juju door are throttled, and what the files with certificates hold change at once, everything else with the next start, and a bad file changes nothing.
 
 mod error;
+mod juju;
 mod keys;
 #[cfg(test)]
 mod properties;
@@ -25,6 +26,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use error::{ConfigError, Origin};
+pub use juju::{Juju, Throttle};
 pub use keys::{Default, KEYS, Setting, misspelt_env, print_config};
 use raw::Raws;
 pub(crate) use value::FirstToken;
@@ -96,6 +98,8 @@ pub struct Config {
     pub snapshot_log_bytes: u64,
     /// About how much memory the events kept for watches may take.
     pub watch_bytes: usize,
+    /// The Juju door.
+    pub juju: Juju,
     /// What it was read from, so that it can be read anew.
     pub(crate) source: Flags,
 }
@@ -129,6 +133,10 @@ pub struct Flags {
     pub allow_volatile_data: bool,
     /// `--accept-torn-tail`.
     pub accept_torn_tail: bool,
+    /// `--juju`.
+    pub juju: bool,
+    /// `--load-test-any-holder`.
+    pub load_test_any_holder: bool,
     /// `--log-level LEVEL`.
     pub log_level: Option<String>,
     /// `--log-format FORMAT`.
@@ -212,6 +220,7 @@ impl Config {
             stop_within: raws.get("stop.within", value::duration)?.unwrap_or(Duration::from_secs(2)),
             snapshot_log_bytes: raws.get("snapshot.log_bytes", value::bytes)?.unwrap_or(64 << 20),
             watch_bytes: raws.get("watch.bytes", value::bytes)?.map_or(48 << 20, |bytes| bytes as usize),
+            juju: Juju::parse(raws)?,
             // The last: what is there and wrong is said before what is missing.
             data: data.ok_or(ConfigError::NoData)?,
             source: flags.clone(),
@@ -235,6 +244,7 @@ impl Config {
         }
         self.check_voters(raws)?;
         self.check_join(raws)?;
+        self.juju.check(raws, self.dev)?;
         self.check_reach("listen", self.listen, self.tls.as_ref())?;
         self.peer_listen
             .map_or(Ok(()), |listen| self.check_reach("peer.listen", listen, self.peer_tls.as_ref()))
@@ -328,7 +338,9 @@ impl Config {
 
     /// Whether something differs from `newer` that changes only with a new start.
     pub(crate) fn needs_restart(&self, newer: &Config) -> bool {
-        Config { log_level: newer.log_level, ..self.clone() } != *newer
+        let mut kept = Config { log_level: newer.log_level, ..self.clone() };
+        kept.juju.throttle = newer.juju.throttle.clone();
+        kept != *newer
     }
 }
 

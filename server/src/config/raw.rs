@@ -95,6 +95,8 @@ impl Raws {
             ("insecure_no_authentication", "--insecure-no-authentication", flags.insecure_no_authentication),
             ("allow_volatile_data", "--allow-volatile-data", flags.allow_volatile_data),
             ("accept_torn_tail", "--accept-torn-tail", flags.accept_torn_tail),
+            ("juju.enabled", "--juju", flags.juju),
+            ("juju.load_test_any_holder", "--load-test-any-holder", flags.load_test_any_holder),
         ];
         for (key, flag, on) in switches {
             if on {

@@ -116,6 +116,7 @@ fn every_setting_can_be_set_in_the_file() {
         stop_within: Duration::from_secs(3_600),
         snapshot_log_bytes: 2 << 30,
         watch_bytes: 48 << 20,
+        juju: config.juju.clone(),
         source: config.source.clone(),
     };
     assert_eq!(config, expected);

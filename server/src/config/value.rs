@@ -189,6 +189,22 @@ fn up_to(most: usize, raw: &Raw) -> Parsed<usize> {
         .ok_or_else(|| format!("a whole number from 1 to {most}"))
 }
 
+/// A number of logins, of which 0 is any number.
+pub(super) fn logins(raw: &Raw) -> Parsed<u32> {
+    const LOGINS_MAX: u32 = 1_000_000;
+    let number = raw.number().and_then(|number| u32::try_from(number).ok());
+    number
+        .filter(|number| *number <= LOGINS_MAX)
+        .ok_or_else(|| format!("a whole number from 0 to {LOGINS_MAX}"))
+}
+
+/// How often something may be: a duration from 1 ms to 1 m, as Juju bounds it.
+pub(super) fn rate(raw: &Raw) -> Parsed<Duration> {
+    let minute = Duration::from_secs(60);
+    let wanted = || "a duration with its unit (ms, s or m) from 1ms to 1m, such as \"250ms\"".to_owned();
+    duration(raw).ok().filter(|rate| *rate <= minute).ok_or_else(wanted)
+}
+
 /// A duration from 1 ms to 24 h: a whole number and its unit.
 pub(super) fn duration(raw: &Raw) -> Parsed<Duration> {
     const DAY_MS: u64 = 24 * 60 * 60 * 1_000;

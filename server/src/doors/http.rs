@@ -1,5 +1,6 @@
 //! The HTTP/JSON door: one call a request, for curl and for programs that need no session.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use api::{
@@ -21,7 +22,8 @@ use super::body::Body;
 use super::identify::Asking;
 use super::listen::stopped;
 use super::reply::{problem, problem_as, reply};
-use crate::service::{Done, TURN_SLACK, Waiting, bounds, clean, patience, stopping, unanswered};
+use crate::identity::Caller;
+use crate::service::{Done, Service, TURN_SLACK, Waiting, bounds, clean, patience, stopping, unanswered};
 
 /// Take a free lease; or extend it, where this holder and instance hold it already.
 #[utoipa::path(
@@ -401,14 +403,14 @@ pub(super) async fn method_not_allowed(method: Method, uri: Uri) -> Response {
 }
 
 pub(super) async fn answer(asking: &Asking, call: Call) -> Response {
-    reply(asked(asking, call).await)
+    reply(asked(&asking.service, &asking.caller, call).await)
 }
 
-/// What the service says of a call.
-pub(super) async fn asked(asking: &Asking, call: Call) -> Reply {
+/// Asks for one thing, and awaits what comes of it, by its deadline at the latest.
+pub(super) async fn asked(service: &Service, caller: &Arc<Caller>, call: Call) -> Reply {
     let (patience, is_command) = (patience(&call), call.has_effect());
     let (sender, receiver) = oneshot::channel();
-    asking.service.submit(&asking.caller, call, move |done| drop(sender.send(done)));
+    service.submit(caller, call, move |done| drop(sender.send(done)));
     match tokio::time::timeout(patience, receiver).await {
         Ok(done) => worded(done, is_command),
         Err(_) => Reply::Error(unanswered(is_command)),

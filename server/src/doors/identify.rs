@@ -83,7 +83,7 @@ pub(super) async fn identify(State(doors): State<Doors>, mut request: Request, n
 }
 
 /// Why somebody was not let in.
-enum Stranger {
+pub(super) enum Stranger {
     /// They are not known.
     Unknown(Unknown),
     /// It cannot be told yet.
@@ -108,7 +108,7 @@ async fn known(
 
 /// A token that was made a moment ago may not have come here: what a barrier brings decides. Nor may the first of all, which a new
 /// cluster sets up within a moment of its first leader.
-async fn by_token(service: &Service, token: &str) -> Result<Arc<Principal>, Stranger> {
+pub(super) async fn by_token(service: &Service, token: &str) -> Result<Arc<Principal>, Stranger> {
     let until = Instant::now() + FIRST_TOKEN_WITHIN;
     loop {
         match service.authenticate(token) {

@@ -8,19 +8,21 @@ use std::convert::Infallible;
 
 use api::{Call, Code, ErrorBody, Get, JujuNamespace, Problem, Reply, is_model_uuid};
 use axum::body::{Body, Bytes};
-use axum::extract::{Query, Request};
+use axum::extract::{Query, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 
+use super::Doors;
 use super::http::asked;
 use super::identify::Asking;
 use super::reply::problem;
 use crate::identity::{Scope, Verb};
-use crate::introspection::{LeasesPage, Wanted};
+use crate::introspection::{Engine, LeasesPage, Wanted};
 use crate::service::clean;
 
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+const NUMBERS: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
 /// Why a lease was revoked, in its history.
 const WHY: &str = "revoked over /leases/revoke";
 /// How long a revoke may take, as Juju waits for it.
@@ -35,11 +37,31 @@ const REVOKED_WITHIN_MS: u64 = 15_000;
         (status = 403, description = "`forbidden`", body = ErrorBody),
     )
 )]
-pub(super) async fn depengine(asking: Asking) -> Response {
-    match asking.service.permit(&asking.caller, Verb::Members, Scope::Cluster) {
-        Ok(_) => ([(header::CONTENT_TYPE, TEXT)], asking.service.engine().to_string()).into_response(),
-        Err(error) => problem(error),
+pub(super) async fn depengine(State(doors): State<Doors>, asking: Asking) -> Response {
+    if let Err(error) = asking.service.permit(&asking.caller, Verb::Members, Scope::Cluster) {
+        return problem(error);
     }
+    let api_server = doors.juju.as_ref().map(|hall| hall.report()).unwrap_or_default();
+    let engine = Engine { api_server, ..asking.service.engine() };
+    ([(header::CONTENT_TYPE, TEXT)], engine.to_string()).into_response()
+}
+
+/// How this member is, as numbers for Prometheus.
+#[utoipa::path(
+    get, path = "/metrics", tag = "member",
+    responses(
+        (status = 200, description = "The numbers", content_type = "text/plain"),
+        (status = 401, description = "`unauthenticated`", body = ErrorBody),
+        (status = 403, description = "`forbidden`", body = ErrorBody),
+    )
+)]
+pub(super) async fn metrics(State(doors): State<Doors>, asking: Asking) -> Response {
+    if let Err(error) = asking.service.permit(&asking.caller, Verb::Members, Scope::Cluster) {
+        return problem(error);
+    }
+    let logins = doors.juju.as_ref().map(|hall| hall.logins());
+    let metrics = asking.service.metrics(logins).to_string();
+    ([(header::CONTENT_TYPE, NUMBERS)], metrics).into_response()
 }
 
 /// Who holds what of Juju's leases, as this member has them: YAML.
@@ -214,8 +236,11 @@ async fn take_away(asking: &Asking, lease: &Lease) -> Result<bool, Problem> {
         return Ok(false);
     }
     let (namespace, name) = (lease.namespace.of_model(&lease.model), lease.name.clone());
+    // Before it is looked whether there is anything to take away: that is told to nobody else.
+    let scope = Scope::Lease { namespace: &namespace, name: &name, holder: None };
+    asking.service.permit(&asking.caller, Verb::Revoke, scope)?;
     let get = Get { namespace: namespace.clone(), name: name.clone(), stale: false };
-    let held = match asked(asking, Call::Get(get)).await {
+    let held = match asked(&asking.service, &asking.caller, Call::Get(get)).await {
         Reply::Lease(found) => found.held,
         Reply::Error(error) => return Err(error),
         _ => None,
@@ -230,7 +255,7 @@ async fn take_away(asking: &Asking, lease: &Lease) -> Result<bool, Problem> {
         deadline_ms: Some(REVOKED_WITHIN_MS),
         ..api::Revoke::default()
     };
-    match asked(asking, Call::Revoke(revoke)).await {
+    match asked(&asking.service, &asking.caller, Call::Revoke(revoke)).await {
         Reply::Error(error) if error.code == Code::Lost => Ok(false),
         Reply::Error(error) => Err(error),
         _ => Ok(true),

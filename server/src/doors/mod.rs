@@ -9,6 +9,7 @@ mod http;
 pub(crate) mod identify;
 mod introspection;
 pub(crate) mod json;
+pub(crate) mod juju;
 pub(crate) mod listen;
 mod members;
 mod openapi;
@@ -38,6 +39,8 @@ pub(crate) struct Doors {
     pub(crate) service: Arc<Service>,
     pub(crate) sessions: Arc<Registry>,
     pub(crate) times: Times,
+    /// The Juju door, where it is open.
+    pub(crate) juju: Option<Arc<juju::Hall>>,
     /// Turns true when the member begins to stop.
     pub(crate) stop: tokio::sync::watch::Receiver<bool>,
 }
@@ -50,6 +53,7 @@ impl FromRef<Doors> for Arc<Service> {
 
 /// Every path of the client port, for those who may ask by one of `names`.
 pub(crate) fn router(doors: Doors, names: origin::Names) -> Router {
+    let juju = if doors.juju.is_some() { juju::routes() } else { Router::new() };
     Router::new()
         .route("/v1/claim", post(http::claim))
         .route("/v1/extend", post(http::extend))
@@ -79,12 +83,16 @@ pub(crate) fn router(doors: Doors, names: origin::Names) -> Router {
         .route("/introspection/leases", get(introspection::leases))
         .route("/leases/revoke", revoke_route())
         .route("/introspection/leases/revoke", revoke_route())
+        .route("/metrics", get(introspection::metrics))
+        .route("/introspection/metrics", get(introspection::metrics))
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route_layer(from_fn(http::no_query))
         .fallback(http::not_found)
         .method_not_allowed_fallback(http::method_not_allowed)
         .layer(from_fn_with_state(doors.clone(), identify::identify))
+        // Behind that layer: Juju's clients say who they are once they are connected.
+        .merge(juju)
         .layer(DefaultBodyLimit::max(lease::FRAME_BYTES_MAX))
         .layer(from_fn_with_state(names, origin::guard))
         .with_state(doors)

@@ -21,7 +21,7 @@ use super::{backup, health, http, introspection, members, session, tokens, watch
         http::get, http::list, http::count, http::wait, http::history, http::check, watch::watch, backup::backup,
         members::list, members::change, tokens::list, tokens::change, tokens::namespaces, tokens::change_namespace,
         session::session, health::healthz, health::readyz, introspection::depengine, introspection::leases,
-        introspection::revoke, openapi,
+        introspection::revoke, introspection::metrics, openapi,
     ),
     components(schemas(ClientFrame, ServerFrame)),
     tags(

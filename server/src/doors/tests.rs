@@ -36,6 +36,7 @@ impl Mute {
                 stall_after: 10 * second,
                 going_for: second,
             },
+            juju: None,
             stop: stopping.clone(),
         };
         let runtime =

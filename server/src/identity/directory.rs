@@ -51,6 +51,8 @@ pub(crate) enum Unknown {
     Revoked(CredentialId),
     /// Its time is over.
     Expired(CredentialId),
+    /// It is good, and not for the name that they came under.
+    AnotherTag(CredentialId),
     /// The certificate names nobody who may ask here.
     Nameless,
 }
@@ -151,6 +153,7 @@ impl fmt::Display for Unknown {
             Unknown::WrongAudience(id) => write!(f, "token {id} is another cluster's"),
             Unknown::Revoked(id) => write!(f, "token {id} was revoked"),
             Unknown::Expired(id) => write!(f, "token {id} has expired"),
+            Unknown::AnotherTag(id) => write!(f, "token {id} is not for the tag that it came with"),
             Unknown::Nameless => f.write_str("the certificate names nobody who may ask here"),
         }
     }

@@ -14,6 +14,7 @@
 mod backend;
 mod backup;
 mod bulk;
+mod by_name;
 mod done;
 mod echo;
 #[cfg(test)]
@@ -42,9 +43,10 @@ use std::time::Duration;
 
 use api::{Call, Code, Hello, Problem, Reply, Stale, Step, Welcome};
 use lease::{Command, DEADLINE_DEFAULT, DEADLINE_MAX, Key, Revision, Token, Ttl};
-use replica::{Answer, Read, Status};
+use replica::{Answer, Read};
 
 pub(crate) use backend::{Backend, Ticket};
+pub(crate) use by_name::ByName;
 pub(crate) use done::{Asked, Done, Unfit, Verb};
 pub(crate) use echo::{Echo, clean};
 pub(crate) use parse::bounds;
@@ -130,29 +132,9 @@ impl Service {
         Service { peer_ca, ..self }
     }
 
-    /// Which member of which cluster this is: the cluster, then the member.
-    pub(crate) fn identity(&self) -> (u128, u64) {
-        (self.cluster, self.welcome.member)
-    }
-
     /// From now on, every new call is answered `stopping`.
     pub(crate) fn stop(&self) {
         self.stopping.store(true, Ordering::Release);
-    }
-
-    /// Whether this member has begun to stop.
-    pub(crate) fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::Acquire)
-    }
-
-    /// How the member is.
-    pub(crate) fn status(&self) -> Status {
-        self.backend.status()
-    }
-
-    /// Whether newcomers are to be let in one by one, because so much is asked by those who are in.
-    pub(crate) fn is_pressed(&self) -> bool {
-        self.backend.is_pressed()
     }
 
     /// Answers a greeting.

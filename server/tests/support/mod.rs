@@ -1,6 +1,8 @@
 #![allow(unreachable_pub, dead_code, reason = "each test binary uses a part of it")]
 //! A real server on a free port, and plain clients: blocking, each read bounded, so that a test fails rather than hangs.
 
+pub mod juju;
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;

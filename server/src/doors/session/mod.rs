@@ -30,6 +30,7 @@ use axum::response::Response;
 
 pub(crate) use outbox::Going;
 pub(crate) use registry::Registry;
+pub(super) use registry::{Place, Told};
 
 use super::Doors;
 use super::identify::Asking;

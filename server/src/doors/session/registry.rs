@@ -8,6 +8,18 @@ use tokio::sync::Notify;
 use super::outbox::{Going, Outbox};
 use crate::identity::Caller;
 
+/// Somebody who can be told to go: a session, or another door's connection that lasts.
+pub(in crate::doors) trait Told: Send + Sync {
+    /// Tells it so. It is quick, and may be told again.
+    fn go(&self, going: &Going);
+}
+
+impl Told for Outbox {
+    fn go(&self, going: &Going) {
+        Outbox::go(self, going);
+    }
+}
+
 /// Every session of this process.
 #[derive(Default)]
 pub(crate) struct Registry {
@@ -18,12 +30,12 @@ pub(crate) struct Registry {
 #[derive(Default)]
 struct Sessions {
     next: u64,
-    live: BTreeMap<u64, (Arc<Outbox>, Arc<Caller>)>,
+    live: BTreeMap<u64, (Arc<dyn Told>, Arc<Caller>)>,
     going: Option<Going>,
 }
 
 /// A session's place in the registry, which it leaves when this is dropped.
-pub(super) struct Place {
+pub(in crate::doors) struct Place {
     registry: Arc<Registry>,
     number: u64,
 }
@@ -34,22 +46,22 @@ impl Registry {
     }
 
     /// Takes a session in. One that comes while the others go is told to go at once.
-    pub(super) fn join(self: &Arc<Self>, outbox: &Arc<Outbox>, caller: &Arc<Caller>) -> Place {
+    pub(in crate::doors) fn join(self: &Arc<Self>, told: Arc<dyn Told>, caller: &Arc<Caller>) -> Place {
         let mut sessions = self.sessions();
         let number = sessions.next;
         sessions.next += 1;
-        sessions.live.insert(number, (Arc::clone(outbox), Arc::clone(caller)));
         if let Some(going) = &sessions.going {
-            outbox.go(going);
+            told.go(going);
         }
+        sessions.live.insert(number, (told, Arc::clone(caller)));
         Place { registry: Arc::clone(self), number }
     }
 
     /// Tells every session to go; and those that come from now on so, who know no better member, or hope to find one here.
     pub(crate) fn go(&self, going: &Going, newcomers: Going) {
         let mut sessions = self.sessions();
-        for (outbox, _) in sessions.live.values() {
-            outbox.go(going);
+        for (told, _) in sessions.live.values() {
+            told.go(going);
         }
         // Who must go from a member that stops may not stay for another reason.
         if !matches!(sessions.going, Some(Going::Must(_))) {
@@ -59,8 +71,8 @@ impl Registry {
 
     /// Ends the sessions of those who are not known any more.
     pub(crate) fn end_where(&self, going: &Going, is_over: impl Fn(&Caller) -> bool) {
-        for (outbox, _) in self.sessions().live.values().filter(|(_, caller)| is_over(caller)) {
-            outbox.go(going);
+        for (told, _) in self.sessions().live.values().filter(|(_, caller)| is_over(caller)) {
+            told.go(going);
         }
     }
 

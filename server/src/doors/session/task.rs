@@ -16,7 +16,7 @@ use tokio_tungstenite::tungstenite;
 use super::Times;
 use super::call;
 use super::outbox::{Going, Outbox, Unanswered};
-use super::registry::Place;
+use super::registry::{Place, Told};
 use crate::doors::Doors;
 use crate::doors::listen::Permit;
 use crate::identity::Caller;
@@ -89,7 +89,7 @@ impl Session {
         let now = Instant::now();
         Session {
             socket,
-            _place: doors.sessions.join(&outbox, &caller),
+            _place: doors.sessions.join(Arc::clone(&outbox) as Arc<dyn Told>, &caller),
             caller,
             outbox,
             service: Arc::clone(&doors.service),

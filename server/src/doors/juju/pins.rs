@@ -1,0 +1,115 @@
+//! The pin calls of `UpgradeSeries` v1 and `LeadershipPinning` v1: a machine holds leaderships still while its system is upgraded.
+//!
+//! In Juju a machine pins the applications that have units on it. Tenure keeps no machines and no units, so the machine's call may name
+//! the applications (`{"applications":["mysql"]}`, which Juju's own clients never send); where it names none, all that have a leader in
+//! the model are pinned. What it unpins is what it has pinned. A pin is the machine's tag.
+
+use std::collections::BTreeMap;
+
+use api::{Call, Lease, List, Pin, Reply, Unpin};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::errors::{Answer, Error};
+use super::leases::Held;
+use super::secretary::Space;
+use crate::doors::http::asked;
+
+const WHY: &str = "pinned by a machine of Juju's";
+
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Which {
+    #[serde(default)]
+    applications: Option<Vec<String>>,
+}
+
+pub(super) async fn pin(held: Held, which: Which) -> Answer {
+    let applications = chosen(&held, which, |lease, _| lease.held.is_some()).await?;
+    each(&held, applications, |namespace, name, entity| {
+        Call::Pin(Pin { namespace, name, entity, why: WHY.to_owned(), deadline_ms: None })
+    })
+    .await
+}
+
+pub(super) async fn unpin(held: Held, which: Which) -> Answer {
+    let applications =
+        chosen(&held, which, |lease, entity| lease.pins.iter().any(|pin| pin.entity == entity)).await?;
+    each(&held, applications, |namespace, name, entity| {
+        Call::Unpin(Unpin { namespace, name, entity, deadline_ms: None })
+    })
+    .await
+}
+
+/// Who pins what, of the whole model.
+pub(super) async fn pinned(held: Held) -> Answer {
+    let mut pinned: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let note = |lease: Lease| {
+        if !lease.pins.is_empty() {
+            pinned.insert(lease.name, lease.pins.into_iter().map(|pin| pin.entity).collect());
+        }
+    };
+    look(&held, note).await?;
+    Ok(json!({"result": pinned}))
+}
+
+/// The applications that the call names, or else those that are `meant`.
+async fn chosen(
+    held: &Held,
+    which: Which,
+    meant: impl Fn(&Lease, &str) -> bool,
+) -> Result<Vec<String>, Error> {
+    if let Some(named) = which.applications {
+        return Ok(named);
+    }
+    let (entity, mut found) = (held.1.tag.to_string(), Vec::new());
+    let note = |lease: Lease| {
+        if meant(&lease, &entity) {
+            found.push(lease.name);
+        }
+    };
+    look(held, note).await?;
+    Ok(found)
+}
+
+async fn each(
+    held: &Held,
+    applications: Vec<String>,
+    call: impl Fn(String, String, String) -> Call,
+) -> Answer {
+    let (line, known) = held;
+    let namespace = line.namespace(Space::Leadership).ok_or_else(Error::permission_denied)?;
+    let mut results = Vec::with_capacity(applications.len());
+    for application in applications {
+        let call = call(namespace.clone(), application.clone(), known.tag.to_string());
+        let mut result = json!({"application-name": application});
+        if let Reply::Error(problem) = asked(&line.service, &known.caller, call).await
+            && let Value::Object(result) = &mut result
+        {
+            result.insert("error".to_owned(), Error::of(&problem).item());
+        }
+        results.push(result);
+    }
+    Ok(json!({"results": results}))
+}
+
+/// Every leadership of the model, a page at a time.
+async fn look(held: &Held, mut note: impl FnMut(Lease)) -> Result<(), Error> {
+    let (line, known) = held;
+    let namespace = Some(line.namespace(Space::Leadership).ok_or_else(Error::permission_denied)?);
+    let mut after = None;
+    loop {
+        let limit = Some(lease::PAGE_LEASES_MAX as u64);
+        let list = List { namespace: namespace.clone(), after, limit, ..List::default() };
+        match asked(&line.service, &known.caller, Call::List(list)).await {
+            Reply::Page(page) => {
+                page.leases.into_iter().for_each(&mut note);
+                after = page.next;
+            }
+            Reply::Error(problem) => return Err(Error::of(&problem)),
+            _ => return Ok(()),
+        }
+        if after.is_none() {
+            return Ok(());
+        }
+    }
+}

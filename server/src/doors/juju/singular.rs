@@ -1,0 +1,91 @@
+//! `Singular` v2: the controller's machines agree which of them works for a model, or for the controller.
+//!
+//! Only a machine asks here, and only for itself. Which machines are the controller's is told by their token: a unit's whose name is the
+//! machine's tag and whose namespace is the model's `singular-controller`, or an operator's. Anybody else's claim is `permission denied`.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::json;
+
+use super::errors::{Answer, Error, item};
+use super::leases::{self, Held, Unclaimed};
+use super::secretary::Space;
+use super::tags::Tag;
+
+/// The bounds of a claim, both of them good.
+const BOUNDS: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(60);
+
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Claims {
+    #[serde(default)]
+    claims: Option<Vec<Claim>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+struct Claim {
+    entity_tag: String,
+    claimant_tag: String,
+    /// In nanoseconds.
+    duration: i64,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Entities {
+    #[serde(default)]
+    entities: Option<Vec<Entity>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Entity {
+    #[serde(default)]
+    tag: String,
+}
+
+pub(super) async fn claim(held: Held, claims: Claims) -> Answer {
+    let mut results = Vec::new();
+    for claim in claims.claims.unwrap_or_default() {
+        results.push(item(claim_one(&held, &claim).await));
+    }
+    Ok(json!({"results": results}))
+}
+
+async fn claim_one(held: &Held, claim: &Claim) -> Result<(), Error> {
+    let (line, known) = held;
+    let lease = entity(held, &claim.entity_tag)?;
+    let ttl = u64::try_from(claim.duration).map(Duration::from_nanos).unwrap_or_default();
+    if claim.claimant_tag != known.tag.to_string() || !BOUNDS.contains(&ttl) {
+        return Err(Error::permission_denied());
+    }
+    leases::claim(line, known, Space::Singular, &lease, &claim.claimant_tag, ttl).await.map_err(|why| {
+        match why {
+            Unclaimed::Denied => Error::new("lease claim denied", "lease claim denied"),
+            Unclaimed::Failed(error) => error,
+        }
+    })
+}
+
+/// Answers once nobody works for any of them.
+pub(super) async fn wait(held: Held, entities: Entities) -> Answer {
+    let mut results = Vec::new();
+    for Entity { tag } in entities.entities.unwrap_or_default() {
+        results.push(item(wait_one(&held, &tag).await));
+    }
+    Ok(json!({"results": results}))
+}
+
+async fn wait_one(held: &Held, tag: &str) -> Result<(), Error> {
+    let lease = entity(held, tag)?;
+    leases::wait(&held.0, &held.1, Space::Singular, &lease).await
+}
+
+/// The lease of an entity: its UUID, where it is this connection's model or the controller.
+fn entity(held: &Held, tag: &str) -> Result<String, Error> {
+    let uuids = held.0.uuids();
+    match Tag::parse(tag) {
+        Some(Tag::Model(uuid)) if uuid == uuids.model => Ok(uuid),
+        Some(Tag::Controller(uuid)) if uuid == uuids.controller => Ok(uuid),
+        _ => Err(Error::permission_denied()),
+    }
+}
