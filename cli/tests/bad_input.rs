@@ -67,6 +67,15 @@ fn what_was_meant_is_said_where_its_spelling_does_not_tell() {
 }
 
 #[test]
+fn a_load_tests_freedom_is_refused_without_dev() {
+    let said = fails(&["serve", "--juju", "--load-test-any-holder", "--data", "none"], 2);
+    assert_says(
+        &said,
+        &["juju.load_test_any_holder needs --dev", "(--load-test-any-holder)", "--dev is not given"],
+    );
+}
+
+#[test]
 fn a_flag_with_two_values_is_refused_naming_both() {
     let said = fails(&["claim", "a", "--ttl", "5s", "--ttl=6s"], 2);
     assert_says(&said, &["error[usage]: ", "--ttl", "\"5s\"", "\"6s\"", "once"]);

@@ -49,6 +49,11 @@ pub fn client_frame(bytes: &[u8]) -> bool {
     true
 }
 
+/// A frame of a Juju client.
+pub fn juju_request(text: &str) -> bool {
+    crate::doors::juju::check_request(text)
+}
+
 /// The text of a configuration's file.
 pub fn config(text: &str) -> bool {
     match Config::of_text(text) {

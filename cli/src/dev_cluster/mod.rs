@@ -57,6 +57,12 @@ pub(crate) struct DevCluster {
     /// Give the members of a new cluster certificates, as tenure init makes them: clients and members then come by TLS.
     #[arg(long)]
     tls: bool,
+    /// Have the members serve Juju's agents too, whose logins are not throttled then.
+    #[arg(long)]
+    juju: bool,
+    /// With --juju: let any agent claim for any holder, for load tools.
+    #[arg(long, requires = "juju")]
+    load_test_any_holder: bool,
     /// Start a member again that has died.
     #[arg(long)]
     restart: bool,
@@ -78,6 +84,8 @@ pub(crate) fn dev_cluster(args: &DevCluster) -> Result<Exit, Failure> {
         observers: args.observers,
         listen_from: args.listen_from,
         tls: args.tls,
+        juju: args.juju,
+        load_test_any_holder: args.load_test_any_holder,
     };
     let plan = Plan::open(&args.data, wanted)?;
     let mut cluster = Cluster { args, program: member::program()?, plan, running: Vec::new() };

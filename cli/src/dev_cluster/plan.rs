@@ -27,6 +27,9 @@ pub(super) struct Wanted {
     pub(super) listen_from: Option<u16>,
     /// Of a new one: it is reached by TLS.
     pub(super) tls: bool,
+    /// Its members serve Juju's agents, as long as this start lasts.
+    pub(super) juju: bool,
+    pub(super) load_test_any_holder: bool,
 }
 
 /// A cluster.
@@ -37,6 +40,8 @@ pub(super) struct Plan {
     /// As it was typed, for lines to be typed.
     shown: PathBuf,
     kept: Kept,
+    /// What is not kept of what was asked for: settings as they stand in each member's file.
+    more: String,
     /// Sockets that have the ports and do not listen: with SO_REUSEADDR a member can listen there, and while it is gone nobody
     /// else is given its port.
     _ports: Vec<TcpSocket>,
@@ -64,6 +69,19 @@ pub(super) struct Member {
     pub(super) observer: bool,
 }
 
+impl Wanted {
+    /// The settings of a Juju door, where one is wanted.
+    fn juju(self) -> String {
+        match self.juju {
+            true => format!(
+                "juju.enabled = true\njuju.agent_ratelimit_max = 0\njuju.load_test_any_holder = {}\n",
+                self.load_test_any_holder
+            ),
+            false => String::new(),
+        }
+    }
+}
+
 impl Plan {
     /// The cluster in `folder`, or a new one where there is none.
     pub(super) fn open(folder: &Path, wanted: Wanted) -> Result<Plan, Failure> {
@@ -83,7 +101,7 @@ impl Plan {
             }
             Err(error) => return Err(failed(error)),
         };
-        let plan = Plan { folder, shown, kept, _ports: ports };
+        let plan = Plan { folder, shown, kept, more: wanted.juju(), _ports: ports };
         plan.write().map_err(failed)?;
         Ok(plan)
     }
@@ -153,7 +171,7 @@ impl Plan {
         };
         Ok(format!(
             "# Member {} of a cluster that `tenure dev-cluster` made, and writes anew at each start.\n\
-             data = {}\nlisten = \"{}\"\ncluster = \"{}\"\nmember = {}\npeer.listen = \"{}\"\n{begins}\n{certificates}",
+             data = {}\nlisten = \"{}\"\ncluster = \"{}\"\nmember = {}\npeer.listen = \"{}\"\n{begins}\n{certificates}{}",
             member.id,
             // A string of JSON is one of TOML too.
             serde_json::to_string(data)?,
@@ -161,6 +179,7 @@ impl Plan {
             self.kept.cluster,
             member.id,
             member.peers,
+            self.more,
         ))
     }
 

@@ -3,6 +3,7 @@
 
 mod dev;
 mod join;
+mod juju;
 mod members;
 mod recover;
 #[path = "../../../server/tests/support/mod.rs"]

@@ -61,6 +61,7 @@ fn main() -> Result<(), Failure> {
         b"format = 1\ncluster = \"000102030405060708090a0b0c0d0e0f\"\nmember = 1\nbegun = true\n",
     )?;
     put("client_frame", br#"{"id":1,"call":{"bulk":[{"claim":{"name":"a","holder":"h","ttl_ms":5000}}]}}"#)?;
+    put("juju_request", br#"{"request-id":1,"type":"Pinger","version":1,"request":"Ping","params":{"Name":"unit-a-0"}}"#)?;
     put("server_frame", br#"{"id":2,"reply":{"bulk":["done",{"error":{"code":"held","message":"a"}}]}}"#)?;
     put("juju_snapshot", SNAPSHOT.as_bytes())?;
     Ok(put("duration", b"1h2m3.5s")?)

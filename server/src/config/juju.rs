@@ -86,3 +86,66 @@ impl Juju {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::config::{Config, Flags};
+
+    fn of(text: &str) -> Result<Config, String> {
+        Config::of_text(text).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn it_is_shut_and_throttled_as_jujus_is_unless_somebody_says_otherwise() {
+        let juju = of("listen = \"127.0.0.1:0\"").unwrap().juju;
+        assert!(!juju.enabled && !juju.load_test_any_holder);
+        assert_eq!(juju.ping_timeout.as_secs(), 180);
+        let throttle = &juju.throttle;
+        assert_eq!((throttle.ratelimit_max, throttle.ratelimit_rate.as_millis()), (10, 250));
+        assert_eq!(throttle.login_rate_limit, 0);
+        let set = of("[juju]\nenabled = true\nagent_ratelimit_max = 0\nagent_ratelimit_rate = \"1m\"\n\
+                      agent_login_rate_limit = 10\nagent_login_min_pause = \"1s\"\nping_timeout = \"9s\"\n");
+        let juju = set.unwrap().juju;
+        assert!(juju.enabled);
+        assert_eq!((juju.throttle.ratelimit_max, juju.throttle.ratelimit_rate.as_secs()), (0, 60));
+        assert_eq!((juju.throttle.login_rate_limit, juju.ping_timeout.as_secs()), (10, 9));
+    }
+
+    #[test]
+    fn what_is_out_of_bounds_says_what_is_wanted() {
+        let cases = [
+            ("agent_ratelimit_max = -1", "a whole number from 0 to 1000000"),
+            ("agent_ratelimit_max = 1.5", "a whole number from 0 to 1000000"),
+            ("agent_login_rate_limit = 1000001", "a whole number from 0 to 1000000"),
+            ("agent_ratelimit_rate = \"0ms\"", "from 1ms to 1m"),
+            ("agent_ratelimit_rate = \"61s\"", "from 1ms to 1m"),
+            ("agent_ratelimit_rate = 250", "from 1ms to 1m"),
+            ("agent_login_min_pause = \"2s\"", "juju.agent_login_min_pause <= juju.agent_login_max_pause"),
+            ("ping_timeout = \"0s\"", "from 1ms to 24h"),
+            ("enabled = \"yes\"", "true or false"),
+            ("load_test_any_holder = true", "juju.load_test_any_holder needs --dev"),
+            ("agent_ratelimit_maxx = 1", "did you mean \"juju.agent_ratelimit_max\"?"),
+        ];
+        for (line, wanted) in cases {
+            let error = of(&format!("[juju]\n{line}\n")).unwrap_err();
+            assert!(error.contains(wanted), "{line}: {error}");
+        }
+    }
+
+    #[test]
+    fn only_the_throttle_changes_in_a_running_server() {
+        let (now, mut throttled) =
+            (of("[juju]\nenabled = true").unwrap(), of("[juju]\nenabled = true").unwrap());
+        throttled.juju.throttle.ratelimit_max = 100;
+        assert!(!now.needs_restart(&throttled));
+        let shut = of("listen = \"127.0.0.1:7400\"").unwrap();
+        assert!(now.needs_restart(&shut));
+    }
+
+    #[test]
+    fn flags_open_it_and_let_a_load_test_do_as_it_likes_with_dev() {
+        let flags = Flags { dev: true, juju: true, load_test_any_holder: true, ..Flags::default() };
+        let juju = Config::load_with(&flags, &|_| None).unwrap().juju;
+        assert!(juju.enabled && juju.load_test_any_holder);
+    }
+}

@@ -137,7 +137,9 @@ impl Connection {
         }
     }
 
+    /// Says goodbye. Behind that nothing may follow, so what is under way is given up.
     fn close(&mut self, code: u16, why: &'static str, now: Instant) {
+        self.calls.clear();
         self.out.push_back(Message::Close(Some(CloseFrame { code, reason: why.into() })));
         self.phase = Phase::Closing { until: now + LINGER };
     }

@@ -36,15 +36,14 @@ pub(super) async fn claim(
     let namespace = line.namespace(space).ok_or_else(|| Unclaimed::Failed(Error::permission_denied()))?;
     let ttl_ms = u64::try_from(ttl.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
     let claim = ByName { namespace, name: lease.to_owned(), holder: holder.to_owned(), ttl_ms };
-    let mut refused = None;
-    for _ in 0..TRIES {
+    for attempt in 0..TRIES {
         // Only behind a barrier is it seen what has overtaken the try before.
-        if refused.is_some() && !barrier(line).await {
+        if attempt > 0 && !barrier(line).await {
             break;
         }
         let call = line.service.by_name(&known.caller, &claim);
         match asked(&line.service, &known.caller, call).await {
-            Reply::Error(problem) if is_overtaken(&problem) => refused = Some(problem),
+            Reply::Error(problem) if is_overtaken(&problem) => {}
             Reply::Error(problem) => return Err(unclaimed(&problem)),
             _ => return Ok(()),
         }

@@ -104,6 +104,12 @@ impl Hall {
     }
 }
 
+/// What must hold of a request's text, whatever it is: whether it is one.
+#[cfg(any(test, feature = "parsers"))]
+pub(crate) fn check_request(text: &str) -> bool {
+    codec::check(text)
+}
+
 /// The door's paths. Whoever comes by them has not said who they are: the login asks.
 pub(super) fn routes() -> Router<Doors> {
     Router::new().route("/model/{uuid}/api", get(open)).route("/api", get(open)).route("/", get(open))
