@@ -107,7 +107,7 @@ fn what_juju_does_not_write_is_refused_with_its_line() {
         ),
         ("duration: 30s", "duration: soon", 14, "duration \"soon\""),
         ("start: 0001-01-01T00:00:00Z", "start: now", 19, "is no time such as"),
-        (": - machine-0", ": machine-0: x", 25, "no list of entities"),
+        (": - machine-0\n    - machine-1", ": machine-0", 25, "no list of entities"),
         ("global-time: 0001-01-01T00:00:30Z", "", 1, "global-time is missing"),
         ("pinned:", "pins:", 21, "pins is none of version, entries, pinned, global-time"),
     ];
