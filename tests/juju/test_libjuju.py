@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import unittest
+import warnings
 
 from juju import errors
 from juju.client import client
@@ -40,6 +41,7 @@ class Libjuju(unittest.IsolatedAsyncioTestCase):
         asyncio.get_running_loop().set_debug(False)
         # What it says of a connection that a test cuts is no news.
         logging.getLogger("juju").setLevel(logging.CRITICAL)
+        warnings.filterwarnings("ignore", message="coroutine 'Connection.reconnect' was never awaited")
 
     async def connect(self, cls, password, username="x", uuid=MODEL, **more):
         connection = await cls.connect(

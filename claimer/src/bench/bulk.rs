@@ -103,7 +103,7 @@ impl Holder for OneFramed {
         self.session.claim(name).await
     }
 
-    async fn claim_all(&mut self, names: Vec<String>) -> Result<(), Trouble> {
+    async fn claim_all(&mut self, names: Vec<String>) -> Result<(), RunError> {
         self.session.claim_all(names).await
     }
 

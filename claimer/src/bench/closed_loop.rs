@@ -50,7 +50,7 @@ pub(super) trait Holder: 'static {
     fn claim(&mut self, name: String) -> impl Future<Output = Result<(), Trouble>>;
 
     /// Takes many, in whichever way is the quickest: to begin with, and not measured.
-    fn claim_all(&mut self, names: Vec<String>) -> impl Future<Output = Result<(), Trouble>>;
+    fn claim_all(&mut self, names: Vec<String>) -> impl Future<Output = Result<(), RunError>>;
 
     /// How many calls it takes to extend all its leases once.
     fn turns(&self) -> usize;

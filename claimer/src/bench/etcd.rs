@@ -60,7 +60,7 @@ impl Holder for OneClient {
         }
     }
 
-    async fn claim_all(&mut self, names: Vec<String>) -> Result<(), Trouble> {
+    async fn claim_all(&mut self, names: Vec<String>) -> Result<(), RunError> {
         for name in names {
             self.claim(name).await?;
         }

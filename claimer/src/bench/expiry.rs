@@ -23,12 +23,13 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use api::{Reply, What};
-use client::{Claim, Grant, Session, Step, Stepped};
+use client::{Claim, Session, Step};
 use serde::Serialize;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
+use super::granted::granted;
 use super::reach::Reach;
 use super::{At, Place, Report, Times, broken};
 use crate::RunError;
@@ -186,19 +187,6 @@ impl Crowd {
             waiter.close().await;
         }
     }
-}
-
-/// The grants that these steps gave.
-///
-/// # Errors
-/// One gave none.
-pub(super) async fn granted(session: &Session, steps: Vec<Step>) -> Result<Vec<Grant>, RunError> {
-    let done = session.bulk(steps).await.map_err(broken)?;
-    let grants = done.into_iter().map(|step| match step.into_result() {
-        Ok(Stepped::Granted(grant)) => Ok(grant),
-        other => Err(RunError::Broken(format!("instead of a grant came {other:?}"))),
-    });
-    grants.collect()
 }
 
 /// When a wait for the claim's lease is answered.

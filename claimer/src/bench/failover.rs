@@ -28,13 +28,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use api::Reply;
-use client::{Claim, Grant, Options, Outcome, Session, Step, Stepped};
+use client::{Claim, Grant, Options, Outcome, Session, Step};
 use serde::Serialize;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
 use super::cluster::Cluster;
 use super::crowd::{Crowd, HOME_AFTER};
+use super::granted::granted;
 use super::reach::Reach;
 use super::{At, Figure, Report, Setting, Times, Whose, broken};
 use crate::RunError;
@@ -232,9 +233,8 @@ impl Fleet {
             let session = Session::connect(options).await.map_err(broken)?;
             let claim = |number| Claim { ttl: TTL, ..Claim::new(lease(number), "holder") };
             let steps = (first..leases.min(first + SESSION_LEASES)).map(|number| Step::Claim(claim(number)));
-            let claimed = session.bulk(steps.collect()).await.map_err(broken)?;
-            let grants: Result<Vec<Grant>, RunError> = claimed.into_iter().map(granted).collect();
-            beats.push(Beat::start(session, grants?));
+            let grants = granted(&session, steps.collect()).await?;
+            beats.push(Beat::start(session, grants));
         }
         Ok(Fleet { beats })
     }
@@ -346,12 +346,5 @@ impl Short {
             )));
         }
         Ok(told.saturating_duration_since(self.deadline))
-    }
-}
-
-fn granted(claimed: Outcome<Stepped>) -> Result<Grant, RunError> {
-    match claimed.into_result() {
-        Ok(Stepped::Granted(grant)) => Ok(grant),
-        other => Err(RunError::Broken(format!("instead of a grant came {other:?}"))),
     }
 }

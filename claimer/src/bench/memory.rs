@@ -17,13 +17,14 @@ use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
-use client::{Claim, Session, Step, Stepped};
+use client::{Claim, Session, Step};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use serde::Serialize;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::cost::Cost;
+use super::granted::granted;
 use super::reach::Reach;
 use super::{At, Figure, Place, Report, broken, check_holders, on_one_thread};
 use crate::RunError;
@@ -166,12 +167,7 @@ async fn claim(reach: &Reach, group: &str, count: usize) -> Result<Session, RunE
             let (name, holder) = (format!("{group:0>12}{number:020}"), format!("{number:032}"));
             Step::Claim(Claim { ttl: TTL, ..Claim::new(name, holder) })
         });
-        for claimed in session.bulk(claims.collect()).await.map_err(broken)? {
-            match claimed.into_result() {
-                Ok(Stepped::Granted(_)) => {}
-                other => return Err(RunError::Broken(format!("instead of a grant came {other:?}"))),
-            }
-        }
+        granted(&session, claims.collect()).await?;
     }
     Ok(session)
 }

@@ -30,7 +30,7 @@ use tokio::time::sleep;
 
 use super::cluster::Cluster;
 use super::cost::Cost;
-use super::expiry::granted;
+use super::granted::granted;
 use super::reach::Reach;
 use super::{At, Figure, Report, Setting, Times, Whose, broken};
 use crate::RunError;

@@ -34,6 +34,7 @@ mod etcd;
 pub mod expiry;
 pub mod extend;
 pub mod failover;
+mod granted;
 pub mod growth;
 pub mod handover;
 mod in_turn;

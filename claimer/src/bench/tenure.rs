@@ -7,6 +7,7 @@ use api::List;
 use client::{Claim, Failure, Grant, Session, Step, Stepped};
 
 use super::closed_loop::{Holder, Service, Trouble};
+use super::granted::granted;
 use super::reach::Reach;
 use super::{Place, broken};
 use crate::RunError;
@@ -105,18 +106,10 @@ impl Holder for OneSession {
         Ok(())
     }
 
-    async fn claim_all(&mut self, names: Vec<String>) -> Result<(), Trouble> {
+    async fn claim_all(&mut self, names: Vec<String>) -> Result<(), RunError> {
         for names in names.chunks(FRAME_STEPS) {
             let steps = names.iter().map(|name| Step::Claim(self.asked(name.clone())));
-            let done = self.session.bulk(steps.collect()).await.map_err(trouble)?;
-            for step in done {
-                match step.into_result().map_err(trouble)? {
-                    Stepped::Granted(grant) => self.grants.push(grant),
-                    Stepped::Released => {
-                        return Err(Trouble("a claim was answered as a release".into()));
-                    }
-                }
-            }
+            self.grants.extend(granted(&self.session, steps.collect()).await?);
         }
         Ok(())
     }

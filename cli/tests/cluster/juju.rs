@@ -1,11 +1,12 @@
 //! The Juju door of a cluster: any member serves any agent, and a name is one holder whichever member it asks.
 
+use std::fs;
 use std::path::Path;
 
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use crate::dev::{DevCluster, Member};
+use crate::dev::{DevCluster, Member, Serving};
 use crate::support::juju::{Juju, MODEL, model_path};
 use crate::support::{http, until};
 
@@ -103,4 +104,23 @@ fn a_unit_leads_on_when_the_clusters_leader_dies() {
     assert_eq!(waiting.next(), json!({"request-id": id, "response": {}}));
     assert_eq!(waiting.claim("mysql/1", 60.0), Value::Null);
     cluster.end(Signal::SIGTERM);
+}
+
+#[test]
+fn a_change_of_the_throttle_counts_at_the_next_hangup() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("tenure.toml");
+    let throttle = |at_once: u32| {
+        let text = format!("[juju]\nagent_ratelimit_max = {at_once}\nagent_ratelimit_rate = \"1m\"\n");
+        fs::write(&config, text).unwrap();
+    };
+    throttle(1);
+    let more = ["--juju", "--config", config.to_str().unwrap()];
+    let member = Serving::start(&folder.path().join("data"), &more);
+    let mut agents = [0, 1].map(|_| Juju::open_at(member.clients, &model_path(MODEL)));
+    assert!(agents[0].try_login("unit-mysql-0", "")["error"].is_null());
+    assert_eq!(agents[1].try_login("unit-mysql-1", "")["error"], "try again");
+    throttle(0);
+    member.signal(Signal::SIGHUP);
+    until("any number may come", || agents[1].try_login("unit-mysql-1", "")["error"].is_null());
 }

@@ -14,11 +14,13 @@
 //! * Whatever ends an acquire, its attempts are cancelled where they still stand, what was being confirmed is released,
 //!   and what its attempts may have won without our knowledge is looked for.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use api::{Call, Code, Problem};
 
 use super::ops::{Attempt, Op, Purpose, Stage, is_cancelled};
+use super::part::Part;
 use super::timed::not_after_cancel;
 use super::{Ask, Done, Effect, Machine, OpId};
 use crate::{Failure, Instant, Unavailable, belief};
@@ -50,15 +52,8 @@ impl Op {
 
 impl Machine {
     /// Whether this answer to an acquire lets nobody believe yet, or not any more.
-    pub(super) fn must_confirm(
-        &self,
-        now: Instant,
-        attempt: &Attempt,
-        call: &Call,
-        grant: &api::Grant,
-    ) -> bool {
-        let safe_until = belief::safe_until(attempt.sent_at, grant);
-        self.own_key(call).is_some() && safe_until.is_none_or(|until| until <= now)
+    pub(super) fn must_confirm(now: Instant, attempt: &Attempt, grant: &api::Grant) -> bool {
+        belief::safe_until(attempt.sent_at, grant).is_none_or(|until| until <= now)
     }
 
     /// Confirms what an acquire was granted.
@@ -99,7 +94,7 @@ impl Machine {
     /// An acquire has ended while its grant was being confirmed: nobody wants that any more.
     pub(super) fn drop_confirmation(&mut self, now: Instant, op: &Op) {
         let Stage::Confirming { by, token } = op.stage else { return };
-        let Some(name) = op.call().and_then(|call| self.own_key(call)) else { return };
+        let Some(name) = op.name().cloned() else { return };
         self.finish(now, by, Err(Failure::Unavailable(Unavailable::Closed)));
         self.clean(now, &name, token);
     }
@@ -123,7 +118,9 @@ impl Machine {
     /// effect no more: they are no longer in doubt, but for a look where it is refused for another reason.
     pub(super) fn settle_old_attempts(&mut self, now: Instant, id: OpId) {
         let Some(op) = self.ops.get_mut(&id) else { return };
-        let Some(call @ Call::Acquire(_)) = op.call().cloned() else { return };
+        if !matches!(op.call(), Some(Call::Acquire(_))) {
+            return;
+        }
         let before = op.attempts.len();
         let mut newest = None;
         op.attempts.retain(|attempt| {
@@ -132,8 +129,9 @@ impl Machine {
             !settled
         });
         op.settled += before - op.attempts.len();
-        if let Some(not_after) = newest {
-            self.note_loose(&call, not_after);
+        let (ask, name) = (Arc::clone(&op.ask), op.name().cloned());
+        if let (Some(not_after), Ask::Call(call), Some(name)) = (newest, &*ask, name) {
+            self.note_loose(Part::from(call), &name, not_after);
         }
     }
 

@@ -1,9 +1,13 @@
 //! What a frame from a member does to the call that it answers.
 
+use std::sync::Arc;
+
 use api::{Call, Code, Kind, Problem, Reply, ServerFrame};
 
 use super::judge::{Verdict, judge};
+use super::keys::KeyName;
 use super::ops::{Attempt, Stage};
+use super::part::{Part, parts};
 use super::{Ask, Done, LinkId, Machine, OpId, Timer};
 use crate::{Failure, Instant, Unavailable, Unknown, backoff, belief};
 
@@ -47,12 +51,13 @@ impl Machine {
         }
         let Some(op) = self.ops.get_mut(&id) else { return };
         let others_since = op.others_since(frame);
-        let Ask::Call(call) = &op.ask else { return };
+        let ask = Arc::clone(&op.ask);
+        let Ask::Call(call) = &*ask else { return };
         if let (Call::Watch(_), Reply::Watching(watching)) = (call, &reply) {
             self.watching(id, link, frame, watching.clone());
             return;
         }
-        match judge(call, reply, others_since, now) {
+        match judge(Part::from(call), reply, others_since, now) {
             Verdict::Done(reply) => {
                 let attempt = op.attempts.remove(at);
                 self.done(now, id, &attempt, reply, others_since);
@@ -96,27 +101,39 @@ impl Machine {
         reply: Reply,
         others_since: Option<Instant>,
     ) {
-        let Some(op) = self.ops.get(&id) else { return };
-        let Some(call) = op.call().cloned() else { return };
-        let result = match (call, reply) {
-            (call, Reply::Granted(grant)) if self.is_let_go(&call, &grant) => {
-                self.granted_what_was_let_go(now, id, &call, grant.token);
-                return;
+        let Some(op) = self.ops.get_mut(&id) else { return };
+        let ask = Arc::clone(&op.ask);
+        let Ask::Call(call) = &*ask else { return };
+        // Lent until it is settled: what looks at the parts' answers asks no call for its names.
+        let names = std::mem::take(&mut op.names);
+        let of_call = names.first().and_then(Option::as_ref);
+        let end = match (call, reply) {
+            (call, Reply::Granted(grant)) if self.is_let_go(Part::from(call), of_call, &grant) => {
+                Answered::LetGo(grant.token)
             }
-            (call @ Call::Acquire(_), Reply::Granted(grant))
-                if self.must_confirm(now, attempt, &call, &grant) =>
+            (Call::Acquire(_), Reply::Granted(grant))
+                if of_call.is_some() && Self::must_confirm(now, attempt, &grant) =>
             {
-                self.confirm(now, id, &grant);
-                return;
+                Answered::Unconfirmed(grant)
             }
-            (Call::Bulk(steps), Reply::Bulk(replies)) => {
-                let parts = steps.into_iter().map(call_of).zip(replies);
-                let parts = parts.map(|(call, reply)| self.part(now, attempt, &call, reply, others_since));
-                Ok(Done::Bulk(parts.collect()))
+            (Call::Bulk(_), Reply::Bulk(replies)) => {
+                let parts = parts(call).zip(&names).zip(replies).map(|((part, name), reply)| {
+                    self.part(now, attempt, (part, name.as_ref()), reply, others_since)
+                });
+                Answered::Done(Done::Bulk(parts.collect()))
             }
-            (call, reply) => Ok(self.believe(now, attempt, &call, reply)),
+            (_, reply) => Answered::Done(self.believe(now, attempt, of_call, reply)),
         };
-        self.finish(now, id, result);
+        if let Some(op) = self.ops.get_mut(&id) {
+            op.names = names;
+        }
+        // Whoever changes the call changes it in place.
+        drop(ask);
+        match end {
+            Answered::LetGo(token) => self.granted_what_was_let_go(now, id, token),
+            Answered::Unconfirmed(grant) => self.confirm(now, id, &grant),
+            Answered::Done(done) => self.finish(now, id, Ok(done)),
+        }
     }
 
     // One step of a bulk call. It is not tried again by itself: its caller sees which steps were not done.
@@ -124,60 +141,63 @@ impl Machine {
         &mut self,
         now: Instant,
         attempt: &Attempt,
-        call: &Call,
+        (part, name): (Part<'_>, Option<&KeyName>),
         reply: Reply,
         others_since: Option<Instant>,
     ) -> Result<Done, Failure> {
+        let loose = |machine: &mut Machine| {
+            name.into_iter().for_each(|name| machine.note_loose(part, name, attempt.not_after));
+        };
         let unknown = |last| Failure::Unknown(Unknown { unanswered: 1, last });
-        match judge(call, reply, others_since, now) {
-            Verdict::Done(Reply::Granted(grant)) if self.is_let_go(call, &grant) => {
+        match judge(part, reply, others_since, now) {
+            Verdict::Done(Reply::Granted(grant)) if self.is_let_go(part, name, &grant) => {
                 // Another attempt may yet win a tenure after that one.
                 match others_since {
                     None => Err(Failure::Unavailable(Unavailable::LetGo { token: grant.token })),
                     Some(_) => Err(unknown(None)),
                 }
             }
-            Verdict::Done(reply) => Ok(self.believe(now, attempt, call, reply)),
+            Verdict::Done(reply) => Ok(self.believe(now, attempt, name, reply)),
             Verdict::Refused(problem) => {
-                self.note_refusal(now, attempt, call, &problem);
+                self.note_refusal(now, attempt, part, name, &problem);
                 Err(Failure::Refused(problem))
             }
             Verdict::Unprovable(problem) => {
-                self.note_refusal(now, attempt, call, &problem);
+                self.note_refusal(now, attempt, part, name, &problem);
                 Err(unknown(Some(problem)))
             }
             Verdict::Again(problem) if others_since.is_none() => {
                 Err(Failure::Unavailable(Unavailable::Answered(problem)))
             }
             Verdict::Again(problem) | Verdict::Doubt(problem) => {
-                self.note_loose(call, attempt.not_after);
+                loose(self);
                 Err(unknown(Some(problem)))
             }
             Verdict::Nonsense => {
-                self.note_loose(call, attempt.not_after);
+                loose(self);
                 Err(unknown(None))
             }
         }
     }
 
-    fn believe(&mut self, now: Instant, attempt: &Attempt, call: &Call, reply: Reply) -> Done {
+    fn believe(&mut self, now: Instant, attempt: &Attempt, name: Option<&KeyName>, reply: Reply) -> Done {
         let Reply::Granted(grant) = reply else {
             if let Reply::Released(released) = &reply {
-                self.note_released(call, released.token);
+                self.note_released(name, released.token);
             }
             return Done::Reply(reply);
         };
-        let believed = self.note_grant(now, attempt.sent_at, call, &grant);
+        let believed = self.note_grant(now, attempt.sent_at, name, &grant);
         let safe_until = if believed { belief::safe_until(attempt.sent_at, &grant) } else { None };
         Done::Granted { grant, safe_until }
     }
 
     fn refused(&mut self, now: Instant, id: OpId, attempt: &Attempt, problem: Problem, failure: Failure) {
         let Some(op) = self.ops.get_mut(&id) else { return };
-        let call = op.call().cloned();
         op.last = Some(problem.clone());
-        if let Some(call) = call {
-            self.note_refusal(now, attempt, &call, &problem);
+        let (ask, name) = (Arc::clone(&op.ask), op.name().cloned());
+        if let Ask::Call(call) = &*ask {
+            self.note_refusal(now, attempt, Part::from(call), name.as_ref(), &problem);
         }
         self.finish(now, id, Err(failure));
     }
@@ -218,7 +238,7 @@ impl Machine {
         if let Ask::Call(
             Call::Claim(api::Claim { instance: by, seq: number, .. })
             | Call::Acquire(api::Acquire { instance: by, seq: number, .. }),
-        ) = &mut op.ask
+        ) = Arc::make_mut(&mut op.ask)
             && *by == Some(instance)
         {
             *number = Some(seq);
@@ -239,32 +259,37 @@ impl Machine {
         let Some(mut op) = self.ops.remove(&id) else { return };
         self.timers.set(Timer::Op(id), None);
         self.cancel_attempts(now, &mut op);
-        self.tell(id, &op, result.clone());
-        #[cfg(planted)]
-        if api::rules::planted::is(api::rules::planted::Bug::ToldTwice) && id.0 % 8 == 7 {
-            self.tell(id, &op, result.clone());
-        }
+        // It is told before anything that settling it leads to, and settled before it is given away.
+        let before = std::mem::take(&mut self.out);
         self.settle_op(now, id, &op, &result);
         if result.is_err() {
             self.drop_confirmation(now, &op);
         }
+        let settled = std::mem::replace(&mut self.out, before);
+        #[cfg(planted)]
+        if api::rules::planted::is(api::rules::planted::Bug::ToldTwice) && id.0 % 8 == 7 {
+            self.tell(id, &op, result.clone());
+        }
+        self.tell(id, &op, result);
+        self.out.extend(settled);
         self.close_drained();
     }
 }
 
-pub(super) fn call_of(step: api::Step) -> Call {
-    match step {
-        api::Step::Claim(claim) => Call::Claim(claim),
-        api::Step::Extend(extend) => Call::Extend(extend),
-        api::Step::Release(release) => Call::Release(release),
-    }
+/// What an answer that is no refusal makes of its call.
+enum Answered {
+    Done(Done),
+    /// A tenure that its session has let go.
+    LetGo(u64),
+    /// It must be confirmed first.
+    Unconfirmed(api::Grant),
 }
 
 impl Machine {
-    fn granted_what_was_let_go(&mut self, now: Instant, id: OpId, call: &Call, token: u64) {
-        let Some(key) = self.own_key(call) else { return };
+    fn granted_what_was_let_go(&mut self, now: Instant, id: OpId, token: u64) {
         self.renumber(id);
         let Some(op) = self.ops.get_mut(&id) else { return };
+        let Some(key) = op.name().cloned() else { return };
         op.let_go = Some(token);
         op.tries = op.tries.saturating_add(1);
         let pause = backoff::pause(op.tries, op.ttl, &mut self.chance);

@@ -3,6 +3,7 @@
 use api::rules::{Ttl, surely_within};
 use api::{Call, Code, Kind, Problem, Reply};
 
+use super::part::Part;
 use crate::Instant;
 
 /// What a reply says about its call.
@@ -23,14 +24,14 @@ pub(super) enum Verdict {
 }
 
 /// Judges `reply` to `call` at `now`. `others_since` is when the first other attempt left that was not answered, if any.
-pub(super) fn judge(call: &Call, reply: Reply, others_since: Option<Instant>, now: Instant) -> Verdict {
+pub(super) fn judge(call: Part<'_>, reply: Reply, others_since: Option<Instant>, now: Instant) -> Verdict {
     let problem = match reply {
         Reply::Error(problem) => problem,
         reply if fits(call, &reply) => return Verdict::Done(reply),
         _ => return Verdict::Nonsense,
     };
     // An attempt of the same acquire took this one's place in line, as where that went on through another link.
-    if matches!((call, problem.code), (Call::Acquire(_), Code::Queued)) {
+    if matches!((call, problem.code), (Part::Acquire(_), Code::Queued)) {
         return Verdict::Again(problem);
     }
     match problem.code.kind() {
@@ -44,17 +45,24 @@ pub(super) fn judge(call: &Call, reply: Reply, others_since: Option<Instant>, no
     }
 }
 
-fn fits(call: &Call, reply: &Reply) -> bool {
-    match (call, reply) {
-        (Call::Claim(claim), Reply::Granted(grant)) => {
+fn fits(part: Part<'_>, reply: &Reply) -> bool {
+    match (part, reply) {
+        (Part::Claim(claim), Reply::Granted(grant)) => {
             claim.name == grant.name && claim.namespace == grant.namespace
         }
-        (Call::Extend(extend), Reply::Granted(grant)) => extend.token == grant.token,
-        (Call::Acquire(acquire), Reply::Granted(grant)) => {
+        (Part::Extend(extend), Reply::Granted(grant)) => extend.token == grant.token,
+        (Part::Acquire(acquire), Reply::Granted(grant)) => {
             acquire.name == grant.name && acquire.namespace == grant.namespace
         }
-        (Call::Release(release), Reply::Released(released)) => release.token == released.token,
-        (Call::Transfer(transfer), Reply::Released(released)) => transfer.token == released.token,
+        (Part::Release(release), Reply::Released(released)) => release.token == released.token,
+        (Part::Transfer(transfer), Reply::Released(released)) => transfer.token == released.token,
+        (Part::Other(call), reply) => fits_whole(call, reply),
+        _ => false,
+    }
+}
+
+fn fits_whole(call: &Call, reply: &Reply) -> bool {
+    match (call, reply) {
         (Call::Revoke(revoke), Reply::Released(released)) => revoke.now && revoke.token == released.token,
         (Call::Revoke(revoke), Reply::Ending(ending)) => !revoke.now && revoke.token == ending.token,
         (Call::Check(check), Reply::Checked(checked)) => check.token == checked.token,
@@ -77,15 +85,15 @@ fn fits(call: &Call, reply: &Reply) -> bool {
 
 // A refusal to a repeat speaks of the state after the attempts before it: "held" may mean by the grant that the first
 // attempt won, "lost" may mean by the release that the first attempt was. So it proves nothing, but in these cases.
-fn refused_repeat(call: &Call, problem: Problem, since: Instant, now: Instant) -> Verdict {
+fn refused_repeat(call: Part<'_>, problem: Problem, since: Instant, now: Instant) -> Verdict {
     // The same text was wrong the first time too.
     if matches!(problem.code, Code::BadRequest | Code::BadName | Code::TooLarge | Code::NotFound) {
         return Verdict::Refused(problem);
     }
     match call {
-        Call::Release(release) => ended_once(release.token, "released", problem),
-        Call::Transfer(transfer) => ended_once(transfer.token, "transferred", problem),
-        Call::Extend(extend) => match end_of(extend.token, &problem) {
+        Part::Release(release) => ended_once(release.token, "released", problem),
+        Part::Transfer(transfer) => ended_once(transfer.token, "transferred", problem),
+        Part::Extend(extend) => match end_of(extend.token, &problem) {
             Some(end) if ended_before(end.ago_ms, since, now) => Verdict::Refused(problem),
             _ => Verdict::Unprovable(problem),
         },

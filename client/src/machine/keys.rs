@@ -10,8 +10,8 @@ use std::time::Duration;
 use api::rules::planted;
 use api::{Call, Code, Problem};
 
-use super::answers::call_of;
 use super::ops::{Attempt, Purpose};
+use super::part::{Part, parts};
 use super::{Effect, End, Machine, OpId};
 use crate::Instant;
 use crate::belief::Belief;
@@ -36,6 +36,17 @@ impl KeyName {
     pub(super) fn name(&self) -> String {
         self.0.1.clone()
     }
+}
+
+/// The leases that the parts of a call are about, in their order: none for one that is not of this instance, or about no lease.
+pub(super) type Names = Vec<Option<KeyName>>;
+
+/// The parts that are about a lease of this instance's, each with its name.
+pub(super) fn with_names<'a>(
+    call: &'a Call,
+    names: &'a Names,
+) -> impl Iterator<Item = (Part<'a>, &'a KeyName)> {
+    parts(call).zip(names).filter_map(|(part, name)| Some((part, name.as_ref()?)))
 }
 
 impl fmt::Debug for KeyName {
@@ -113,32 +124,11 @@ impl Key {
     }
 }
 
-/// The lease that a part of a call is about; none where it is not of this instance, or about no lease.
-fn key_of(call: &Call, instance: u64) -> Option<KeyName> {
-    let (namespace, name, by) = match call {
-        Call::Claim(claim) => (&claim.namespace, &claim.name, claim.instance),
-        Call::Extend(extend) => (&extend.namespace, &extend.name, extend.instance),
-        Call::Release(release) => (&release.namespace, &release.name, release.instance),
-        Call::Acquire(acquire) => (&acquire.namespace, &acquire.name, acquire.instance),
-        Call::Transfer(transfer) => (&transfer.namespace, &transfer.name, Some(transfer.instance)),
-        _ => return None,
-    };
-    (by == Some(instance)).then(|| KeyName::new(namespace.clone(), name.clone()))
-}
-
 fn extends(call: &Call) -> bool {
     match call {
         Call::Extend(_) => true,
         Call::Bulk(steps) => steps.iter().any(|step| matches!(step, api::Step::Extend(_))),
         _ => false,
-    }
-}
-
-/// The parts of a call: its steps where it is a bulk call, else itself.
-pub(super) fn parts(call: &Call) -> Vec<Call> {
-    match call {
-        Call::Bulk(steps) => steps.iter().cloned().map(call_of).collect(),
-        call => vec![call.clone()],
     }
 }
 
@@ -148,57 +138,53 @@ impl Machine {
         &mut self,
         now: Instant,
         id: OpId,
-        mut call: Call,
+        call: &mut Call,
         purpose: &Purpose,
-    ) -> Result<Call, Problem> {
-        self.sign(&mut call);
-        let parts = parts(&call);
+    ) -> Result<Names, Problem> {
+        self.sign(call);
+        let names: Names = parts(call).map(|part| part.own_key(self.config.instance)).collect();
         // What confirms an acquire is a part of it, and no second guard on its lease.
         let confirms = matches!(purpose, Purpose::Confirm { .. });
         if !confirms {
-            self.check(now, &parts)?;
+            self.check(now, call, &names)?;
         }
-        for part in &parts {
-            let Some(key) = self.own_key(part) else { continue };
+        for (part, key) in with_names(call, &names) {
             let entry = self.keys.entry(key.clone()).or_default();
             entry.ops += 1;
-            if !matches!(part, Call::Extend(_)) {
+            if !matches!(part, Part::Extend(_)) {
                 // What a look under way sees may be older than what is done now: its answer proves nothing.
                 entry.looking = None;
             }
             match part {
-                Call::Claim(_) if confirms => {}
-                Call::Claim(api::Claim { holder, .. }) | Call::Acquire(api::Acquire { holder, .. }) => {
+                Part::Claim(_) if confirms => {}
+                Part::Claim(api::Claim { holder, .. }) | Part::Acquire(api::Acquire { holder, .. }) => {
                     entry.claiming = Some(id);
                     entry.holder = Some(holder.clone());
                 }
                 #[cfg(planted)]
-                Call::Transfer(_) if planted::is(planted::Bug::BeliefAfterTransfer) => {}
-                Call::Release(api::Release { token, .. }) | Call::Transfer(api::Transfer { token, .. }) => {
-                    self.let_go(now, &key, *token);
+                Part::Transfer(_) if planted::is(planted::Bug::BeliefAfterTransfer) => {}
+                Part::Release(api::Release { token, .. }) | Part::Transfer(api::Transfer { token, .. }) => {
+                    self.let_go(now, key, *token);
                 }
                 _ => {}
             }
         }
-        Ok(call)
+        Ok(names)
     }
 
     /// The shortest ttl that a call is about; none of what changes nothing.
-    pub(super) fn ttl_of(&self, call: &Call) -> Option<Duration> {
+    pub(super) fn ttl_of(&self, call: &Call, names: &Names) -> Option<Duration> {
         let default = Duration::from_nanos(api::rules::TTL_DEFAULT.as_nanos());
-        let believed = |part: &Call| {
-            let key = self.own_key(part)?;
-            Some(self.keys.get(&key)?.held()?.ttl())
-        };
-        let ttl = |part: &Call| match part {
-            Call::Claim(api::Claim { ttl_ms: Some(ms), .. })
-            | Call::Extend(api::Extend { ttl_ms: Some(ms), .. }) => Some(Duration::from_millis(*ms)),
-            Call::Claim(_) | Call::Extend(_) | Call::Release(_) | Call::Transfer(_) => {
-                Some(believed(part).unwrap_or(default))
+        let believed = |name: &Option<KeyName>| Some(self.keys.get(name.as_ref()?)?.held()?.ttl());
+        let ttl = |(part, name): (Part<'_>, &Option<KeyName>)| match part {
+            Part::Claim(api::Claim { ttl_ms: Some(ms), .. })
+            | Part::Extend(api::Extend { ttl_ms: Some(ms), .. }) => Some(Duration::from_millis(*ms)),
+            Part::Claim(_) | Part::Extend(_) | Part::Release(_) | Part::Transfer(_) => {
+                Some(believed(name).unwrap_or(default))
             }
             _ => None,
         };
-        parts(call).iter().filter_map(ttl).min()
+        parts(call).zip(names).filter_map(ttl).min()
     }
 
     /// The shortest ttl of the grants that may stand: those believed in, or until lately, and those that an extend is to save.
@@ -210,10 +196,9 @@ impl Machine {
     }
 
     /// Whether this grant answers a claim or acquire with a tenure that its session has let go already.
-    pub(super) fn is_let_go(&self, call: &Call, grant: &api::Grant) -> bool {
-        let claims = matches!(call, Call::Claim(_) | Call::Acquire(_));
-        let key = self.own_key(call).filter(|_| claims);
-        key.and_then(|key| self.keys.get(&key)).is_some_and(|key| grant.token <= key.dead)
+    pub(super) fn is_let_go(&self, part: Part<'_>, name: Option<&KeyName>, grant: &api::Grant) -> bool {
+        let key = name.filter(|_| matches!(part, Part::Claim(_) | Part::Acquire(_)));
+        key.and_then(|key| self.keys.get(key)).is_some_and(|key| grant.token <= key.dead)
     }
 
     /// Takes in a grant; true where its caller may believe in it.
@@ -221,11 +206,11 @@ impl Machine {
         &mut self,
         now: Instant,
         sent_at: Instant,
-        call: &Call,
+        name: Option<&KeyName>,
         grant: &api::Grant,
     ) -> bool {
-        let Some(name) = self.own_key(call) else { return false };
-        let Some(key) = self.keys.get_mut(&name) else { return false };
+        let Some(name) = name else { return false };
+        let Some(key) = self.keys.get_mut(name) else { return false };
         let newest = key.held().map_or(0, Belief::token);
         // An answer that comes late must not bring back what has ended since.
         if grant.token <= key.dead || grant.token < newest {
@@ -233,7 +218,7 @@ impl Machine {
         }
         // Nor what its holder was told is lost, at an instant for which no timer has run yet: nobody wants it any more.
         if grant.token == newest && key.kept && key.ends_at().is_some_and(|end| end <= now) {
-            self.clean(now, &name, newest);
+            self.clean(now, name, newest);
             return false;
         }
         match &mut key.held {
@@ -249,25 +234,32 @@ impl Machine {
         }
         let until = key.held().and_then(Belief::safe_until);
         self.out.push(Effect::Held { token: grant.token, until });
-        self.arm_key(&name);
+        self.arm_key(name);
         true
     }
 
     /// Takes in that an attempt at a part was refused: where the grant has ended, so does belief in it.
-    pub(super) fn note_refusal(&mut self, now: Instant, attempt: &Attempt, call: &Call, problem: &Problem) {
-        let (Call::Extend(api::Extend { token, .. })
-        | Call::Release(api::Release { token, .. })
-        | Call::Transfer(api::Transfer { token, .. })) = *call
+    pub(super) fn note_refusal(
+        &mut self,
+        now: Instant,
+        attempt: &Attempt,
+        part: Part<'_>,
+        name: Option<&KeyName>,
+        problem: &Problem,
+    ) {
+        let (Part::Extend(api::Extend { token, .. })
+        | Part::Release(api::Release { token, .. })
+        | Part::Transfer(api::Transfer { token, .. })) = part
         else {
             return;
         };
         if !matches!(problem.code, Code::Lost | Code::StaleToken | Code::NotYours) {
             return;
         }
-        let Some(name) = self.own_key(call) else { return };
-        self.end_belief(now, &name, token, End::Lost(problem.clone()));
-        if let Some(key) = self.keys.get_mut(&name)
-            && key.dead == token
+        let Some(name) = name else { return };
+        self.end_belief(now, name, *token, End::Lost(problem.clone()));
+        if let Some(key) = self.keys.get_mut(name)
+            && key.dead == *token
         {
             key.unresolved = false;
             if problem.code == Code::NotYours {
@@ -277,23 +269,22 @@ impl Machine {
     }
 
     /// Takes in that the end which a release or transfer asked for has come.
-    pub(super) fn note_released(&mut self, call: &Call, token: u64) {
-        let Some(name) = self.own_key(call) else { return };
-        if let Some(key) = self.keys.get_mut(&name).filter(|key| key.dead == token) {
+    pub(super) fn note_released(&mut self, name: Option<&KeyName>, token: u64) {
+        let key = name.and_then(|name| self.keys.get_mut(name));
+        if let Some(key) = key.filter(|key| key.dead == token) {
             key.unresolved = false;
         }
     }
 
     /// Takes in that an unanswered attempt may take effect until `not_after`.
-    pub(super) fn note_loose(&mut self, call: &Call, not_after: Instant) {
-        let Some(name) = self.own_key(call) else { return };
-        let Some(key) = self.keys.get_mut(&name) else { return };
-        match call {
-            Call::Claim(api::Claim { holder, .. }) | Call::Acquire(api::Acquire { holder, .. }) => {
+    pub(super) fn note_loose(&mut self, part: Part<'_>, name: &KeyName, not_after: Instant) {
+        let Some(key) = self.keys.get_mut(name) else { return };
+        match part {
+            Part::Claim(api::Claim { holder, .. }) | Part::Acquire(api::Acquire { holder, .. }) => {
                 key.loose = key.loose.max(Some(not_after));
                 key.in_doubt.insert(holder.clone());
             }
-            Call::Release(_) | Call::Transfer(_) => {
+            Part::Release(_) | Part::Transfer(_) => {
                 key.barred = key.barred.map(|until| until.max(not_after));
             }
             _ => {}
@@ -334,11 +325,6 @@ impl Machine {
         self.arm_key(name);
     }
 
-    /// The lease of a part, where the part is of this session's own instance.
-    pub(super) fn own_key(&self, part: &Call) -> Option<KeyName> {
-        key_of(part, self.config.instance)
-    }
-
     fn sign(&mut self, call: &mut Call) {
         match call {
             Call::Claim(claim) => self.sign_claim(claim),
@@ -365,22 +351,22 @@ impl Machine {
     }
 
     // Two guards on one lease in one session would share a grant: the release of one would end the other's.
-    fn check(&self, now: Instant, parts: &[Call]) -> Result<(), Problem> {
+    fn check(&self, now: Instant, call: &Call, names: &Names) -> Result<(), Problem> {
         let limit = api::rules::FRAME_OPERATIONS_MAX;
-        if parts.len() > limit {
-            let message = format!("the frame has {} steps, and the limit is {limit}: split it", parts.len());
+        if names.len() > limit {
+            let message = format!("the frame has {} steps, and the limit is {limit}: split it", names.len());
             return Err(Problem::new(Code::TooLarge, message));
         }
         let mut seen = BTreeSet::new();
-        for (at, part) in parts.iter().enumerate() {
-            let Some(name) = self.own_key(part) else { continue };
-            if !seen.insert(name.clone()) {
+        for (at, (part, name)) in parts(call).zip(names).enumerate() {
+            let Some(name) = name else { continue };
+            if !seen.insert(name) {
                 let message =
                     format!("step {at} names lease {name:?}, which an earlier step names: use two frames");
                 return Err(Problem::new(Code::BadRequest, message).in_field(format!("bulk[{at}].name")));
             }
-            if let (Call::Claim(_) | Call::Acquire(_), Some(key)) = (part, self.keys.get(&name)) {
-                check_claim(now, &name, key)?;
+            if let (Part::Claim(_) | Part::Acquire(_), Some(key)) = (part, self.keys.get(name)) {
+                check_claim(now, name, key)?;
             }
         }
         Ok(())

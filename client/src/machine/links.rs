@@ -337,7 +337,7 @@ impl Machine {
     }
 
     fn fail_ready(&mut self) {
-        let ready = self.ops.iter().filter(|(_, op)| op.ask == Ask::Ready).map(|(id, _)| *id);
+        let ready = self.ops.iter().filter(|(_, op)| *op.ask == Ask::Ready).map(|(id, _)| *id);
         for id in ready.collect::<Vec<_>>() {
             self.finish_ready(id);
         }

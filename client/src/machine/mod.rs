@@ -16,7 +16,7 @@
 //!
 //! The rooms: `ops` is a call's life, `acquire` what more there is to an acquire's and `watch` to a
 //! watch's, `answers` what a reply does to it,
-//! `judge` what a reply proves; `links` is which endpoint to talk to, `keys` what is known of each lease, `upkeep` what is
+//! `judge` what a reply proves, `part` what of a call is about one lease; `links` is which endpoint to talk to, `keys` what is known of each lease, `upkeep` what is
 //! done unasked; `timed` and `timers` are when.
 
 mod acquire;
@@ -26,6 +26,7 @@ mod judge;
 mod keys;
 mod links;
 mod ops;
+mod part;
 mod timed;
 mod timers;
 mod upkeep;

@@ -10,11 +10,12 @@
 //!
 //! An acquire has one stage more, *confirming*: see `acquire`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use api::Call;
 
-use super::keys::KeyName;
+use super::keys::{KeyName, Names};
 use super::timed::{ACQUIRE_DEADLINE, not_after, timed};
 use super::{Ask, Done, Effect, LinkId, Machine, OpId, Timer};
 use crate::{Failure, Instant, Unavailable, Unknown};
@@ -27,7 +28,10 @@ const NEVER: Instant = Instant::from_nanos(u64::MAX);
 
 #[derive(Debug)]
 pub(super) struct Op {
-    pub(super) ask: Ask,
+    /// Shared with whoever looks at an answer to it.
+    pub(super) ask: Arc<Ask>,
+    /// The leases that its parts are about, in their order.
+    pub(super) names: Names,
     pub(super) purpose: Purpose,
     pub(super) began: Instant,
     pub(super) ends: Option<Instant>,
@@ -97,9 +101,17 @@ pub(super) enum Stage {
 
 impl Op {
     pub(super) fn call(&self) -> Option<&Call> {
-        match &self.ask {
+        match &*self.ask {
             Ask::Call(call) => Some(call),
             Ask::Ready => None,
+        }
+    }
+
+    /// The lease that it is about, where it is about one.
+    pub(super) fn name(&self) -> Option<&KeyName> {
+        match self.names.as_slice() {
+            [name] => name.as_ref(),
+            _ => None,
         }
     }
 
@@ -150,15 +162,15 @@ impl Machine {
         ends: Option<Instant>,
         purpose: Purpose,
     ) {
-        let (ask, ttl) = match ask {
-            Ask::Ready => (Ask::Ready, None),
-            Ask::Call(call) => match self.prepare(now, id, call, &purpose) {
-                Ok(call) => {
+        let (ask, names, ttl) = match ask {
+            Ask::Ready => (Ask::Ready, Names::default(), None),
+            Ask::Call(mut call) => match self.prepare(now, id, &mut call, &purpose) {
+                Ok(names) => {
                     let ttl = match purpose {
                         Purpose::Confirm { window, .. } => Some(window),
-                        _ => self.ttl_of(&call),
+                        _ => self.ttl_of(&call, &names),
                     };
-                    (Ask::Call(call), ttl)
+                    (Ask::Call(call), names, ttl)
                 }
                 Err(problem) => {
                     self.out.push(Effect::Done { op: id, result: Err(Failure::Refused(problem)) });
@@ -167,7 +179,8 @@ impl Machine {
             },
         };
         let op = Op {
-            ask,
+            ask: Arc::new(ask),
+            names,
             purpose,
             began: now,
             ends,
@@ -190,7 +203,7 @@ impl Machine {
     pub(super) fn pump(&mut self, now: Instant, id: OpId) {
         let current = self.links.current();
         let Some(op) = self.ops.get_mut(&id) else { return };
-        if op.ask == Ask::Ready && current.is_some() {
+        if *op.ask == Ask::Ready && current.is_some() {
             self.finish_ready(id);
             return;
         }
@@ -245,7 +258,7 @@ impl Machine {
             if link != from {
                 continue;
             }
-            match op.ask {
+            match &*op.ask {
                 Ask::Call(Call::Acquire(_)) => op.stage = Stage::Unsent,
                 Ask::Call(Call::Wait(_) | Call::Watch(_)) => {
                     self.frames.remove(&frame);
@@ -365,7 +378,7 @@ impl Machine {
 
     fn finish_by_time(&mut self, now: Instant, id: OpId) {
         let Some(op) = self.ops.get(&id) else { return };
-        if op.ask == Ask::Ready {
+        if *op.ask == Ask::Ready {
             self.finish_ready(id);
             return;
         }

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use api::{Call, Code, Kind, Problem, Reply};
 
-use super::keys::{KeyName, parts};
+use super::keys::KeyName;
 use super::ops::{Op, Purpose};
+use super::part::{Part, parts};
 use super::{Ask, Done, Effect, End, Machine, OpId, Timer};
 use crate::belief::Belief;
 use crate::handle::millis;
@@ -80,22 +81,22 @@ impl Machine {
 
     /// A call about leases has ended.
     pub(super) fn settle_op(&mut self, now: Instant, id: OpId, op: &Op, result: &Result<Done, Failure>) {
-        let parts = op.call().map(parts).unwrap_or_default();
-        for (at, part) in parts.iter().enumerate() {
-            let Some(name) = self.own_key(part) else { continue };
-            if let Some(key) = self.keys.get_mut(&name) {
+        let parts = op.call().into_iter().flat_map(parts).zip(&op.names);
+        for (at, (part, name)) in parts.enumerate() {
+            let Some(name) = name else { continue };
+            if let Some(key) = self.keys.get_mut(name) {
                 key.ops = key.ops.saturating_sub(1);
                 key.claiming = key.claiming.filter(|claiming| *claiming != id);
             }
             for attempt in &op.attempts {
-                self.note_loose(part, attempt.not_after);
+                self.note_loose(part, name, attempt.not_after);
             }
-            if let (Call::Claim(_) | Call::Acquire(_), true, Some(token)) =
+            if let (Part::Claim(_) | Part::Acquire(_), true, Some(token)) =
                 (part, op.abandoned, granted(result, at))
             {
-                self.clean(now, &name, token);
+                self.clean(now, name, token);
             }
-            self.settle(&name);
+            self.settle(name);
         }
         match &op.purpose {
             Purpose::Caller => {}

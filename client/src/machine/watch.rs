@@ -8,6 +8,8 @@
 //!
 //! The call itself remembers the last revision that was seen: through the next link it asks for what came after that.
 
+use std::sync::Arc;
+
 use api::{Call, Reply};
 
 use super::ops::Stage;
@@ -17,7 +19,7 @@ impl Machine {
     /// The member has begun to watch: every event after `revision` follows, pushed under this frame's number.
     pub(super) fn watching(&mut self, id: OpId, link: LinkId, frame: u64, watching: api::Watching) {
         let Some(op) = self.ops.get_mut(&id) else { return };
-        let Ask::Call(Call::Watch(watch)) = &mut op.ask else { return };
+        let Ask::Call(Call::Watch(watch)) = Arc::make_mut(&mut op.ask) else { return };
         watch.after.get_or_insert(watching.revision);
         if let Stage::Flying { give_up_at, .. } = &mut op.stage {
             *give_up_at = None;
@@ -39,7 +41,7 @@ impl Machine {
         };
         let Some(op) = self.ops.get_mut(&id) else { return };
         let present = op.attempts.iter().any(|attempt| attempt.frame == events.id);
-        let Ask::Call(Call::Watch(watch)) = &mut op.ask else { return };
+        let Ask::Call(Call::Watch(watch)) = Arc::make_mut(&mut op.ask) else { return };
         if !present {
             return;
         }

@@ -10,7 +10,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::ops::{Bound, RangeBounds};
+use std::ops::{Bound, Range, RangeBounds};
 
 use super::codec::{decode_payload, encode_payload};
 use super::types::{Entry, LogId};
@@ -70,6 +70,25 @@ impl Kept {
         Ok(Some(Entry { log_id: *log_id, payload }))
     }
 
+    /// As many of the entries with these indexes as take `bytes` before they are read, and one at least; the first one's index is
+    /// `first`.
+    ///
+    /// # Errors
+    /// As [`Kept::get`].
+    pub(super) fn piece(&self, first: u64, range: Range<u64>, bytes: usize) -> io::Result<Vec<Entry>> {
+        let from = range.start.saturating_sub(first) as usize;
+        let mut sizes = self.old.iter().skip(from).map(|(_, bytes)| bytes.len());
+        let mut left = bytes;
+        let read = sizes.position(|size| {
+            let full = left < size;
+            left = left.saturating_sub(size);
+            full
+        });
+        // Those that are whole are not read, but shared.
+        let most = read.map_or(u64::MAX, |count| count.max(1) as u64);
+        self.range(first, range.start..range.end.min(range.start.saturating_add(most)))
+    }
+
     /// The entries with these indexes, as far as they are here; the first one's is `first`.
     pub(super) fn range(&self, first: u64, range: impl RangeBounds<u64>) -> io::Result<Vec<Entry>> {
         let from = match range.start_bound() {
@@ -125,6 +144,22 @@ mod tests {
         assert_eq!(indexes(&kept, 0, 130..=140), (130..=140).collect::<Vec<_>>());
         assert_eq!(indexes(&kept, 0, 198..), [198, 199]);
         assert_eq!(indexes(&kept, 0, 200..), []);
+    }
+
+    #[test]
+    fn a_piece_is_bounded_and_never_empty() {
+        let kept = kept(200);
+        let size = kept.old[0].1.len();
+        let piece = |range: Range<u64>, bytes| {
+            let entries = kept.piece(0, range, bytes).unwrap();
+            entries.iter().map(|entry| entry.log_id.index).collect::<Vec<_>>()
+        };
+        assert_eq!(piece(0..200, 0), [0]);
+        assert_eq!(piece(3..200, 1), [3]);
+        assert_eq!(piece(3..200, 4 * size), [3, 4, 5, 6]);
+        assert_eq!(piece(3..5, 4 * size), [3, 4]);
+        assert_eq!(piece(134..200, 2 * size), (134..200).collect::<Vec<_>>(), "what is whole is not read");
+        assert_eq!(piece(150..160, 0), (150..160).collect::<Vec<_>>());
     }
 
     #[test]

@@ -20,6 +20,9 @@ use super::kept::Kept;
 use super::types::{CommittedLeaderId, Entry, LeaderId, LogId, Types, Vote};
 use crate::log::{Log, Record, Recovered};
 
+/// So much of what is kept as bytes is read at once for a member that lags: some milliseconds of the replica's thread.
+const PIECE_BYTES: usize = 1 << 20;
+
 /// The log as openraft sees it.
 pub(crate) struct Store<R> {
     inner: Arc<Inner>,
@@ -120,6 +123,11 @@ impl<R: AsyncRuntime> RaftLogReader<Types<R>> for Store<R> {
     ) -> io::Result<Vec<Entry>> {
         let memory = self.memory();
         memory.entries.range(memory.first(), range)
+    }
+
+    async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> io::Result<Vec<Entry>> {
+        let memory = self.memory();
+        memory.entries.piece(memory.first(), start..end, PIECE_BYTES)
     }
 
     async fn read_vote(&mut self) -> io::Result<Option<Vote>> {

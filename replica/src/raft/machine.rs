@@ -46,6 +46,31 @@ impl<W: World> Machine<W> {
         }
         Done { outcomes: applied.outcomes, reading }
     }
+
+    /// Puts a snapshot's table in the place of ours, and gives that.
+    fn take(&self, meta: &SnapshotMeta, head: Head, table: lease::Table) -> lease::Table {
+        let mut state = self.shared.state();
+        #[cfg(planted)]
+        let table = match lease::planted::is(lease::planted::Bug::InstallKeepsState) {
+            true => std::mem::take(&mut state.table),
+            false => table,
+        };
+        let before = std::mem::replace(&mut state.table, table);
+        state.removed = head.removed;
+        state.applied = meta.last_log_id;
+        state.membership = meta.last_membership.clone();
+        // Whatever a wait was told to expect, the state it now looks at is this one.
+        let reading = state.reading();
+        let State { table, waits, .. } = &mut *state;
+        let due = waits.recheck(reading.revision, |key| table.is_free(key));
+        let watches = state.events.restart(reading.revision);
+        W::installed(self.snapshots.owner.member, state.applied.map(super::log::record_id), &state.table);
+        drop(state);
+        tell_free(due, reading);
+        watches.iter().for_each(|wake| wake());
+        self.shared.poke();
+        before
+    }
 }
 
 impl<W: World> RaftStateMachine<Types<W::Runtime>> for Machine<W> {
@@ -86,28 +111,12 @@ impl<W: World> RaftStateMachine<Types<W::Runtime>> for Machine<W> {
     }
 
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: SnapshotFile) -> io::Result<()> {
-        let (head, table) = snapshot.read(self.snapshots.owner).map_err(io::Error::other)?;
-        let mut state = self.shared.state();
-        #[cfg(planted)]
-        let table = match lease::planted::is(lease::planted::Bug::InstallKeepsState) {
-            true => std::mem::take(&mut state.table),
-            false => table,
-        };
-        state.table = table;
-        state.removed = head.removed;
-        state.applied = meta.last_log_id;
-        state.membership = meta.last_membership.clone();
-        // Whatever a wait was told to expect, the state it now looks at is this one.
-        let reading = state.reading();
-        let State { table, waits, .. } = &mut *state;
-        let due = waits.recheck(reading.revision, |key| table.is_free(key));
-        let watches = state.events.restart(reading.revision);
-        W::installed(self.snapshots.owner.member, state.applied.map(super::log::record_id), &state.table);
-        drop(state);
-        tell_free(due, reading);
-        watches.iter().for_each(|wake| wake());
-        self.shared.poke();
-        Ok(())
+        // A million leases take a second to read, and as long to let go of: both happen elsewhere, since on this thread are heartbeats too.
+        let owner = self.snapshots.owner;
+        let read = <W::Runtime as AsyncRuntime>::spawn_blocking(move || snapshot.read(owner)).await?;
+        let (head, table) = read.map_err(io::Error::other)?;
+        let before = self.take(meta, head, table);
+        <W::Runtime as AsyncRuntime>::spawn_blocking(move || drop(before)).await
     }
 
     async fn get_current_snapshot(&mut self) -> io::Result<Option<Snapshot<W::Runtime>>> {

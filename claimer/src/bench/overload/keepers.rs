@@ -6,13 +6,14 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use client::{Claim, Failure, Grant, Session, Step, Stepped};
+use client::{Claim, Failure, Grant, Session, Step};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout_at;
 
 use super::Overload;
 use crate::RunError;
+use crate::bench::granted::granted;
 use crate::bench::reach::Reach;
 use crate::bench::{broken, on_one_thread};
 
@@ -107,12 +108,7 @@ async fn claim_all(session: &Session, names: Vec<String>, ttl: Duration) -> Resu
     let mut grants = Vec::new();
     for names in names.chunks(FRAME_STEPS) {
         let claims = names.iter().map(|name| Claim { ttl, ..Claim::new(name.clone(), "keeper") });
-        for step in session.bulk(claims.map(Step::Claim).collect()).await.map_err(broken)? {
-            match step.into_result().map_err(broken)? {
-                Stepped::Granted(grant) => grants.push(grant),
-                Stepped::Released => return Err(broken("a claim was answered as a release")),
-            }
-        }
+        grants.extend(granted(session, claims.map(Step::Claim).collect()).await?);
     }
     Ok(grants)
 }

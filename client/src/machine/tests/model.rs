@@ -14,6 +14,7 @@ use proptest::prelude::*;
 use super::cluster::{Cluster, RIVAL};
 use super::rig::INSTANCE;
 use crate::backoff::Chance;
+use crate::machine::part::{Part, parts};
 use crate::machine::{Config, Done, Effect, End, Input, LinkId, Machine, OpId};
 use crate::{Failure, Instant};
 use line::Place;
@@ -252,8 +253,8 @@ impl World {
     }
 
     fn note_releases(&mut self, call: &Call) {
-        for part in super::super::keys::parts(call) {
-            if let Call::Release(release) = part {
+        for part in parts(call) {
+            if let Part::Release(release) = part {
                 self.gone.insert(release.token);
             }
         }
@@ -279,13 +280,13 @@ impl World {
             self.soon(20, Event::Gone { link, frame: Some(cancel.id) });
             return;
         }
-        let deadline = |call: &Call| match call {
-            Call::Claim(claim) => claim.deadline_ms,
-            Call::Extend(extend) => extend.deadline_ms,
-            Call::Release(release) => release.deadline_ms,
+        let deadline = |part: Part<'_>| match part {
+            Part::Claim(claim) => claim.deadline_ms,
+            Part::Extend(extend) => extend.deadline_ms,
+            Part::Release(release) => release.deadline_ms,
             _ => None,
         };
-        let deadline_ms = super::super::keys::parts(&frame.call).iter().filter_map(deadline).min();
+        let deadline_ms = parts(&frame.call).filter_map(deadline).min();
         let not_after = self.now.after(Duration::from_millis(500 + deadline_ms.unwrap_or(5_000)));
         let codes = [Code::Overloaded, Code::NoLeader, Code::Behind, Code::Stopping, Code::Late];
         if self.one_in(6) {

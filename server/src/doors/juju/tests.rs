@@ -12,7 +12,7 @@ use tokio_tungstenite::tungstenite::{self, Message, WebSocket};
 use super::*;
 use crate::admission::Gate;
 use crate::doors::doorstep::Doorstep;
-use crate::doors::{Registry, Times, listen, origin, router};
+use crate::doors::{Going, Registry, Times, listen, origin, router};
 use crate::service::Service;
 use crate::service::fake::Fake;
 
@@ -24,6 +24,7 @@ struct Member {
     _stop: tokio::sync::watch::Sender<bool>,
     address: SocketAddr,
     fake: Arc<Fake>,
+    sessions: Arc<Registry>,
 }
 
 impl Member {
@@ -38,9 +39,10 @@ impl Member {
             going_for: second,
         };
         let config = crate::Config::of_text("juju.enabled = true\njuju.agent_ratelimit_max = 0\n").unwrap();
+        let sessions = Arc::new(Registry::default());
         let doors = Doors {
             service: Arc::new(Service::new(Arc::clone(&fake) as _, 7, 1)),
-            sessions: Arc::new(Registry::default()),
+            sessions: Arc::clone(&sessions),
             times,
             juju: Hall::open(&config.juju),
             stop: stopping.clone(),
@@ -51,7 +53,7 @@ impl Member {
         let address = listener.local_addr().unwrap();
         let doorstep = Doorstep::new(Gate::new(10), None, Arc::clone(&doors.service), &doors.times);
         runtime.spawn(listen::accept(listener, router(doors, origin::Names::Loopback), doorstep, stopping));
-        Member { _runtime: runtime, _stop: stop, address, fake }
+        Member { _runtime: runtime, _stop: stop, address, fake, sessions }
     }
 
     /// A unit's agent.
@@ -79,6 +81,14 @@ impl Agent {
         serde_json::from_str(self.0.read().unwrap().to_text().unwrap()).unwrap()
     }
 
+    /// The code that the connection is closed with.
+    fn goodbye(&mut self) -> u16 {
+        match self.0.read().unwrap() {
+            Message::Close(Some(close)) => close.code.into(),
+            other => panic!("no goodbye: {other:?}"),
+        }
+    }
+
     fn send_claim(&mut self, id: u64, unit: &str) {
         let application = tags::application_of(unit);
         let params = json!({"params": [{
@@ -94,6 +104,14 @@ impl Agent {
         self.send_claim(2, unit);
         failure(&self.next())
     }
+}
+
+/// What a connection costs beside its socket's own: two allocations, of which neither may grow unseen. 2,000 of them under TLS took 7.5 KiB
+/// each, and 9.5 KiB with a wait.
+#[test]
+fn an_idle_connection_is_small() {
+    let sizes = (size_of::<connection::Connection>(), size_of::<Line>());
+    assert!(sizes.0 <= 1_024 && sizes.1 <= 512, "{sizes:?}");
 }
 
 fn failure(reply: &Value) -> (String, String) {
@@ -176,4 +194,24 @@ fn a_slow_claim_delays_no_other_call_and_is_answered_in_the_end() {
         assert_eq!(agent.next(), json!({"request-id": 9, "response": {}}));
     }
     assert_eq!(member.fake.kept().len(), 2, "a claim that may have been made is not made again");
+}
+
+#[test]
+fn a_member_that_stops_answers_what_is_under_way_before_it_says_goodbye() {
+    let member = Member::start();
+    let (mut claims, mut idle) = (member.unit("mysql/0"), member.unit("mysql/1"));
+    member.fake.fall_silent();
+    claims.send_claim(7, "mysql/0");
+    let asked = loop {
+        match member.fake.kept().pop() {
+            Some(proposal) => break proposal,
+            None => std::thread::yield_now(),
+        }
+    };
+    let going = Going::Must("the test ends".into());
+    member.sessions.go(&going, going.clone());
+    assert_eq!(idle.goodbye(), 1001, "nothing of it is under way");
+    (asked.reply)(Answer::Unknown);
+    assert_eq!(failure(&claims.next()), told("lease operation timed out", ""));
+    assert_eq!(claims.goodbye(), 1001);
 }
