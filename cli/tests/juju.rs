@@ -314,6 +314,9 @@ fn a_unit_logs_in_by_tls_with_its_token_as_the_password() {
     assert!(!words.contains("not checked"), "{words}");
     let (code, words) = claim(&["--token-file", &token, "--ca", &member.path("ca/peer.crt")]);
     assert_eq!(code, Some(3), "another CA's server is none: {words}");
+    let (code, words) = claim(&["--token-file", &token, "redis/0"]);
+    assert_eq!(code, Some(2), "{words}");
+    assert!(words.contains("the claim of redis for redis/0: permission denied: log in as that"), "{words}");
     let (code, words) = claim(&["--password", "sesame"]);
     assert_eq!(code, Some(3), "{words}");
     assert!(words.contains("invalid entity name or password"), "{words}");

@@ -101,12 +101,24 @@ pub(crate) struct OneAgent {
 }
 
 impl OneAgent {
+    /// A run that ends says whose claim it was, and what to do: Juju's own words say neither.
+    fn explained(&self, no: No) -> No {
+        let No::Wrong { why } = no else { return no };
+        let remedy = match why.as_str() {
+            "permission denied" => {
+                ": log in as that holder's unit (--unit), or have a server for load tests allow any, with --load-test-any-holder"
+            }
+            _ => "",
+        };
+        No::Wrong { why: format!("the claim of {} for {}: {why}{remedy}", self.seat.lease, self.seat.holder) }
+    }
+
     async fn ask(&self) -> Result<Granted, No> {
         let duration = Duration::from_millis(self.seat.ttl_ms);
         let ask = Ask::Claim { unit: self.seat.holder.clone(), duration };
         let sent = clock::now();
         let frame = self.link.ask(ask, Some(ANSWERED_WITHIN)).await?;
-        frame.done().map_err(|fault| fault.no())?;
+        frame.done().map_err(|fault| self.explained(fault.no()))?;
         Ok(Granted { token: NO_TOKEN, until: until(sent, self.seat.ttl_ms) })
     }
 }
