@@ -21,15 +21,18 @@
 mod call;
 mod decimal;
 mod frame;
+mod juju;
 mod members;
 mod namespaces;
 mod problem;
 mod reply;
 mod span;
 mod tokens;
+mod yaml;
 
 pub use call::*;
 pub use frame::*;
+pub use juju::*;
 pub use lease as rules;
 pub use members::*;
 pub use namespaces::*;
@@ -37,6 +40,7 @@ pub use problem::*;
 pub use reply::*;
 pub use span::Span;
 pub use tokens::*;
+pub use yaml::YamlText;
 
 /// The version of the API that this crate speaks: the `/v1` of every path.
 pub const VERSION: u32 = 1;

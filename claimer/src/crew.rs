@@ -131,9 +131,12 @@ impl Member {
 
 /// Works against the service that the share names.
 fn begin(share: &Share, out: Sender<Message>, stop: oneshot::Receiver<()>) -> Result<(), String> {
-    let worked = match share.service {
-        Contender::Tenure => work(share, targets::session::Sessions::new(share), out, stop),
-        Contender::Etcd => work(share, targets::etcd::Etcd::new(share), out, stop),
+    let worked = match (share.service, &share.juju) {
+        (Contender::Tenure, None) => work(share, targets::session::Sessions::new(share), out, stop),
+        (Contender::Tenure, Some(login)) => {
+            work(share, targets::juju::Juju::new(share, login.clone()), out, stop)
+        }
+        (Contender::Etcd, _) => work(share, targets::etcd::Etcd::new(share), out, stop),
     };
     worked.map_err(|error| error.to_string())
 }

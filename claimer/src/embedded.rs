@@ -17,6 +17,28 @@ const STOP_MAX: Duration = Duration::from_secs(5);
 /// Lines of the node's log that are shown where it does not start.
 const LOG_LINES_SHOWN: usize = 10;
 
+/// By which door the node is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Door {
+    /// The session's.
+    Session,
+    /// Juju's.
+    Juju,
+}
+
+impl Door {
+    fn flags(self) -> &'static [&'static str] {
+        match self {
+            Door::Session => &[],
+            Door::Juju => &["--juju", "--load-test-any-holder"],
+        }
+    }
+
+    fn settings(self) -> Option<(&'static str, &'static str)> {
+        (self == Door::Juju).then_some(("TENURE_JUJU_AGENT_RATELIMIT_MAX", "0"))
+    }
+}
+
 /// A node that runs until this is dropped.
 pub(crate) struct Embedded {
     child: Child,
@@ -26,16 +48,19 @@ pub(crate) struct Embedded {
 }
 
 impl Embedded {
-    /// Starts `program serve --dev` and waits until it listens.
+    /// Starts `program serve --dev` and waits until it listens; with Juju's door, which then lets any agent claim for any holder, and
+    /// as many log in as come.
     ///
     /// # Errors
     /// Where it cannot be started, or ends before it listens: with the end of its log.
-    pub(crate) fn start(program: &Path) -> io::Result<Embedded> {
+    pub(crate) fn start(program: &Path, door: Door) -> io::Result<Embedded> {
         let folder = TempDir::with_prefix("tenure-claimer-")?;
         let log = folder.path().join("log");
         let mut child = Command::new(program)
             .args(["serve", "--dev", "--listen", "127.0.0.1:0", TIED_FLAG, "--data"])
             .arg(folder.path().join("data"))
+            .args(door.flags())
+            .envs(door.settings())
             // The run measures a plain node, whatever this shell has set for others.
             .env_remove("TENURE_CONFIG")
             .stdin(Stdio::piped())

@@ -31,6 +31,7 @@ mod embedded;
 mod etcd;
 pub mod history;
 mod holder;
+pub mod juju;
 mod lines;
 mod printer;
 mod process;
@@ -49,7 +50,7 @@ pub use printer::LinesTo;
 pub use process::Usage;
 
 use crate::crew::Crew;
-use crate::embedded::Embedded;
+use crate::embedded::{Door, Embedded};
 use crate::report::{Report, Tally};
 use crate::workload::{InvalidWorkload, Workload};
 
@@ -102,7 +103,8 @@ pub fn run(mut run: Run) -> Result<Report, RunError> {
     let processes = run.processes.unwrap_or_else(|| run.workload.processes_default());
     // Checked before anything is started, so that a wrong number leaves nothing behind.
     run.workload.split(processes, history::Nanos(0))?;
-    let node = if run.embedded { Some(Embedded::start(&run.program)?) } else { None };
+    let door = if run.workload.juju.is_some() { Door::Juju } else { Door::Session };
+    let node = if run.embedded { Some(Embedded::start(&run.program, door)?) } else { None };
     if let Some(node) = &node {
         run.workload.endpoints = vec![node.endpoint.clone()];
     }
@@ -110,7 +112,7 @@ pub fn run(mut run: Run) -> Result<Report, RunError> {
     let start = clock::now().plus(pace.real(pace.sleep));
     let mut crew = Crew::start(run.workload.split(processes, start)?, &run.program)?;
     let mut recorder = recorder::Recorder {
-        judge: verdict::Judge::new(&run.workload.holders),
+        judge: verdict::Judge::new(&run.workload.holders, run.workload.tokens()),
         printer: printer::Printer::new(run.lines_to, run.workload.leases()),
         writer: lines::Writer { style: run.style, holders: run.workload.holders, pace, start },
         tally: Tally::default(),

@@ -11,6 +11,9 @@
 //! * **Tokens rise**: a later grant of a lease has a higher token; none is given to two holders; extends keep it.
 //! * **Every lease is held**: at the end, and without a gap since it was first claimed.
 //!
+//! A service that tells no tokens (Juju's wire has none) is judged by the first and the third alone, and the verdict says so. Then an
+//! extend that came too late, and won the lease anew where nobody had taken it meanwhile, is seen as a gap and not as lost.
+//!
 //! Events of one holder come in order; those of different holders in any order, since several processes report.
 
 use std::collections::BTreeMap;
@@ -43,6 +46,16 @@ enum Told {
     Nothing,
 }
 
+/// Whether the service tells its grants' tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Tokens {
+    /// It does, and they are judged.
+    #[default]
+    Told,
+    /// It does not: all that is seen of one stands for nothing.
+    Untold,
+}
+
 /// Collects beliefs while a run goes on, and judges them at its end.
 pub struct Judge {
     /// For each holder, its lease.
@@ -54,11 +67,12 @@ pub struct Judge {
     /// For each lease, beliefs that are over.
     closed: Vec<Vec<Belief>>,
     changed_tokens: Vec<String>,
+    tokens: Tokens,
 }
 
 impl Judge {
     /// A judge of these holders, each `app/N`, whose lease is `app`.
-    pub fn new(holders: &[String]) -> Judge {
+    pub fn new(holders: &[String], tokens: Tokens) -> Judge {
         let mut numbers = BTreeMap::new();
         let mut leases = Vec::new();
         let mut lease_of = Vec::with_capacity(holders.len());
@@ -77,6 +91,7 @@ impl Judge {
             open: vec![None; holders.len()],
             holders: holders.to_vec(),
             changed_tokens: Vec::new(),
+            tokens,
         }
     }
 
@@ -116,8 +131,11 @@ impl Judge {
             beliefs.sort_by_key(|belief| (belief.from, belief.token));
             findings.judge(&self.leases[lease], beliefs, &self.holders, end);
         }
-        findings.check_reuse(&self.closed, &self.leases);
-        findings.into_verdict(self.leases.len())
+        match self.tokens {
+            Tokens::Told => findings.check_reuse(&self.closed, &self.leases),
+            Tokens::Untold => findings.tokens.clear(),
+        }
+        findings.into_verdict(self.leases.len(), self.tokens)
     }
 
     fn begin(&mut self, event: &Event, token: u64, until: Nanos) {
@@ -215,7 +233,7 @@ impl Findings {
         }
     }
 
-    fn into_verdict(self, leases: usize) -> Verdict {
+    fn into_verdict(self, leases: usize, tokens: Tokens) -> Verdict {
         let longest = self.gaps.iter().max().cloned();
         let gaps: Vec<String> =
             self.gaps.iter().map(|(length, lease)| format!("{lease} for {}", tidy(*length))).collect();
@@ -227,6 +245,7 @@ impl Findings {
         tell(&mut reasons, "a lease was held by nobody after its first claim", &gaps);
         Verdict {
             leases,
+            tokens,
             held: self.held,
             gaps: self.gaps.len(),
             gap_longest: longest.map(|gap| gap.0),
@@ -254,6 +273,8 @@ fn tell(reasons: &mut Vec<String>, what: &str, cases: &[String]) {
 pub struct Verdict {
     /// How many leases were competed for.
     pub leases: usize,
+    /// Whether tokens were judged.
+    pub tokens: Tokens,
     /// How many somebody believed to hold at the end.
     pub held: usize,
     /// How often a lease was held by nobody after its first claim.
@@ -274,6 +295,11 @@ impl Verdict {
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.is_clean() {
+            true if self.tokens == Tokens::Untold => write!(
+                f,
+                "clean: one believer at a time, all {} leases held; there are no tokens on Juju's wire to judge",
+                self.leases
+            ),
             true => write!(f, "clean: one believer at a time, tokens rise, all {} leases held", self.leases),
             false => write!(f, "not clean: {}", self.reasons.join("\n  and ")),
         }

@@ -15,7 +15,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::duration::GoDuration;
 use crate::history::Nanos;
+use crate::juju::Login;
 use crate::target::Contender;
+use crate::verdict::Tokens;
 
 /// Files that one process may have open, of which each holder's connection is one.
 pub const DESCRIPTORS_MAX: usize = 20_000;
@@ -80,6 +82,8 @@ pub struct Workload {
     pub endpoints: Vec<String>,
     /// For servers that are reached by TLS.
     pub trust: Option<Trust>,
+    /// Over Juju's wire, logged in so; else over Tenure's own session.
+    pub juju: Option<Login>,
     /// The leases' namespace.
     pub namespace: String,
     /// Every holder, in the order in which they connect.
@@ -98,6 +102,9 @@ pub struct Share {
     pub endpoints: Vec<String>,
     /// As in the workload.
     pub trust: Option<Trust>,
+    /// As in the workload.
+    #[serde(default)]
+    pub juju: Option<Login>,
     /// As in the workload.
     pub namespace: String,
     /// Its holders, each with its number in the workload.
@@ -165,6 +172,11 @@ pub fn make_holders(leases: usize, units: usize) -> Result<Vec<String>, InvalidW
 }
 
 impl Workload {
+    /// Whether grants have tokens, as this service tells them.
+    pub fn tokens(&self) -> Tokens {
+        if self.juju.is_some() { Tokens::Untold } else { Tokens::Told }
+    }
+
     /// How many leases the holders compete for.
     pub fn leases(&self) -> usize {
         self.holders.iter().map(|holder| lease_of(holder)).collect::<BTreeSet<_>>().len()
@@ -217,6 +229,7 @@ impl Workload {
             service: Contender::default(),
             endpoints: self.endpoints.clone(),
             trust: self.trust.clone(),
+            juju: self.juju.clone(),
             namespace: self.namespace.clone(),
             holders: Vec::new(),
             of: number(self.holders.len()),

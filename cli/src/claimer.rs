@@ -1,5 +1,7 @@
 //! `tenure claimer`: the flags of the load tool. What it does is in the crate `claimer`.
 
+mod juju;
+
 use std::fs::File;
 use std::io::Write;
 use std::path::PathBuf;
@@ -10,7 +12,7 @@ use std::time::Duration;
 use claimer::report::Report;
 use claimer::workload::{self, Pace, Workload, check_holder, make_holders};
 use claimer::{LinesTo, Run, RunError, Style};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use client::Endpoint;
 
 use crate::connect::ENDPOINTS_DEFAULT;
@@ -54,6 +56,9 @@ pub(crate) struct Claimer {
     /// Divide every time above by F; the lines tell them undivided, and latencies as measured.
     #[arg(long, value_name = "F", default_value_t = 1.0, value_parser = scale)]
     scale_time: f64,
+    /// What to speak: tenure, its own session; or juju, the wire of Juju's agents, at a member's Juju door or at Juju itself.
+    #[arg(long, value_name = "WIRE", default_value = "tenure")]
+    target: Wire,
     /// Short lines, and none for what was denied or waited for.
     #[arg(long)]
     quiet: bool,
@@ -65,19 +70,23 @@ pub(crate) struct Claimer {
     /// The servers' hosts, with commas between; all listen on --port.
     #[arg(long, visible_alias = "host", value_name = "HOSTS", conflicts_with = "endpoints", value_parser = parse::prefix())]
     hosts: Option<String>,
-    /// The port of --hosts.
-    #[arg(long, default_value_t = api::PORT_DEFAULT, value_parser = clap::value_parser!(u16).range(1..))]
-    port: u16,
+    /// The port of --hosts [default: 7400, and with --target juju 17070].
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    port: Option<u16>,
+    /// With --target juju: reach --hosts without TLS, as `tenure serve --dev` listens.
+    #[arg(long)]
+    no_tls: bool,
     /// The leases' namespace.
     #[arg(long, env = "TENURE_NAMESPACE", default_value = api::NAMESPACE_DEFAULT, value_parser = parse::namespace())]
     namespace: String,
-    /// The Juju model to log in to. Accepted for the article's command lines; a Tenure session has none.
+    /// The Juju model to log in to: its uuid. A Tenure session has none, and passes it over.
     #[arg(long, default_value = "")]
     uuid: String,
     /// The Juju unit to log in as; also the one holder where none is named.
     #[arg(long, default_value = "ubuntu-lite/0", value_parser = parse::prefix())]
     unit: String,
-    /// That unit's password. Accepted for the article's command lines; a Tenure session has none.
+    /// That unit's password [default: the token of --token-file or TENURE_TOKEN]. Others of this machine see what stands on a command
+    /// line. A Tenure session has none, and passes it over.
     #[arg(long, default_value = "", hide_default_value = true)]
     password: String,
     /// Split the holders over P processes [default: one for each 8,000 holders].
@@ -92,6 +101,15 @@ pub(crate) struct Claimer {
     /// Be a process of another claimer's run.
     #[arg(long, hide = true, exclusive = true)]
     child: bool,
+}
+
+/// What is spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Wire {
+    /// Tenure's own session.
+    Tenure,
+    /// Juju's agents'.
+    Juju,
 }
 
 fn scale(text: &str) -> Result<f64, String> {
@@ -152,28 +170,48 @@ fn workload(args: &Claimer) -> Result<Workload, Failure> {
         duration: args.duration,
         scale: args.scale_time,
     };
-    let endpoints = endpoints(args)?;
-    let trust = match args.embedded {
+    let (endpoints, trust, juju) = match args.target {
+        Wire::Tenure if args.no_tls => {
+            return Err(Failure::usage(
+                "--no-tls goes with --target juju; else an endpoint without https:// is reached without TLS",
+            ));
+        }
+        Wire::Tenure => {
+            let endpoints = endpoints(args)?;
+            let trust = trust(args, &endpoints)?;
+            (endpoints, trust, None)
+        }
+        Wire::Juju => juju::reached(args)?,
+    };
+    let endpoints = endpoints.iter().map(ToString::to_string).collect();
+    Ok(Workload { endpoints, trust, juju, namespace: args.namespace.clone(), holders, pace })
+}
+
+fn trust(args: &Claimer, endpoints: &[Endpoint]) -> Result<Option<workload::Trust>, Failure> {
+    let files = match args.embedded {
         true => None,
         // Read now too: what is wrong with a file is the command's fault, and not each holder's.
-        false => args.trust.load(&endpoints)?.and(args.trust.files(&endpoints)?),
+        false => args.trust.load(endpoints)?.and(args.trust.files(endpoints)?),
     };
-    let trust =
-        trust.map(|files| workload::Trust { ca: files.ca, own: files.own.map(|own| (own.cert, own.key)) });
-    let endpoints = endpoints.iter().map(ToString::to_string).collect();
-    Ok(Workload { endpoints, trust, namespace: args.namespace.clone(), holders, pace })
+    Ok(files.map(|files| workload::Trust { ca: files.ca, own: files.own.map(|own| (own.cert, own.key)) }))
 }
 
 fn endpoints(args: &Claimer) -> Result<Vec<Endpoint>, Failure> {
-    let list = match (&args.endpoints, &args.hosts) {
-        (Some(Endpoints(endpoints)), _) => return Ok(endpoints.clone()),
-        (None, None) => ENDPOINTS_DEFAULT.to_owned(),
-        (None, Some(hosts)) => {
-            let list = hosts.split(',').map(|host| format!("{}:{}", host.trim(), args.port));
-            list.collect::<Vec<_>>().join(",")
-        }
-    };
-    Endpoint::parse_list(&list).map_err(|error| Failure::usage(format!("--hosts: {error}")))
+    match (&args.endpoints, &args.hosts) {
+        (Some(Endpoints(endpoints)), _) => Ok(endpoints.clone()),
+        (None, None) => parse_hosts(ENDPOINTS_DEFAULT),
+        (None, Some(hosts)) => parse_hosts(&at_port(hosts, "", args.port.unwrap_or(api::PORT_DEFAULT))),
+    }
+}
+
+/// Each of the hosts, at one port.
+fn at_port(hosts: &str, scheme: &str, port: u16) -> String {
+    let list = hosts.split(',').map(|host| format!("{scheme}{}:{port}", host.trim()));
+    list.collect::<Vec<_>>().join(",")
+}
+
+fn parse_hosts(list: &str) -> Result<Vec<Endpoint>, Failure> {
+    Endpoint::parse_list(list).map_err(|error| Failure::usage(format!("--hosts: {error}")))
 }
 
 fn write_json(report: &Report, file: Option<File>, on_stdout: bool) -> std::io::Result<()> {

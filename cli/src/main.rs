@@ -17,6 +17,7 @@
 //!   backup   backup                        trust    what members are known by, and this program
 //!   recover  recover, of a last member     wanted   what a claim and an acquire want alike
 //!   restore  restore                       beginning where restore and recover begin a cluster
+//!   juju     juju import export             report   report
 //! ```
 //!
 //! stdout is data, stderr is talk. A verb returns how the program ends or why it failed, and this file exits. The
@@ -39,6 +40,7 @@ mod hold;
 mod init;
 mod invite;
 mod join;
+mod juju;
 mod members;
 mod namespace;
 mod operate;
@@ -47,6 +49,7 @@ mod parse;
 mod pinned;
 mod read;
 mod recover;
+mod report;
 mod restore;
 mod run;
 mod serve;
@@ -105,6 +108,8 @@ enum Verb {
     Backup(backup::Backup),
     Restore(restore::Restore),
     Recover(recover::Recover),
+    Juju(juju::Juju),
+    Report(report::Report),
     Claimer(Box<claimer::Claimer>),
     Bench(bench::Bench),
     Completions(docs::Completions),
@@ -171,6 +176,8 @@ impl Verb {
             Verb::Backup(args) => backup::backup(args),
             Verb::Restore(args) => restore::restore(args),
             Verb::Recover(args) => recover::recover(args),
+            Verb::Juju(args) => juju::juju(args),
+            Verb::Report(args) => report::report(args),
             Verb::Claimer(args) => claimer::run(args),
             Verb::Bench(args) => bench::bench(args),
             Verb::Completions(args) => docs::completions(args),
@@ -204,9 +211,11 @@ impl Verb {
             Verb::Backup(args) => args.json.json,
             Verb::Restore(args) => args.json.json,
             Verb::Recover(args) => args.json.json,
+            Verb::Juju(args) => args.json(),
             Verb::Serve(_)
             | Verb::Init(_)
             | Verb::Run(_)
+            | Verb::Report(_)
             | Verb::Claimer(_)
             | Verb::Bench(_)
             | Verb::Completions(_)

@@ -61,8 +61,24 @@ impl Trust {
         tls.map_err(|error| Failure::usage(format!("{error}; --ca, --cert and --key name such files")))
     }
 
+    /// The CA's file, where one is given.
+    pub(crate) fn ca(&self) -> Option<&Path> {
+        self.ca.as_deref()
+    }
+
     /// The token to come by, where there is one.
     pub(crate) fn token(&self, endpoints: &[Endpoint]) -> Result<Option<Bearer>, Failure> {
+        let Some((text, from)) = self.checked(endpoints)? else { return Ok(None) };
+        Bearer::parse(&text).map(Some).map_err(|why| wrong(&from, &why))
+    }
+
+    /// The same as a text, for a door where it is a password.
+    pub(crate) fn secret(&self, endpoints: &[Endpoint]) -> Result<Option<String>, Failure> {
+        Ok(self.checked(endpoints)?.map(|(text, _)| text.trim().to_owned()))
+    }
+
+    /// The token's text, and where it stands.
+    fn checked(&self, endpoints: &[Endpoint]) -> Result<Option<(String, String)>, Failure> {
         let (text, from) = match (&self.token_file, std::env::var(TOKEN_VARIABLE)) {
             (Some(path), _) => (secret_in(path)?, path.display().to_string()),
             (None, Ok(text)) if text.trim_start().starts_with(BEARER_START) => {
@@ -71,15 +87,14 @@ impl Trust {
             _ => return Ok(None),
         };
         // The checksum tells a mistyped one here, without asking anybody.
-        let wrong = |why: &dyn std::fmt::Display| Failure::usage(format!("the token in {from}: {why}"));
-        text.parse::<server::Secret>().map_err(|why| wrong(&why))?;
+        text.parse::<server::Secret>().map_err(|why| wrong(&from, &why))?;
         if let Some(clear) = endpoints.iter().find(|endpoint| !endpoint.is_tls() && !is_here(endpoint)) {
             return Err(Failure::usage(format!(
                 "a token is given, and {clear} is reached without TLS: it would cross the network for all to read; write https://, or leave the \
                  token away"
             )));
         }
-        Bearer::parse(&text).map(Some).map_err(|why| wrong(&why))
+        Ok(Some((text, from)))
     }
 
     /// As a command's environment names them, so that it reaches the same cluster from wherever it goes.
@@ -95,6 +110,10 @@ impl Trust {
             Some((name, std::path::absolute(path).unwrap_or_else(|_| path.clone())))
         })
     }
+}
+
+fn wrong(from: &str, why: &dyn std::fmt::Display) -> Failure {
+    Failure::usage(format!("the token in {from}: {why}"))
 }
 
 /// What a file holds that others must not read.

@@ -4,6 +4,7 @@
 
 use api::ServerFrame;
 use claimer::duration::GoDuration;
+use claimer::juju::snapshot::Snapshot;
 use lease::{Batch, Outcome, Table};
 
 /// A batch of the log.
@@ -58,5 +59,18 @@ pub fn server_frame(text: &str) -> bool {
 pub fn duration(text: &str) -> bool {
     let Ok(duration) = GoDuration::parse(text) else { return false };
     assert_eq!(GoDuration::parse(&duration.to_string()), Ok(duration), "{text}");
+    true
+}
+
+/// A snapshot of Juju's leases.
+pub fn juju_snapshot(text: &str) -> bool {
+    let Ok(snapshot) = Snapshot::read(text) else { return false };
+    // Juju writes no entity twice, and no lease without one among the pins.
+    let again = snapshot.to_string();
+    let mut kept = snapshot.clone();
+    kept.pinned.retain(|_, entities| !entities.is_empty());
+    assert_eq!(Snapshot::read(&again), Ok(kept), "{again}");
+    let import = snapshot.import();
+    assert!(import.wanted.len() + import.over <= snapshot.entries.len() + snapshot.pinned.len());
     true
 }

@@ -42,6 +42,11 @@ pub trait Engine: Send + Sync + 'static {
     /// Why the log takes no more records, where its disk is full.
     fn no_room(&self) -> Option<NoRoom>;
 
+    /// The last entry of the log, where the engine says so.
+    fn last_index(&self) -> Option<u64> {
+        None
+    }
+
     /// Asks another member, which takes the frame as [`Peers`](crate::Peers) do. The answer comes within `patience`, or not.
     fn ask(&self, member: u64, frame: Vec<u8>, patience: Duration) -> Asked;
 

@@ -213,6 +213,8 @@ pub struct Status {
     pub serving: bool,
     /// The last applied entry's index.
     pub applied: u64,
+    /// The log's last entry's index, as of a moment ago.
+    pub last: u64,
     /// The state's reading.
     pub reading: Reading,
     /// Grants that live.

@@ -463,6 +463,7 @@ impl Shared {
         let state = self.state();
         status.reading = state.reading();
         status.applied = state.applied.map_or(0, |id| id.index);
+        status.last = status.last.max(status.applied);
         status.held = state.table.count(&lease::Filter::default());
         status.waits = state.waits.len() as u64;
         status.watches = state.events.watches() as u64;

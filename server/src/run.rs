@@ -270,6 +270,7 @@ async fn move_while_unfit(doors: Doors) {
             return;
         }
         let status = doors.service.status();
+        doors.service.look_at_lead(&status);
         let going = match status.trouble {
             // Newcomers may stay: such a member answers stale reads.
             Some(replica::Unavailable::Behind) => {

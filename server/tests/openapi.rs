@@ -36,7 +36,11 @@ fn every_route_is_described_and_every_reference_leads_somewhere() {
         })
         .collect();
     let expected = [
+        "get /depengine",
         "get /healthz",
+        "get /leases",
+        "post /leases/revoke",
+        "get /metrics",
         "get /readyz",
         "post /v1/acquire",
         "get /v1/backup",

@@ -18,7 +18,7 @@ use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use crate::RunError;
-use crate::embedded::Embedded;
+use crate::embedded::{Door, Embedded};
 pub use crate::target::Contender;
 use crate::workload::Trust;
 use cluster::Cluster;
@@ -94,7 +94,7 @@ impl Place {
             let cluster = Cluster::start(program, members, at)?;
             (cluster.reach().clone(), Own::Cluster(cluster))
         } else {
-            let node = Embedded::start(program)?;
+            let node = Embedded::start(program, Door::Session)?;
             let endpoint = node.endpoint.parse().map_err(|_| broken("the node has no address"))?;
             (Reach::new(vec![endpoint], None)?, Own::Node(node))
         };

@@ -132,7 +132,7 @@ fn round<S: Service>(
     };
     let holders = make_holders(storm.leases, storm.holders)?;
     let namespace = api::NAMESPACE_DEFAULT.to_owned();
-    let workload = Workload { endpoints, trust, namespace, holders, pace };
+    let workload = Workload { endpoints, trust, juju: None, namespace, holders, pace };
     let start = clock::now().plus(START_IN);
     let mut shares = workload.split(workload.processes_default(), start)?;
     shares.iter_mut().for_each(|share| share.service = contender);
@@ -200,7 +200,7 @@ struct Seen {
 impl Seen {
     fn new(workload: &Workload) -> Result<Seen, RunError> {
         Ok(Seen {
-            judge: Judge::new(&workload.holders),
+            judge: Judge::new(&workload.holders, workload.tokens()),
             holders: workload.holders.clone(),
             leases: workload.leases(),
             tokens: BTreeMap::new(),
@@ -318,7 +318,7 @@ mod tests {
         };
         let holders = make_holders(2, 2).unwrap();
         let namespace = api::NAMESPACE_DEFAULT.to_owned();
-        let workload = Workload { endpoints: Vec::new(), trust: None, namespace, holders, pace };
+        let workload = Workload { endpoints: Vec::new(), trust: None, juju: None, namespace, holders, pace };
         let mut seen = Seen::new(&workload).unwrap();
         let claimed = |holder, at, token| Event {
             at: Nanos(at),

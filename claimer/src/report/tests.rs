@@ -3,11 +3,11 @@ use std::time::Duration;
 use super::{Latencies, Quantiles, Report, Tally};
 use crate::history::{Call, Event, Nanos, What};
 use crate::process::Usage;
-use crate::verdict::Verdict;
+use crate::verdict::{Tokens, Verdict};
 
 fn verdict(reasons: &[&str]) -> Verdict {
     let reasons = reasons.iter().map(|reason| (*reason).to_owned()).collect();
-    Verdict { leases: 2, held: 2, gaps: 0, gap_longest: None, reasons }
+    Verdict { leases: 2, tokens: Tokens::Told, held: 2, gaps: 0, gap_longest: None, reasons }
 }
 
 fn report(tally: &Tally, reasons: &[&str]) -> Report {

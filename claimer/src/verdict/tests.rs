@@ -2,14 +2,18 @@
 
 use std::time::Duration;
 
-use super::{Judge, Verdict};
+use super::{Judge, Tokens, Verdict};
 use crate::history::{Event, Nanos, What};
 
 const NO_TIME: Duration = Duration::ZERO;
 
 fn judge(names: &[&str], script: &[(u64, u32, What)], end: u64) -> Verdict {
+    judge_by(Tokens::Told, names, script, end)
+}
+
+fn judge_by(tokens: Tokens, names: &[&str], script: &[(u64, u32, What)], end: u64) -> Verdict {
     let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-    let mut judge = Judge::new(&names);
+    let mut judge = Judge::new(&names, tokens);
     for (at, holder, what) in script {
         judge.observe(&Event { at: Nanos(*at), holder: *holder, what: what.clone() });
     }
@@ -153,7 +157,7 @@ fn many_cases_are_counted_and_three_are_told() {
 
 #[test]
 fn leases_held_now_are_counted_by_belief() {
-    let mut judge = Judge::new(&["a/0".to_owned(), "a/1".to_owned(), "b/0".to_owned()]);
+    let mut judge = Judge::new(&["a/0".to_owned(), "a/1".to_owned(), "b/0".to_owned()], Tokens::Told);
     judge.observe(&Event { at: Nanos(10), holder: 0, what: claimed(1, 60) });
     judge.observe(&Event { at: Nanos(10), holder: 2, what: claimed(2, 50) });
     assert_eq!([judge.held(Nanos(40)), judge.held(Nanos(55)), judge.held(Nanos(61))], [2, 1, 0]);
@@ -181,4 +185,27 @@ fn an_answer_that_was_read_after_its_own_end_is_no_belief() {
 fn the_token_of_an_answer_that_was_read_late_names_one_grant_all_the_same() {
     let script = [(20, 0, claimed(2, 100)), (70, 1, claimed(2, 60))];
     assert_blames(&judge(&["a/0", "b/0"], &script, 90), "token 2 named a grant of a and one of b");
+}
+
+#[test]
+fn without_tokens_holders_follow_each_other_and_the_verdict_says_that_none_were_judged() {
+    let script = [(10, 0, claimed(0, 60)), (12, 2, claimed(0, 99)), (40, 0, lost()), (40, 1, claimed(0, 90))];
+    let names = ["a/0", "a/1", "b/0"];
+    let verdict = judge_by(Tokens::Untold, &names, &script, 80);
+    assert_eq!(verdict.reasons, Vec::<String>::new());
+    assert_eq!(
+        verdict.to_string(),
+        "clean: one believer at a time, all 2 leases held; there are no tokens on Juju's wire to judge"
+    );
+    assert!(!judge(&names, &script, 80).is_clean(), "told, the same tokens of two leases are none");
+}
+
+#[test]
+fn without_tokens_overlaps_and_gaps_are_found_all_the_same() {
+    let overlap = [(10, 0, claimed(0, 60)), (50, 1, claimed(0, 100))];
+    assert_blames(&judge_by(Tokens::Untold, &["a/0", "a/1"], &overlap, 90), "for 10ns");
+    let gap = [(10, 0, claimed(0, 60)), (70, 0, extended(0, 100))];
+    let verdict = judge_by(Tokens::Untold, &["a/0"], &gap, 90);
+    assert_blames(&verdict, "held by nobody after its first claim");
+    assert_eq!(verdict.gaps, 1);
 }

@@ -17,6 +17,7 @@ fn pace(scale: f64) -> Pace {
 fn workload(holders: Vec<String>) -> Workload {
     Workload {
         trust: None,
+        juju: None,
         endpoints: vec!["127.0.0.1:7400".into()],
         namespace: "default".into(),
         holders,

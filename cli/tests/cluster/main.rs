@@ -54,6 +54,46 @@ fn whichever_member_is_asked_serves() {
     cluster.end(Signal::SIGTERM);
 }
 
+#[test]
+fn each_member_reports_its_workers_and_those_of_a_leader_are_stopped_on_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let cluster = DevCluster::start(folder.path(), &[]);
+    let leader = cluster.leader();
+    for member in &cluster.members {
+        let of = |report: &str, worker: &str| {
+            let from = report
+                .split(&format!("\n  {worker}:\n"))
+                .nth(1)
+                .unwrap_or_else(|| panic!("{report}"))
+                .to_owned();
+            from.split("\n    state: ")
+                .nth(1)
+                .unwrap_or_default()
+                .lines()
+                .next()
+                .unwrap_or_default()
+                .to_owned()
+        };
+        let (leads, state) = match member.id == leader {
+            true => ("Leader", "started"),
+            false => ("Follower", "stopped"),
+        };
+        // A leader has anchored its clock a moment after it was elected.
+        support::until("the member is in its part", || {
+            let report = cluster.done_at(member, &["report"]);
+            report.contains(&format!("      state: {leads}\n"))
+                && ["raft-clusterer", "raft-forwarder", "lease-clock-updater"]
+                    .iter()
+                    .all(|it| of(&report, it) == state)
+                && ["raft", "raft-leader-flag", "lease-manager"].iter().all(|it| of(&report, it) == "started")
+                && report.matches("suffrage: Voter").count() == 3
+                && report.contains("\"raft-leader-flag\" not set: dependency not available")
+                    == (state == "stopped")
+        });
+    }
+    cluster.end(Signal::SIGTERM);
+}
+
 #[tokio::test]
 async fn a_holder_keeps_its_lease_over_the_leaders_death_and_the_next_leaders_too() {
     let folder = tempfile::tempdir().unwrap();

@@ -15,7 +15,11 @@ pub(crate) struct Node {
     child: Child,
     pub(crate) address: String,
     folder: TempDir,
+    more: More,
 }
+
+/// Further flags, and settings in the environment.
+type More = (&'static [&'static str], &'static [(&'static str, &'static str)]);
 
 impl Node {
     /// Starts a node, and returns once it serves.
@@ -23,10 +27,22 @@ impl Node {
         Node::start_in(TempDir::new().expect("a temporary folder"))
     }
 
+    /// Starts a node with further flags and settings, and returns once it serves.
+    pub(crate) fn start_with(
+        flags: &'static [&'static str],
+        settings: &'static [(&'static str, &'static str)],
+    ) -> Node {
+        let folder = TempDir::new().expect("a temporary folder");
+        let more = (flags, settings);
+        let (child, address) = serve(&folder, "127.0.0.1:0", more);
+        Node { child, address, folder, more }
+    }
+
     /// Starts a node whose data is in `data` of this folder, and returns once it serves.
     pub(crate) fn start_in(folder: TempDir) -> Node {
-        let (child, address) = serve(&folder, "127.0.0.1:0");
-        Node { child, address, folder }
+        let more: More = (&[], &[]);
+        let (child, address) = serve(&folder, "127.0.0.1:0", more);
+        Node { child, address, folder, more }
     }
 
     /// Kills the node as a power cut would, for the process.
@@ -37,7 +53,7 @@ impl Node {
 
     /// Starts it again on the same data and port.
     pub(crate) fn start_again(&mut self) {
-        (self.child, _) = serve(&self.folder, &self.address);
+        (self.child, _) = serve(&self.folder, &self.address, self.more);
     }
 
     /// Its data folder.
@@ -106,11 +122,13 @@ impl Drop for Node {
     }
 }
 
-fn serve(folder: &TempDir, listen: &str) -> (Child, String) {
+fn serve(folder: &TempDir, listen: &str, (flags, settings): More) -> (Child, String) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_tenure"))
         .args(["serve", "--dev", "--listen", listen, "--log-level", "error", "--data"])
         .arg(folder.path().join("data"))
+        .args(flags)
         .env_remove("TENURE_CONFIG")
+        .envs(settings.iter().copied())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()

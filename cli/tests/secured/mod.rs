@@ -58,17 +58,27 @@ pub(crate) fn serve(folder: &Path) -> Command {
 impl Member {
     /// A new cluster's first member, known as `localhost` and by this machine's addresses.
     pub(crate) fn start() -> Member {
+        Member::start_with(&[])
+    }
+
+    /// The same, with settings in the environment.
+    pub(crate) fn start_with(settings: &[(&str, &str)]) -> Member {
         let parent = TempDir::new().expect("a temporary folder");
         let folder = init(&parent.path().join("tenure"), &["--listen", "127.0.0.1:0"]);
-        let mut member = Member::of(&folder);
+        let mut member = Member::of_with(&folder, settings);
         member.parent = Some(parent);
         member
     }
 
     /// The member of a folder that is there.
     pub(crate) fn of(folder: &Path) -> Member {
+        Member::of_with(folder, &[])
+    }
+
+    fn of_with(folder: &Path, settings: &[(&str, &str)]) -> Member {
         let log = folder.join("log.txt");
         let mut command = serve(folder);
+        command.envs(settings.iter().copied());
         command.stdout(Stdio::piped()).stderr(File::create(&log).expect("a file for the log"));
         let mut child = command.spawn().expect("the member starts");
         let mut line = String::new();

@@ -12,6 +12,24 @@ use server::Secret;
 
 type Failure = Box<dyn Error>;
 
+/// A lease of Juju's, and its pin.
+const SNAPSHOT: &str = "\
+version: 1
+entries:
+  ? namespace: application-leadership
+    model-uuid: 8e6e52a5-6aca-4bd4-8e1f-3b0c6e9a7a11
+    lease: mysql
+  : holder: mysql/0
+    start: 0001-01-01T00:00:10Z
+    duration: 1m0s
+pinned:
+  ? namespace: application-leadership
+    model-uuid: 8e6e52a5-6aca-4bd4-8e1f-3b0c6e9a7a11
+    lease: mysql
+  : - machine-0
+global-time: 0001-01-01T00:00:30Z
+";
+
 fn main() -> Result<(), Failure> {
     let folder = std::env::args().nth(1).ok_or("name a folder: seeds fuzz/corpus")?;
     let put = |target: &str, bytes: &[u8]| {
@@ -50,6 +68,7 @@ fn main() -> Result<(), Failure> {
     put("client_frame", br#"{"id":1,"call":{"bulk":[{"claim":{"name":"a","holder":"h","ttl_ms":5000}}]}}"#)?;
     put("juju_request", br#"{"request-id":1,"type":"Pinger","version":1,"request":"Ping","params":{"Name":"unit-a-0"}}"#)?;
     put("server_frame", br#"{"id":2,"reply":{"bulk":["done",{"error":{"code":"held","message":"a"}}]}}"#)?;
+    put("juju_snapshot", SNAPSHOT.as_bytes())?;
     Ok(put("duration", b"1h2m3.5s")?)
 }
 

@@ -322,7 +322,9 @@ impl<E: Engine> Driver<E> {
             (None, _) => None,
         };
         let drains = self.engine.drains();
+        let last = self.engine.last_index();
         self.shared.publish(|status| {
+            status.last = last.unwrap_or_default();
             status.term = self.leadership.term;
             status.leader = self.leadership.leader;
             status.leads = self.clock.is_some();

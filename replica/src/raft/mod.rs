@@ -256,6 +256,10 @@ impl<W: World> Engine for Raft<W> {
         }
     }
 
+    fn last_index(&self) -> Option<u64> {
+        self.raft.metrics().borrow_watched().last_log_index
+    }
+
     fn drains(&self) -> bool {
         let metrics = self.raft.metrics();
         let metrics = metrics.borrow_watched();

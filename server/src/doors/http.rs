@@ -365,6 +365,8 @@ pub(super) async fn no_query(request: Request, next: Next) -> Response {
         uri.path(),
         "/v1/leases" | "/v1/count" | "/v1/wait" | "/v1/history" | "/v1/check" | "/v1/watch"
     );
+    let introspects = uri.path().strip_prefix("/introspection").unwrap_or(uri.path());
+    let takes_one = takes_one || matches!(introspects, "/leases" | "/leases/revoke");
     // To see the members takes one, and to change them none.
     let takes_one = takes_one || (uri.path() == "/v1/members" && request.method() == Method::GET);
     let takes_one = takes_one || uri.path().starts_with("/v1/leases/");

@@ -7,6 +7,7 @@ pub(crate) mod handshake;
 pub(crate) mod health;
 mod http;
 pub(crate) mod identify;
+mod introspection;
 pub(crate) mod json;
 pub(crate) mod juju;
 pub(crate) mod listen;
@@ -25,7 +26,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRef};
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, get, post};
 
 pub use openapi::openapi_json;
 pub(crate) use session::{Going, Registry, Times, no_more};
@@ -76,6 +77,14 @@ pub(crate) fn router(doors: Doors, names: origin::Names) -> Router {
         .route("/v1/session", get(session::session))
         .route("/v1/backup", get(backup::backup))
         .route("/v1/openapi.json", get(openapi::openapi))
+        .route("/depengine", get(introspection::depengine))
+        .route("/introspection/depengine", get(introspection::depengine))
+        .route("/leases", get(introspection::leases))
+        .route("/introspection/leases", get(introspection::leases))
+        .route("/leases/revoke", revoke_route())
+        .route("/introspection/leases/revoke", revoke_route())
+        .route("/metrics", get(introspection::metrics))
+        .route("/introspection/metrics", get(introspection::metrics))
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route_layer(from_fn(http::no_query))
@@ -87,4 +96,9 @@ pub(crate) fn router(doors: Doors, names: origin::Names) -> Router {
         .layer(DefaultBodyLimit::max(lease::FRAME_BYTES_MAX))
         .layer(from_fn_with_state(names, origin::guard))
         .with_state(doors)
+}
+
+/// Its other methods are refused in Juju's words.
+fn revoke_route() -> MethodRouter<Doors> {
+    post(introspection::revoke).fallback(introspection::revoke_is_a_post)
 }

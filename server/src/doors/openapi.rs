@@ -6,7 +6,7 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use utoipa::OpenApi;
 
-use super::{backup, health, http, members, session, tokens, watch};
+use super::{backup, health, http, introspection, members, session, tokens, watch};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -20,7 +20,8 @@ use super::{backup, health, http, members, session, tokens, watch};
         http::claim, http::extend, http::release, http::acquire, http::transfer, http::revoke, http::pin, http::unpin,
         http::get, http::list, http::count, http::wait, http::history, http::check, watch::watch, backup::backup,
         members::list, members::change, tokens::list, tokens::change, tokens::namespaces, tokens::change_namespace,
-        session::session, health::healthz, health::readyz, openapi,
+        session::session, health::healthz, health::readyz, introspection::depengine, introspection::leases,
+        introspection::revoke, introspection::metrics, openapi,
     ),
     components(schemas(ClientFrame, ServerFrame)),
     tags(

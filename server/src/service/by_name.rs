@@ -16,7 +16,7 @@ use super::{Service, parse};
 use crate::identity::{Caller, Scope, Verb, authorize};
 
 /// The instance of all who are known by name. An instance of any other door is drawn at random from 2^64.
-pub(crate) const BY_NAME: u64 = 0x6a75_6a75;
+pub(crate) const BY_NAME: u64 = api::JUJU_INSTANCE;
 
 /// A claim by a name.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -20,6 +20,7 @@ mod done;
 mod echo;
 #[cfg(test)]
 pub(crate) mod fake;
+mod introspect;
 mod members;
 mod namespaces;
 mod page;
@@ -43,7 +44,7 @@ use std::time::Duration;
 
 use api::{Call, Code, Hello, Problem, Reply, Stale, Step, Welcome};
 use lease::{DEADLINE_DEFAULT, DEADLINE_MAX, Key, Revision, Ttl};
-use replica::{Answer, Read, Status};
+use replica::{Answer, Read};
 
 pub(crate) use backend::{Backend, Ticket};
 pub(crate) use by_name::ByName;
@@ -57,6 +58,7 @@ pub(crate) use tokens::Wanted;
 
 use crate::admission::Gate;
 use crate::identity::{self, Caller, Doorkeeper, Leave, Scope};
+use crate::introspection::Workers;
 
 /// How much later than a call's deadline the door answers in the replica's stead. The replica's own answer says more, so
 /// it has a moment to come first.
@@ -74,6 +76,7 @@ pub(crate) struct Service {
     cluster: u128,
     peer_ca: Option<PathBuf>,
     backups: Arc<Gate>,
+    workers: Workers,
     pub(crate) doorkeeper: Arc<Doorkeeper>,
 }
 
@@ -111,7 +114,18 @@ impl Service {
         let backups = Gate::new(backup::BACKUPS_MAX);
         let (stopping, doorkeeper) = (AtomicBool::new(false), Arc::new(Doorkeeper::open(cluster)));
         let first_token = AtomicBool::new(false);
-        Service { backend, welcome, stopping, first_token, cluster, peer_ca: None, backups, doorkeeper }
+        let workers = Workers::new();
+        Service {
+            backend,
+            welcome,
+            stopping,
+            first_token,
+            cluster,
+            peer_ca: None,
+            backups,
+            workers,
+            doorkeeper,
+        }
     }
 
     /// The same, of members that are known to each other by certificates under the CAs in this file.
@@ -119,29 +133,9 @@ impl Service {
         Service { peer_ca, ..self }
     }
 
-    /// Which member of which cluster this is: the cluster, then the member.
-    pub(crate) fn identity(&self) -> (u128, u64) {
-        (self.cluster, self.welcome.member)
-    }
-
     /// From now on, every new call is answered `stopping`.
     pub(crate) fn stop(&self) {
         self.stopping.store(true, Ordering::Release);
-    }
-
-    /// Whether this member has begun to stop.
-    pub(crate) fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::Acquire)
-    }
-
-    /// How the member is.
-    pub(crate) fn status(&self) -> Status {
-        self.backend.status()
-    }
-
-    /// Whether newcomers are to be let in one by one, because so much is asked by those who are in.
-    pub(crate) fn is_pressed(&self) -> bool {
-        self.backend.is_pressed()
     }
 
     /// Answers a greeting.

@@ -86,6 +86,18 @@ impl Hall {
         })
     }
 
+    /// What an engine report says of the door, by Juju's keys.
+    pub(super) fn report(&self) -> Vec<(&'static str, String)> {
+        let Throttle { ratelimit_max, ratelimit_rate, .. } = self.turnstile.settings();
+        let rate = api::Span(u64::try_from(ratelimit_rate.as_millis()).unwrap_or(u64::MAX));
+        vec![("agent-ratelimit-max", ratelimit_max.to_string()), ("agent-ratelimit-rate", rate.to_string())]
+    }
+
+    /// How many logins are under way.
+    pub(super) fn logins(&self) -> u32 {
+        self.turnstile.under_way()
+    }
+
     /// Throttles logins so from now on.
     pub(crate) fn throttle(&self, throttle: &Throttle) {
         self.turnstile.set(throttle.clone(), Instant::now());

@@ -8,6 +8,8 @@
 
 use std::time::Duration;
 
+use api::JujuNamespace;
+
 use super::errors::Error;
 use super::tags::{Tag, is_application, is_unit};
 
@@ -28,7 +30,6 @@ pub(super) struct Uuids<'a> {
 }
 
 struct Rule {
-    name: &'static str,
     is_lease: fn(&str, Uuids<'_>) -> bool,
     no_lease: &'static str,
     is_holder: fn(&str) -> bool,
@@ -36,7 +37,6 @@ struct Rule {
 }
 
 const LEADERSHIP: Rule = Rule {
-    name: "application-leadership",
     is_lease: |lease, _| is_application(lease),
     no_lease: "not an application name",
     is_holder: is_unit,
@@ -44,7 +44,6 @@ const LEADERSHIP: Rule = Rule {
 };
 
 const SINGULAR: Rule = Rule {
-    name: "singular-controller",
     is_lease: |lease, uuids| lease == uuids.controller || lease == uuids.model,
     no_lease: "expected controller or model UUID",
     is_holder: |holder| matches!(Tag::parse(holder), Some(Tag::Machine(_))),
@@ -62,7 +61,11 @@ impl Space {
 
     /// Our namespace for this one of a model: isolation by model is isolation by namespace, and its 64 bytes are enough.
     pub(super) fn of_model(self, uuid: &str) -> String {
-        format!("{}:{uuid}", self.rule().name)
+        let juju = match self {
+            Space::Leadership => JujuNamespace::ApplicationLeadership,
+            Space::Singular => JujuNamespace::SingularController,
+        };
+        juju.of_model(uuid)
     }
 
     /// Whether `holder` may claim `lease` for so long.

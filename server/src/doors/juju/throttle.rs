@@ -51,6 +51,16 @@ impl Turnstile {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// How it throttles.
+    pub(super) fn settings(&self) -> Throttle {
+        self.state().set.clone()
+    }
+
+    /// How many logins are under way.
+    pub(super) fn under_way(&self) -> u32 {
+        self.state().under_way
+    }
+
     /// Throttles so from now on. A bucket that is another begins full; those under way stay.
     pub(super) fn set(&self, set: Throttle, now: Instant) {
         let mut state = self.state();
