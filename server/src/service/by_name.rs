@@ -188,7 +188,10 @@ mod tests {
     fn whoever_may_not_claim_is_shown_nothing_of_what_is_there() {
         let asked = Asked::new();
         assert!(matches!(asked.ask(asked.call("mysql/0")), Reply::Granted(_)));
-        let other = Caller::new(Arc::new(Principal::unit("mysql/1", "n", Source::Certificate { until: u64::MAX })), None);
+        let other = Caller::new(
+            Arc::new(Principal::unit("mysql/1", "n", Source::Certificate { until: u64::MAX })),
+            None,
+        );
         let call = asked.service.by_name(&other, &claim("mysql/0"));
         assert_eq!(seq(&call), Some(1), "as if it were free");
     }
