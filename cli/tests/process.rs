@@ -10,10 +10,11 @@ use std::net::SocketAddr;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Instant;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use support::{Session, http, token, until};
+use support::{PATIENCE, Session, http, token, until};
 
 /// A node in a process of its own.
 struct Process {
@@ -177,8 +178,11 @@ fn a_bad_file_at_sighup_changes_nothing_and_is_logged() {
     let mut lines = BufReader::new(process.child.stderr.take().unwrap()).lines();
     let line = lines.by_ref().map_while(Result::ok).find(|line| line.contains("leadership")).unwrap();
     assert!(line.contains("leader=none") || line.contains("leader=1"), "{line}");
+    let began = Instant::now();
     let mut wait_for = |text: &str| loop {
         let line = lines.next().unwrap_or_else(|| panic!("never said: {text}")).unwrap();
+        // A server that says much at `debug` would be read for ever.
+        assert!(began.elapsed() < PATIENCE, "not said: {text}");
         if line.contains(text) {
             break line;
         }
@@ -190,7 +194,9 @@ fn a_bad_file_at_sighup_changes_nothing_and_is_logged() {
     process.claim("still-serves");
     fs::write(&file, "log.level = \"debug\"\nmember = 1\n").unwrap();
     process.signal(Signal::SIGHUP);
-    wait_for("SIGHUP: only log.level and what is in the certificates' files change in a running server");
+    wait_for(
+        "SIGHUP: only log.level, how Juju's logins are throttled and what is in the certificates' files change",
+    );
     let line = wait_for("SIGHUP: the configuration was read anew");
     assert!(line.contains("log.level=debug"), "{line}");
     process.kill();

@@ -134,9 +134,12 @@ impl Machine {
         match (result, token) {
             (Err(_), Some(token)) if over => self.end_belief(now, name, token, End::Expired),
             (Err(failure), Some(token)) => match refusal(failure) {
-                Some(problem) => self.doom(now, name, token, problem),
+                // Of one member's own, whose clock may be wrong: it says who may ask there, and nothing of the lease.
+                Some(problem) if problem.code != Code::Unauthenticated => {
+                    self.doom(now, name, token, problem)
+                }
                 // Not in this extend's time; belief goes on, and so does the keeping of it.
-                None => key.put_off(now),
+                _ => key.put_off(now),
             },
             _ => {}
         }

@@ -148,6 +148,10 @@ class Guard:
             lost = Lost(self.token, end["why"], end.get("reason"), end) if end else Lost(self.token, "lost")
             self._end(lost)
             return
+        # Of one member's own, whose clock may be wrong: it says who may ask there, and nothing of the lease.
+        if problem["code"] == "unauthenticated":
+            await asyncio.sleep(min(0.1, self.ttl / 8))
+            return
         # It lives, as when it was revoked and ends at its deadline: belief goes on to its time, and then it is said why.
         revoked = problem["code"] == "ending"
         self._belief.doom = Lost(self.token, "revoked") if revoked else Lost(self.token, "refused", problem["message"])

@@ -165,6 +165,17 @@ class Rules(unittest.IsolatedAsyncioTestCase):
             while guard.safe_until == before:
                 await asyncio.sleep(0.005)
 
+    async def test_a_member_that_does_not_know_who_asks_ends_no_grant(self):
+        member = Member()
+        async with session_with(member) as session:
+            claim = asyncio.create_task(session.claim("a", holder="h", ttl=30))
+            await (await member.asked("claim")).grant(extend_after_ms=100)
+            guard = await claim
+            await (await member.asked("extend")).refuse("unauthenticated")
+            self.assertTrue(guard.is_held())
+            await (await member.asked("extend")).grant()
+            self.assertTrue(guard.is_held())
+
     async def test_sending_a_release_or_transfer_ends_belief_for_good(self):
         for verb, why in (("release", "released"), ("transfer", "transferred")):
             member = Member()

@@ -76,7 +76,8 @@ impl Kept {
     /// # Errors
     /// As [`Kept::get`].
     pub(super) fn piece(&self, first: u64, range: Range<u64>, bytes: usize) -> io::Result<Vec<Entry>> {
-        let from = range.start.saturating_sub(first) as usize;
+        let start = range.start.max(first);
+        let from = (start - first) as usize;
         let mut sizes = self.old.iter().skip(from).map(|(_, bytes)| bytes.len());
         let mut left = bytes;
         let read = sizes.position(|size| {
@@ -86,7 +87,7 @@ impl Kept {
         });
         // Those that are whole are not read, but shared.
         let most = read.map_or(u64::MAX, |count| count.max(1) as u64);
-        self.range(first, range.start..range.end.min(range.start.saturating_add(most)))
+        self.range(first, start..range.end.min(start.saturating_add(most)))
     }
 
     /// The entries with these indexes, as far as they are here; the first one's is `first`.
@@ -160,6 +161,10 @@ mod tests {
         assert_eq!(piece(3..5, 4 * size), [3, 4]);
         assert_eq!(piece(134..200, 2 * size), (134..200).collect::<Vec<_>>(), "what is whole is not read");
         assert_eq!(piece(150..160, 0), (150..160).collect::<Vec<_>>());
+        let mut purged = kept;
+        purged.forget(100);
+        let entries = purged.piece(100, 0..200, 0).unwrap();
+        assert_eq!(entries.iter().map(|entry| entry.log_id.index).collect::<Vec<_>>(), [100]);
     }
 
     #[test]

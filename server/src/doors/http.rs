@@ -231,18 +231,24 @@ async fn answer_when_due(
     let mut stop = doors.stop;
     let timeout = timeout.unwrap_or(Duration::from_nanos(WAIT_DEFAULT.as_nanos()));
     let mut receiver = receiver;
-    tokio::select! {
+    let why = tokio::select! {
+        biased;
         done = &mut receiver => return reply(worded(done, false)),
-        () = tokio::time::sleep(timeout) => {}
-        () = stopped(&mut stop) => return problem(stopping()),
-        () = doors.service.doorkeeper.forgets(caller) => return problem(unauthenticated()),
-    }
+        () = doors.service.doorkeeper.forgets(caller) => Some(unauthenticated()),
+        () = stopped(&mut stop) => Some(stopping()),
+        () = tokio::time::sleep(timeout) => None,
+    };
     if let Some(error) = waiting.0.time_out() {
-        return problem(error);
+        return problem(why.unwrap_or(error));
     }
-    match tokio::time::timeout(TURN_SLACK, receiver).await {
-        Ok(done) => reply(worded(done, true)),
-        Err(_) => problem(unanswered(true)),
+    // Its claim may be on its way already: then what comes of that is the answer, and not why it was given up.
+    let answer = match tokio::time::timeout(TURN_SLACK, receiver).await {
+        Ok(done) => worded(done, true),
+        Err(_) => Reply::Error(unanswered(true)),
+    };
+    match (answer, why) {
+        (Reply::Error(error), Some(why)) if error.code == Code::StillHeld => problem(why),
+        (answer, _) => reply(answer),
     }
 }
 

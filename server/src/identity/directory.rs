@@ -100,7 +100,7 @@ impl Directory {
         if is_over {
             self.next_end.store(NEVER, Ordering::Release);
         }
-        *known = Known { credentials: Arc::clone(credentials), version, now: known.now.max(now) };
+        *known = Known { credentials: Arc::clone(credentials), version, now };
         drop(known);
         if changed {
             self.generation.fetch_add(1, Ordering::Release);
@@ -286,6 +286,19 @@ mod tests {
         directory.look(&holding(id, Credential { revoked: true, ..good }), 8, 10);
         directory.look(&before, 7, 11);
         assert_eq!(directory.authenticate(&secret.reveal()), Err(Unknown::Revoked(id)));
+    }
+
+    #[test]
+    fn a_wall_clock_that_was_ahead_for_a_while_locks_nobody_out_for_longer() {
+        let (secret, directory) = (Secret::draw(), Directory::new(CLUSTER));
+        let good = Credential { expires: Some(100), ..credential(secret.hash()) };
+        let settings = holding(secret.id(), good);
+        let certified = Principal::unit("mysql/0", "prod", Source::Certificate { until: 99 });
+        for (now, is_good) in [(10, true), (1_000, false), (11, true)] {
+            directory.look(&settings, 0, now);
+            assert_eq!(directory.authenticate(&secret.reveal()).is_ok(), is_good, "at {now}");
+            assert_eq!(directory.current(&certified).is_ok(), is_good, "at {now}");
+        }
     }
 
     #[test]

@@ -205,6 +205,20 @@ fn a_later_grant_of_the_lease_ends_belief_in_the_one_before() {
     assert_eq!(rig.over(5), Some(End::Replaced(8)));
 }
 
+#[test]
+fn a_member_that_does_not_know_who_asks_ends_no_grant() {
+    let mut rig = Rig::connected(1);
+    rig.won(5);
+    rig.input(Input::Keep { namespace: "default".to_owned(), name: "a".to_owned(), token: 5 });
+    let (link, frame, _) = rig.at(4_000).sent_one();
+    rig.answer(link, frame, no(Code::Unauthenticated));
+    assert!(rig.at(5_499).is_held() && rig.sent().is_empty(), "an eighth of its ttl later");
+    let (link, frame, call) = rig.at(5_500).sent_one();
+    assert!(matches!(call, Call::Extend(_)));
+    rig.answer(link, frame, granted(5, 12_000));
+    assert!(rig.at(17_000).is_held());
+}
+
 // A kept grant whose extend, at 4 s, was refused `ending`; with the frame that asks why.
 fn ending() -> (Rig, (u64, u64)) {
     let mut rig = Rig::connected(1);

@@ -51,8 +51,11 @@ impl Lines {
         if self.bytes < self.bytes_max {
             return Ok(());
         }
-        std::fs::rename(&self.path, aside(&self.path))?;
-        self.reopen()
+        match std::fs::rename(&self.path, aside(&self.path)) {
+            // Somebody has put it aside, or we have and could not open the next one.
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => self.reopen(),
+        }
     }
 }
 
