@@ -84,6 +84,8 @@ pub const SESSION_STEPS_MAX: usize = 4 * FRAME_OPERATIONS_MAX;
 pub const JUJU_FRAME_BYTES_MAX: usize = 64 * 1024;
 /// Calls in flight on one connection of a Juju client, those that wait for a lease among them.
 pub const JUJU_CALLS_MAX: usize = 128;
+/// Items that one call of a Juju client has at most: a small frame may have very many, and each has a result that is larger.
+pub const JUJU_ITEMS_MAX: usize = 500;
 /// Bytes of one frame from a server that a client takes.
 pub const REPLY_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Bytes that one lease of a page takes at the most: its keys and numbers, and its texts as JSON may write them, a byte of a
@@ -183,9 +185,29 @@ pub const fn surely_within(length: Ttl) -> Ttl {
     Ttl::from_nanos((length.as_nanos() as u128 * slow / fast) as u64)
 }
 
+/// The shortest ttl under which a holder may believe for `length`, whatever it is told: `ceil(length (1 + rho) / (1 - rho))`. For who
+/// is told no shorter time, and counts on the whole of what it asked for.
+pub const fn surely_around(length: Ttl) -> Ttl {
+    let slow = (1_000 - RHO_PER_MILLE) as u128;
+    let fast = (1_000 + RHO_PER_MILLE) as u128;
+    let around = (length.as_nanos() as u128 * fast).div_ceil(slow);
+    Ttl::from_nanos(if around > u64::MAX as u128 { u64::MAX } else { around as u64 })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_counts_on_all_of_its_time_has_a_longer_ttl_and_no_longer_than_it_takes() {
+        for ms in [1, 999, 5_000, 60_000, 300_000] {
+            let length = Ttl::from_millis(ms);
+            let around = surely_around(length);
+            assert!(surely_within(around) >= length, "{ms} ms");
+            assert!(surely_within(Ttl::from_nanos(around.as_nanos() - 2)) < length, "{ms} ms");
+        }
+        assert_eq!(surely_around(Ttl::from_nanos(u64::MAX)).as_nanos(), u64::MAX, "no overflow");
+    }
 
     #[test]
     fn a_holder_stops_believing_two_per_cent_before_its_ttl() {

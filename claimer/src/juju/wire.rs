@@ -134,11 +134,27 @@ impl Frame {
     /// # Errors
     /// It was not, and why.
     pub(crate) fn done(self) -> Result<(), Fault> {
-        if !self.error.is_empty() {
+        if !self.error.is_empty() || !self.error_code.is_empty() {
             return Err(Fault { message: self.error, code: self.error_code });
         }
         let of_item = self.response.results.into_iter().next().and_then(|answer| answer.error);
         of_item.or(self.response.error).map_or(Ok(()), Err)
+    }
+
+    /// Whether the claim was granted: its answer has a result of its own, which says nothing where it was.
+    ///
+    /// # Errors
+    /// It was not, and why; or there is no result.
+    pub(crate) fn granted(self) -> Result<(), Fault> {
+        let count = self.response.results.len();
+        self.done()?;
+        match count {
+            1 => Ok(()),
+            count => {
+                let message = format!("the answer to a claim has {count} results, and not one");
+                Err(Fault { message, code: String::new() })
+            }
+        }
     }
 
     /// Whether the login was taken, and for this model.

@@ -118,7 +118,7 @@ impl OneAgent {
         let ask = Ask::Claim { unit: self.seat.holder.clone(), duration };
         let sent = clock::now();
         let frame = self.link.ask(ask, Some(ANSWERED_WITHIN)).await?;
-        frame.done().map_err(|fault| self.explained(fault.no()))?;
+        frame.granted().map_err(|fault| self.explained(fault.no()))?;
         Ok(Granted { token: NO_TOKEN, until: until(sent, self.seat.ttl_ms) })
     }
 }

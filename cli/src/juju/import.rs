@@ -91,6 +91,9 @@ async fn ask(session: &Session, reached: &Reached, import: &Import) -> Result<Do
         let Reply::Bulk(replies) = session.call(Call::Bulk(steps), patience).await? else {
             return Err(misfit());
         };
+        if replies.len() != frame.len() {
+            return Err(misfit());
+        }
         for (wanted, reply) in frame.iter().zip(replies) {
             done.claimed += usize::from(settle(wanted, Ok(reply), &mut done.refused)?);
         }

@@ -125,7 +125,7 @@ fn pairs(uri: &Uri) -> Result<Vec<(String, String)>, Problem> {
     post, path = "/leases/revoke", tag = "operator",
     params(
         ("model" = String, Query, description = "The model's uuid"),
-        ("lease" = Option<String>, Query, description = "The application; of a singular lease, it is the model"),
+        ("lease" = Option<String>, Query, description = "The application; of a singular lease the entity, and the model where none is given"),
         ("ns" = Option<String>, Query, description = "application-leadership, where none is given, or singular-controller"),
     ),
     responses(
@@ -209,7 +209,8 @@ impl Lease {
         }
         match JujuNamespace::parse(&ns) {
             Some(JujuNamespace::SingularController) => {
-                Ok(Lease { namespace: JujuNamespace::SingularController, name: model.clone(), model })
+                let name = if name.is_empty() { model.clone() } else { name };
+                Ok(Lease { namespace: JujuNamespace::SingularController, name, model })
             }
             None if !ns.is_empty() => Err(format!("unknown namespace: \"{}\"", clean(&ns))),
             _ if name.is_empty() => Err("missing lease".to_owned()),
@@ -281,6 +282,15 @@ mod tests {
         assert_eq!(of(&[("model", UUID), ("lease", "mysql")]), Ok(app.clone()));
         assert_eq!(of(&[("ns", "application-leadership"), ("lease", "mysql"), ("model", UUID)]), Ok(app));
         assert_eq!(of(&[("model", UUID), ("ns", "singular-controller")]), Ok(singular));
+        let controller = Lease::of(
+            &[("model", UUID), ("ns", "singular-controller"), ("lease", "other")]
+                .map(|(name, value)| (name.to_owned(), value.to_owned())),
+        );
+        assert_eq!(
+            controller.map(|lease| lease.name),
+            Ok("other".to_owned()),
+            "the lease that is named, and no other"
+        );
         assert_eq!(of(&[("lease", "mysql")]), Err("missing model uuid".to_owned()));
         assert_eq!(of(&[("model", UUID)]), Err("missing lease".to_owned()));
         assert_eq!(

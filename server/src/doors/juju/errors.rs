@@ -1,6 +1,7 @@
 //! What Juju's clients are told that did not work: each text and code that they know, once.
 
 use api::{Code, Problem};
+use lease::JUJU_ITEMS_MAX;
 use serde_json::{Value, json};
 
 /// Why a call, or one item of it, failed.
@@ -69,10 +70,40 @@ impl Error {
     }
 }
 
+/// The items of a bulk call.
+///
+/// # Errors
+/// There are too many.
+pub(super) fn items<T>(items: Option<Vec<T>>) -> Result<Vec<T>, Error> {
+    let items = items.unwrap_or_default();
+    match items.len() <= JUJU_ITEMS_MAX {
+        true => Ok(items),
+        false => {
+            let count = items.len();
+            Err(Error::plain(format!(
+                "the call has {count} items, and the limit is {JUJU_ITEMS_MAX}: split it"
+            )))
+        }
+    }
+}
+
 /// An item of a bulk call's result.
 pub(super) fn item(outcome: Result<(), Error>) -> Value {
     match outcome {
         Ok(()) => json!({}),
         Err(error) => json!({"error": error.item()}),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_of_too_many_items_is_refused_as_a_whole_and_says_how_many_there_may_be() {
+        assert_eq!(items(Some(vec![(); JUJU_ITEMS_MAX])).map(|items| items.len()), Ok(JUJU_ITEMS_MAX));
+        let error = items(Some(vec![(); JUJU_ITEMS_MAX + 1])).map(drop);
+        assert_eq!(error, Err(Error::plain("the call has 501 items, and the limit is 500: split it")));
+        assert_eq!(items::<()>(None), Ok(Vec::new()));
     }
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::errors::{Answer, Error, item};
+use super::errors::{Answer, Error, item, items};
 use super::leases::{self, Held, Unclaimed};
 use super::secretary::Space;
 use super::tags::{Tag, application_of, is_application};
@@ -47,7 +47,7 @@ pub(super) struct Named {
 /// Each claim is judged by itself, one after the other.
 pub(super) async fn claim(held: Held, claims: Claims) -> Answer {
     let mut results = Vec::new();
-    for claim in claims.params.unwrap_or_default() {
+    for claim in items(claims.params)? {
         results.push(item(claim_one(&held, &claim).await));
     }
     Ok(json!({"results": results}))

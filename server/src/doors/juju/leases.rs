@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::{Code, Problem, Reply, Wait};
+use lease::Ttl;
 use tokio::sync::oneshot;
 
 use super::errors::Error;
@@ -28,14 +29,16 @@ pub(super) async fn claim(
     line: &Line,
     known: &Known,
     space: Space,
-    lease: &str,
+    name: &str,
     holder: &str,
     ttl: Duration,
 ) -> Result<(), Unclaimed> {
-    space.check_claim(line.uuids(), lease, holder, ttl).map_err(Unclaimed::Failed)?;
+    space.check_claim(line.uuids(), name, holder, ttl).map_err(Unclaimed::Failed)?;
     let namespace = line.namespace(space).ok_or_else(|| Unclaimed::Failed(Error::permission_denied()))?;
-    let ttl_ms = u64::try_from(ttl.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
-    let claim = ByName { namespace, name: lease.to_owned(), holder: holder.to_owned(), ttl_ms };
+    // Juju's words have no time that it may count on: it believes for all that it asked for, by a clock of its own rate.
+    let asked_for = Ttl::from_nanos(u64::try_from(ttl.as_nanos()).unwrap_or(u64::MAX));
+    let ttl_ms = lease::surely_around(asked_for).as_nanos().div_ceil(1_000_000);
+    let claim = ByName { namespace, name: name.to_owned(), holder: holder.to_owned(), ttl_ms };
     for attempt in 0..TRIES {
         // Only behind a barrier is it seen what has overtaken the try before.
         if attempt > 0 && !barrier(line).await {
@@ -45,7 +48,8 @@ pub(super) async fn claim(
         match asked(&line.service, &known.caller, call).await {
             Reply::Error(problem) if is_overtaken(&problem) => {}
             Reply::Error(problem) => return Err(unclaimed(&problem)),
-            _ => return Ok(()),
+            Reply::Granted(_) => return Ok(()),
+            _ => break,
         }
     }
     // All of them mean that nothing was done.
@@ -95,7 +99,8 @@ fn freed_of(done: Result<Done, oneshot::error::RecvError>) -> Result<(), Error> 
     };
     match reply {
         Reply::Error(problem) => Err(Error::of(&problem)),
-        _ => Ok(()),
+        Reply::Free(_) => Ok(()),
+        _ => Err(Error::timed_out()),
     }
 }
 

@@ -117,9 +117,9 @@ impl Line {
     /// Ends the login that was begun: with who it is, or so that the client may try again.
     pub(super) fn end_login(&self, known: Option<Known>) {
         let mut standing = self.standing();
-        standing.pinged = Instant::now();
         standing.login = match known {
             Some(known) => {
+                standing.pinged = Instant::now();
                 standing._place = self.sessions.join(Arc::clone(&self.bell) as Arc<dyn Told>, &known.caller);
                 // Asked again now that it would be told: between the login's look and this, nobody would have.
                 if !self.service.doorkeeper.knows(&known.caller) {

@@ -44,6 +44,10 @@ pub(super) async fn login(line: Arc<Line>, asks: Asks) -> Answer {
     let known = known(&line, asks).await;
     let result = known.as_ref().map(|known| welcome(&line, known)).map_err(Error::clone);
     line.end_login(known.ok());
+    // Who only came too early waits on; who is not known has as long as anybody to log in.
+    if result == Err(Error::try_again()) {
+        line.ping();
+    }
     result
 }
 

@@ -10,7 +10,7 @@ use api::{Call, Lease, List, Pin, Reply, Unpin};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::errors::{Answer, Error};
+use super::errors::{Answer, Error, items};
 use super::leases::Held;
 use super::secretary::Space;
 use crate::doors::http::asked;
@@ -58,8 +58,8 @@ async fn chosen(
     which: Which,
     meant: impl Fn(&Lease, &str) -> bool,
 ) -> Result<Vec<String>, Error> {
-    if let Some(named) = which.applications {
-        return Ok(named);
+    if which.applications.is_some() {
+        return items(which.applications);
     }
     let (entity, mut found) = (held.1.tag.to_string(), Vec::new());
     let note = |lease: Lease| {

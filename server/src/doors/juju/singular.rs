@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::errors::{Answer, Error, item};
+use super::errors::{Answer, Error, item, items};
 use super::leases::{self, Held, Unclaimed};
 use super::secretary::Space;
 use super::tags::Tag;
@@ -45,7 +45,7 @@ struct Entity {
 
 pub(super) async fn claim(held: Held, claims: Claims) -> Answer {
     let mut results = Vec::new();
-    for claim in claims.claims.unwrap_or_default() {
+    for claim in items(claims.claims)? {
         results.push(item(claim_one(&held, &claim).await));
     }
     Ok(json!({"results": results}))
@@ -69,7 +69,7 @@ async fn claim_one(held: &Held, claim: &Claim) -> Result<(), Error> {
 /// Answers once nobody works for any of them.
 pub(super) async fn wait(held: Held, entities: Entities) -> Answer {
     let mut results = Vec::new();
-    for Entity { tag } in entities.entities.unwrap_or_default() {
+    for Entity { tag } in items(entities.entities)? {
         results.push(item(wait_one(&held, &tag).await));
     }
     Ok(json!({"results": results}))
