@@ -75,9 +75,21 @@ pub fn is_model_uuid(text: &str) -> bool {
         })
 }
 
+/// A number of 128 bits, written so.
+pub fn juju_uuid(number: u128) -> String {
+    let digits = format!("{number:032x}");
+    [0..8, 8..12, 12..16, 16..20, 20..32].map(|part| &digits[part]).join("-")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_number_is_written_as_a_uuid() {
+        assert_eq!(juju_uuid(0x8e6e), "00000000-0000-0000-0000-000000008e6e");
+        assert!(is_model_uuid(&juju_uuid(0)) && is_model_uuid(&juju_uuid(u128::MAX)));
+    }
 
     const UUID: &str = "8e6e52a5-6aca-4bd4-8e1f-3b0c6e9a7a11";
 

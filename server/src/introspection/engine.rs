@@ -140,8 +140,7 @@ impl Engine {
 
     /// No expiry is ever outstanding: it is decided in the entry that ends the lease.
     fn manager_report(&self) -> String {
-        let digits = format!("{:032x}", self.cluster);
-        let uuid = [0..8, 8..12, 12..16, 16..20, 20..32].map(|part| &digits[part]).join("-");
+        let uuid = api::juju_uuid(self.cluster);
         let claims = self.status.queued;
         format!("entity-uuid: {uuid}\noutstanding-claims: {claims}\noutstanding-expires: 0\n")
     }

@@ -81,7 +81,7 @@ impl Line {
             service: Arc::clone(&doors.service),
             hall: Arc::clone(hall),
             home,
-            controller: super::tags::uuid(cluster),
+            controller: api::juju_uuid(cluster),
             host,
             peer,
             bell,

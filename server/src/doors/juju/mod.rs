@@ -131,7 +131,7 @@ async fn open(
     }
     let home = match model {
         None => Home::Controller,
-        Some(Path(uuid)) if tags::is_uuid(&uuid) => Home::Model(uuid),
+        Some(Path(uuid)) if api::is_model_uuid(&uuid) => Home::Model(uuid),
         Some(Path(other)) => Home::Unknown(Echo(&other).to_string()),
     };
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());

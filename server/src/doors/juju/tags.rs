@@ -11,6 +11,8 @@
 
 use std::fmt;
 
+use api::is_model_uuid;
+
 /// What a tag names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Tag {
@@ -44,8 +46,8 @@ impl Tag {
                 is_machine(&id).then_some(Tag::Machine(id))
             }
             "user" if is_user(id) => Some(Tag::User(id.to_owned())),
-            "model" if is_uuid(id) => Some(Tag::Model(id.to_owned())),
-            "controller" if is_uuid(id) => Some(Tag::Controller(id.to_owned())),
+            "model" if is_model_uuid(id) => Some(Tag::Model(id.to_owned())),
+            "controller" if is_model_uuid(id) => Some(Tag::Controller(id.to_owned())),
             _ => None,
         }
     }
@@ -80,20 +82,6 @@ pub(super) fn is_unit(name: &str) -> bool {
 /// The application of a unit.
 pub(super) fn application_of(unit: &str) -> &str {
     unit.split_once('/').map_or(unit, |(application, _)| application)
-}
-
-/// Whether it is a UUID as Juju writes one: small letters alone, so that one model has one name.
-pub(super) fn is_uuid(text: &str) -> bool {
-    let is_hex = |part: &str| part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    let mut parts = text.split('-');
-    [8, 4, 4, 4, 12].into_iter().all(|len| parts.next().is_some_and(|part| part.len() == len && is_hex(part)))
-        && parts.next().is_none()
-}
-
-/// A number of 128 bits, as a UUID.
-pub(super) fn uuid(number: u128) -> String {
-    let digits = format!("{number:032x}");
-    format!("{}-{}-{}-{}-{}", &digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..])
 }
 
 fn is_number(text: &str) -> bool {
@@ -188,11 +176,5 @@ mod tests {
         }
         let large = format!("model-{}", UUID.to_uppercase());
         assert_eq!(Tag::parse(&large), None, "a model has one name");
-    }
-
-    #[test]
-    fn a_clusters_id_is_a_uuid() {
-        assert_eq!(uuid(0x7ce2_e5a5_4a8e_4c5e_8d7c_3a9e_7f0b_1c2d), UUID);
-        assert!(is_uuid(&uuid(0)) && is_uuid(&uuid(u128::MAX)));
     }
 }
