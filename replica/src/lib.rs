@@ -97,10 +97,10 @@ pub trait World: 'static {
     /// Looks on as a member puts a snapshot in the place of its state: the last entry that it has, and the table in it.
     fn installed(_member: u64, _last: Option<log::LogId>, _: &lease::Table) {}
 
-    /// How many entries stay in the log behind a snapshot, so that a member that lags by no more than these need not take it: some
-    /// seconds of them under load, in which one that is restarted comes back; at most 64 MiB.
+    /// How many entries stay in the log behind a snapshot, so that a member that lags by no more than these need not take it: about
+    /// a second of them under load, in which one that is restarted comes back; at most 16 MiB.
     fn entries_kept() -> u64 {
-        1_000
+        250
     }
 }
 

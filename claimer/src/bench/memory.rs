@@ -33,8 +33,8 @@ use crate::RunError;
 const WARM_UP: usize = 200;
 /// How many connect at a time.
 const AT_ONCE: usize = 64;
-/// Steps in one frame.
-const FRAME_STEPS: usize = 5_000;
+/// Steps in one frame: a session keeps the room of its largest one.
+const FRAME_STEPS: usize = 1_000;
 /// Leases of one session.
 const SESSION_LEASES: usize = 50_000;
 /// How long the members are left alone before each look.
