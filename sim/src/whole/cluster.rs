@@ -133,6 +133,7 @@ impl Cluster {
         self.places().values().for_each(|place| place.disks.calm());
         let places = std::mem::take(&mut *self.places());
         drop(places);
+        self.wires.end();
     }
 
     /// Its place is no more.

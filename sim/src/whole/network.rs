@@ -128,6 +128,12 @@ impl State {
 }
 
 impl Wires {
+    /// The run is over. Who is up has ports, which lead here: neither would ever go.
+    pub(crate) fn end(&self) {
+        let state = std::mem::take(&mut *self.state());
+        drop(state);
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
