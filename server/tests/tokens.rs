@@ -78,6 +78,35 @@ fn a_session_ends_with_the_token_that_opened_it() {
     assert!(frames[0]["push"]["going"]["why"].as_str().unwrap().contains("good no more"), "{frames:?}");
 }
 
+#[test]
+fn who_waits_on_a_session_is_told_that_its_token_was_revoked_and_what_to_do() {
+    let guarded = Guarded::start();
+    assert_eq!(guarded.claim(&guarded.admin, "mine", "mysql", "someone").status, 200);
+    let (id, token) = guarded.token("mysql/0", "unit", &json!({"namespace": "mine"}));
+    let mut session = guarded.session(&token);
+    let lease = json!({"namespace": "mine", "name": "mysql"});
+    let acquire = json!({"namespace": "mine", "name": "mysql", "holder": "mysql/0"});
+    let calls = [json!({"wait": lease}), json!({"acquire": acquire}), json!({"watch": lease})];
+    for (id, call) in (1..).zip(calls) {
+        session.send(&json!({"id": id, "call": call}).to_string());
+    }
+    let begun = || (guarded.server().status().waits, guarded.server().status().watches, in_line(&guarded));
+    until("all three are begun", || begun() == (1, 1, 1));
+    guarded.revoke(&id);
+    let (frames, code) = session.rest();
+    assert_eq!(code, Some(1001), "{frames:?}");
+    for id in 1..=3 {
+        let is_its = |frame: &&Value| frame["id"] == id && frame["reply"]["error"].is_object();
+        let told: Vec<&Value> = frames.iter().filter(is_its).collect();
+        let [told] = told[..] else { panic!("call {id} is ended once: {frames:?}") };
+        let error = &told["reply"]["error"];
+        assert_eq!(error["code"], "unauthenticated", "{error}");
+        let message = error["message"].as_str().unwrap();
+        assert!(message.contains("was revoked") && message.contains("--token-file"), "{message}");
+    }
+    until("nothing is left of them", || begun() == (0, 0, 0));
+}
+
 /// All that is left on a connection, until the server closes it.
 fn rest(stream: TcpStream) -> String {
     let mut text = String::new();
