@@ -38,4 +38,4 @@ pub(crate) use principal::{Principal, Source};
 pub(crate) use seats::Crowded;
 pub(crate) use secret::hash_of_hex;
 pub use secret::{InvalidBearer, Secret};
-pub(crate) use strangers::TooMany;
+pub(crate) use strangers::{TooMany, source_of};
