@@ -18,6 +18,7 @@ mod reply;
 pub(crate) mod session;
 #[cfg(test)]
 mod tests;
+mod timer;
 mod tokens;
 mod watch;
 

@@ -19,6 +19,7 @@ use super::outbox::{Going, Outbox, Unanswered};
 use super::registry::{Place, Told};
 use crate::doors::Doors;
 use crate::doors::listen::Permit;
+use crate::doors::timer::wake_at;
 use crate::identity::{Caller, Source};
 use crate::service::{Done, Service, Waiting, retry_after_ms, unanswered};
 
@@ -167,7 +168,7 @@ impl Session {
             // A client that does not read is not read from either: its replies would pile up here.
             let quiet = sent.is_pending() || self.receive(cx, now)?.is_pending();
             if quiet && (sent.is_pending() || self.own.is_empty()) {
-                self.set_timer(cx);
+                wake_at(self.next_time(), self.timer.as_mut(), cx);
                 return Ok(());
             }
         }
@@ -413,22 +414,7 @@ impl Session {
         Ok(())
     }
 
-    /// Wakes this task at the earliest time at which there is something to do. A timer that is set earlier than needed
-    /// stays so: it costs one look, and moving it at every frame would cost more.
-    fn set_timer(&mut self, cx: &mut Context<'_>) {
-        loop {
-            let wanted = self.next_time();
-            if self.timer.is_elapsed() || wanted < self.timer.deadline().into_std() {
-                self.timer.as_mut().reset(wanted.into());
-            }
-            match self.timer.as_mut().poll(cx) {
-                Poll::Pending => return,
-                Poll::Ready(()) if self.next_time() <= Instant::now() => return cx.waker().wake_by_ref(),
-                Poll::Ready(()) => {}
-            }
-        }
-    }
-
+    /// The earliest time at which there is something to do.
     fn next_time(&self) -> Instant {
         let silence = match self.pinged {
             false => self.times.ping_every,
