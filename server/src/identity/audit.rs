@@ -246,6 +246,14 @@ mod tests {
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
+    fn until(mut is_so: impl FnMut() -> bool) {
+        let began = std::time::Instant::now();
+        while !is_so() {
+            assert!(began.elapsed() < std::time::Duration::from_secs(20), "it has not come");
+            std::thread::yield_now();
+        }
+    }
+
     #[test]
     fn a_line_says_who_did_what_and_no_name_can_forge_another() {
         let folder = tempfile::tempdir().unwrap();
@@ -274,9 +282,7 @@ mod tests {
         let audit = Audit::open(&path, u64::MAX).unwrap();
         audit.write(Entry::of_unknown(None, Unknown::Nothing));
         // What still waits goes where the file is opened next.
-        while std::fs::metadata(&path).unwrap().len() == 0 {
-            std::thread::yield_now();
-        }
+        until(|| std::fs::metadata(&path).unwrap().len() > 0);
         std::fs::rename(&path, &old).unwrap();
         audit.reopen();
         audit.write(Entry::of_unknown(None, Unknown::Nameless));
@@ -303,16 +309,11 @@ mod tests {
         std::fs::rename(&path, &old).unwrap();
         audit.reopen();
         // Its end is seen once the writer has gone to the next file.
-        let (mut read, mut bytes) = (1, [0; 4_096]);
-        while read > 0 {
-            read = match io::Read::read(&mut reader, &mut bytes) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    std::thread::yield_now();
-                    continue;
-                }
-                read => read.unwrap(),
-            };
-        }
+        let mut bytes = [0; 4_096];
+        until(|| match io::Read::read(&mut reader, &mut bytes) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
+            read => read.unwrap() == 0,
+        });
         drop(audit);
         assert!(lines(&path).len() > WAITING_MAX / 2, "what waited is in the new file");
     }
