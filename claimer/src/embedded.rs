@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use serde::Serialize;
 use tempfile::TempDir;
 
 /// The flag that ends `tenure serve` when its stdin does: a node must not outlive the run that started it.
@@ -17,17 +18,20 @@ const STOP_MAX: Duration = Duration::from_secs(5);
 /// Lines of the node's log that are shown where it does not start.
 const LOG_LINES_SHOWN: usize = 10;
 
-/// By which door the node is measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Door {
+/// By which door our servers are measured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Door {
     /// The session's.
+    #[default]
     Session,
     /// Juju's.
     Juju,
 }
 
 impl Door {
-    fn flags(self) -> &'static [&'static str] {
+    /// What opens it, of a server's command line and of a cluster's.
+    pub(crate) fn flags(self) -> &'static [&'static str] {
         match self {
             Door::Session => &[],
             Door::Juju => &["--juju", "--load-test-any-holder"],

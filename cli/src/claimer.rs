@@ -105,7 +105,7 @@ pub(crate) struct Claimer {
 
 /// What is spoken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Wire {
+pub(crate) enum Wire {
     /// Tenure's own session.
     Tenure,
     /// Juju's agents'.

@@ -161,6 +161,30 @@ fn memory_is_told_of_a_connection_and_of_a_lease() {
 }
 
 #[test]
+fn memory_is_told_of_agents_of_juju_by_tls() {
+    let (text, report) =
+        measured(&["memory", "--target", "juju", "--tls", "--leases", "0", "--connections", "150"]);
+    assert!(text.contains("each of 350 agents was still logged in at the end"), "{text}");
+    assert!(text.contains(", by Juju's door, by TLS; "), "{text}");
+    assert!(figures(&report, "tenure", ["rss_bytes_per_connection"])[0] > 0.0, "{report}");
+    assert!(report["results"]["tenure"]["rss_bytes_per_lease"].is_null(), "{report}");
+}
+
+#[test]
+fn a_storm_of_jujus_agents_ends_with_every_lease_held_by_one() {
+    let storm = ["storm", "--target", "juju", "--tls"];
+    let args = ["--leases", "60", "--holders", "3", "--ttl", "6", "--seconds", "4"];
+    let (text, report) = measured(&[&storm[..], &args].concat());
+    assert!(text.contains("of 60 leases, all but 0 are held as their holders were told"), "{text}");
+    assert_is_sound(&report, "tenure");
+    assert_eq!(figures(&report, "tenure", ["connections"]), [180.0], "{report}");
+    let mut bench = Command::new(env!("CARGO_BIN_EXE_tenure"));
+    let refused = bench.arg("bench").args(storm).args(["--ttl", "301"]).args(["--seconds", "301"]).output();
+    let said = String::from_utf8(refused.expect("it runs").stderr).expect("UTF-8");
+    assert!(said.contains("--ttl 301: Juju takes claims of 5 s to 300 s"), "{said}");
+}
+
+#[test]
 fn growth_is_told_at_each_size_and_drawn() {
     let charts = tempfile::tempdir().expect("a folder");
     let folder = charts.path().to_str().expect("UTF-8");

@@ -14,6 +14,7 @@ use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use client::{Claim, Options, OwnFiles, Session, Tls, TlsFiles};
 use rcgen::{CertificateParams, Issuer, KeyPair, date_time_ymd};
 use secured::{Member, PATIENCE, init, said, serve, tenure};
 
@@ -45,6 +46,45 @@ fn what_init_makes_serves_and_its_operator_claims() {
         tenure(&["run", "job", "--endpoints", &endpoint, "--ca", &ca, "--cert", &cert, "--key", &key, "--"]);
     let (code, told) = secured::said(run.args(["sh", "-c", check, env!("CARGO_BIN_EXE_tenure")]));
     assert_eq!(code, Some(0), "{told}");
+}
+
+#[test]
+fn a_session_comes_again_by_the_certificate_that_was_renewed_meanwhile() {
+    let member = Member::start();
+    let bob = member.folder.with_file_name("bob");
+    init(&bob, &["--from", &member.path(""), "--operator", "bob"]);
+    let own = |end: &str| member.folder.join(format!("own.{end}"));
+    for end in ["crt", "key"] {
+        fs::copy(member.path(&format!("operator/admin.{end}")), own(end)).unwrap();
+    }
+    let files = OwnFiles { cert: own("crt"), key: own("key") };
+    let tls = Tls::load(TlsFiles { ca: member.path("ca/client.crt").into(), own: Some(files) }).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let claim = |name: &str| {
+        let endpoints = vec![member.endpoint().parse().unwrap()];
+        let options = Options { deadline: PATIENCE, tls: Some(tls.clone()), ..Options::new(endpoints) };
+        let claim = Claim::new(name, "me");
+        runtime.block_on(async {
+            let session = Session::connect(options).await.unwrap();
+            session.claim(claim).await.into_result().unwrap();
+            session.close().await;
+        });
+    };
+    claim("db/first");
+    for end in ["crt", "key"] {
+        fs::rename(bob.join(format!("operator/bob.{end}")), own(end)).unwrap();
+    }
+    claim("db/second");
+    let start = std::time::Instant::now();
+    let claims = || fs::read_to_string(member.path("audit.jsonl")).unwrap();
+    while !claims().contains("db/second") {
+        assert!(start.elapsed() < PATIENCE, "{}", claims());
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let log = claims();
+    let who = |name: &str| log.lines().find(|line| line.contains(name)).unwrap();
+    assert!(who("db/first").contains(r#""who":"admin""#), "{log}");
+    assert!(who("db/second").contains(r#""who":"bob""#), "{log}");
 }
 
 /// Rows 56 and 58: of an unknown CA, on either side; and none at all.

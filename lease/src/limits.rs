@@ -73,6 +73,8 @@ pub const RETRY_AFTER_MAX: Ttl = Ttl::from_millis(5_000);
 /// were connected waiting for seconds; with 32 for 31 ms at p99. More than 32, because over a real network each waits for a
 /// round trip.
 pub const HANDSHAKES_MAX: usize = 64;
+/// TLS handshakes of one address under way, of IPv6 of one network of 64 bits: also those that are waited for without doing anything.
+pub const HANDSHAKES_OF_SOURCE_MAX: usize = 128;
 /// Connections that a member lets in a second while claims fill half of their room.
 pub const CONNECTIONS_PRESSED_A_SECOND: u32 = 500;
 /// Calls in flight on one session, waits not counted.
@@ -155,6 +157,10 @@ const _: () = assert!(
 const _: () = assert!(
     SESSION_WATCHES_MAX * 10 <= WATCHES_MAX,
     "a few sessions must not take all watches from the others"
+);
+const _: () = assert!(
+    HANDSHAKES_OF_SOURCE_MAX >= HANDSHAKES_MAX,
+    "a fleet behind one address may use all that there is"
 );
 const _: () = assert!(CONFIRM_MIN.as_nanos() <= CONFIRM_MAX.as_nanos());
 const _: () = assert!(CONFIRM_MAX.as_nanos() <= TTL_MAX.as_nanos(), "a time to confirm is a ttl");

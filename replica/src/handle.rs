@@ -227,6 +227,9 @@ pub struct Status {
     pub acquires: u64,
     /// Those of them whose place in line is known: here, or at the leader.
     pub in_line: u64,
+    /// Reads that were asked for here since the start, those of old state left out: each took a word of the leader's. It is told before
+    /// the read is answered.
+    pub reads: u64,
     /// Commands that are not yet in a batch.
     pub queued: u64,
     /// How much lease time was not counted, because of stalls.

@@ -14,7 +14,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
 use crate::config::FirstToken;
-use crate::doors::{Doors, no_more};
+use crate::doors::{Doors, Going};
 use crate::service::{Done, Service, Wanted};
 
 /// How often the settings are looked at: how long a token that was revoked may be good yet.
@@ -42,7 +42,7 @@ async fn look_on(doors: Doors) {
         let generation = Some(keeper.directory.generation());
         if seen != generation {
             seen = generation;
-            doors.sessions.end_where(&no_more(), |caller| !keeper.knows(caller));
+            doors.sessions.end_where(&Going::NoMore, |caller| !keeper.knows(caller));
         }
         keeper.tell_left_out();
         tokio::time::sleep(LOOK_EVERY).await;

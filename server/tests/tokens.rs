@@ -7,6 +7,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
 
 use serde_json::{Value, json};
 use server::{Config, Flags, Secret, Server};
@@ -78,6 +79,35 @@ fn a_session_ends_with_the_token_that_opened_it() {
     assert!(frames[0]["push"]["going"]["why"].as_str().unwrap().contains("good no more"), "{frames:?}");
 }
 
+#[test]
+fn who_waits_on_a_session_is_told_that_its_token_was_revoked_and_what_to_do() {
+    let guarded = Guarded::start();
+    assert_eq!(guarded.claim(&guarded.admin, "mine", "mysql", "someone").status, 200);
+    let (id, token) = guarded.token("mysql/0", "unit", &json!({"namespace": "mine"}));
+    let mut session = guarded.session(&token);
+    let lease = json!({"namespace": "mine", "name": "mysql"});
+    let acquire = json!({"namespace": "mine", "name": "mysql", "holder": "mysql/0"});
+    let calls = [json!({"wait": lease}), json!({"acquire": acquire}), json!({"watch": lease})];
+    for (id, call) in (1..).zip(calls) {
+        session.send(&json!({"id": id, "call": call}).to_string());
+    }
+    let begun = || (guarded.server().status().waits, guarded.server().status().watches, in_line(&guarded));
+    until("all three are begun", || begun() == (1, 1, 1));
+    guarded.revoke(&id);
+    let (frames, code) = session.rest();
+    assert_eq!(code, Some(1001), "{frames:?}");
+    for id in 1..=3 {
+        let is_its = |frame: &&Value| frame["id"] == id && frame["reply"]["error"].is_object();
+        let told: Vec<&Value> = frames.iter().filter(is_its).collect();
+        let [told] = told[..] else { panic!("call {id} is ended once: {frames:?}") };
+        let error = &told["reply"]["error"];
+        assert_eq!(error["code"], "unauthenticated", "{error}");
+        let message = error["message"].as_str().unwrap();
+        assert!(message.contains("was revoked") && message.contains("--token-file"), "{message}");
+    }
+    until("nothing is left of them", || begun() == (0, 0, 0));
+}
+
 /// All that is left on a connection, until the server closes it.
 fn rest(stream: TcpStream) -> String {
     let mut text = String::new();
@@ -132,10 +162,18 @@ fn in_line(guarded: &Guarded) -> u64 {
 #[test]
 fn strangers_cost_the_cluster_few_reads_and_the_audit_log_few_lines() {
     let guarded = Guarded::start();
+    let reads = || guarded.server().status().reads;
     // Each has another one, and none was ever made.
+    let began = (Instant::now(), reads());
     let asked = |_| guarded.get(Some(&Secret::draw().reveal()), "/v1/count");
     let turned_away = (0..10_000).map(asked).find(|answer| answer.status != 401);
     let turned_away = turned_away.expect("ten thousand from one address are too many");
+    // Those who come on when there are too many cost a read only as often as one is looked for: ten times a second.
+    let looked_for = (0..300).map(asked).filter(|answer| answer.status == 401).count() as u64;
+    let (took, read) = (began.0.elapsed(), reads() - began.1);
+    assert!(read >= 100 + looked_for, "a read for each that was looked for: {read}, {looked_for}");
+    // Some more for those that came while the first token was being set up, and were looked for twice.
+    assert!(read as f64 <= 120.0 + 10.0 * took.as_secs_f64(), "{read} reads in {took:?}");
     assert_eq!(
         (turned_away.status, turned_away.problem().1.as_str()),
         (503, "overloaded"),
@@ -143,9 +181,11 @@ fn strangers_cost_the_cluster_few_reads_and_the_audit_log_few_lines() {
     );
     assert!(turned_away.head.contains("retry-after: "), "{turned_away:?}");
     assert!(turned_away.json()["error"]["retry_after_ms"].is_u64(), "{turned_away:?}");
-    // Whoever is known comes in from the same address, and whoever has nothing is told so.
+    // Whoever is known comes in from the same address, by the one read that they ask for; whoever has nothing is told so, by none.
+    let before = reads();
     assert_eq!(guarded.get(Some(&guarded.admin), "/v1/count").status, 200);
     assert_eq!((0..300).filter(|_| guarded.get(None, "/v1/count").status == 401).count(), 300);
+    assert_eq!(reads() - before, 1);
     guarded.audited("those of whom there is no line are counted", |line| {
         line["outcome"] == "unauthenticated" && line["left_out"].as_u64().is_some_and(|left_out| left_out > 0)
     });

@@ -76,6 +76,7 @@ impl Cluster {
             .args(["--observers", &at.observers.to_string(), "--data"])
             .arg(&data)
             .args(at.tls.then_some("--tls"))
+            .args(at.door.flags())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(File::create(&log)?)

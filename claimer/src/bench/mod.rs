@@ -18,12 +18,14 @@ use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use crate::RunError;
-use crate::embedded::{Door, Embedded};
+pub use crate::embedded::Door;
+use crate::embedded::Embedded;
 pub use crate::target::Contender;
 use crate::workload::Trust;
 use cluster::Cluster;
 use reach::Reach;
 
+mod agents;
 pub mod bulk;
 pub mod claim;
 mod closed_loop;
@@ -46,6 +48,9 @@ mod rounds;
 pub mod storm;
 mod tenure;
 
+/// How many connections are opened at a time, where very many are.
+const AT_ONCE: usize = 64;
+
 /// Where to measure, as it was asked for.
 #[derive(Clone, Debug, Default)]
 pub struct At {
@@ -57,11 +62,15 @@ pub struct At {
     pub tls: bool,
     /// How many observers its own have beside the voters: they serve clients, and have no vote.
     pub observers: u64,
+    /// By which door its own are reached.
+    pub door: Door,
 }
 
 /// Where a bench measures.
 pub(crate) struct Place {
     pub(crate) reach: Reach,
+    /// By which door clients come.
+    pub(crate) door: Door,
     whose: Whose,
     /// Gone with the place.
     own: Own,
@@ -88,17 +97,17 @@ impl Place {
     pub(crate) fn find(at: &At, program: &Path, members: u64) -> Result<Place, RunError> {
         if !at.endpoints.is_empty() {
             let reach = Reach::new(at.endpoints.clone(), at.trust.clone())?;
-            return Ok(Place { reach, whose: Whose::Theirs, own: Own::Nothing });
+            return Ok(Place { reach, door: at.door, whose: Whose::Theirs, own: Own::Nothing });
         }
         let (reach, own) = if members > 1 || at.tls || at.observers > 0 {
             let cluster = Cluster::start(program, members, at)?;
             (cluster.reach().clone(), Own::Cluster(cluster))
         } else {
-            let node = Embedded::start(program, Door::Session)?;
+            let node = Embedded::start(program, at.door)?;
             let endpoint = node.endpoint.parse().map_err(|_| broken("the node has no address"))?;
             (Reach::new(vec![endpoint], None)?, Own::Node(node))
         };
-        Ok(Place { reach, whose: Whose::Ours, own })
+        Ok(Place { reach, door: at.door, whose: Whose::Ours, own })
     }
 
     /// Waits until every member of a cluster of its own is in step.
@@ -124,7 +133,7 @@ impl Place {
     }
 
     pub(crate) fn setting(&self) -> Setting {
-        Setting::of(&self.reach.endpoints, self.whose)
+        Setting { door: self.door, ..Setting::of(&self.reach.endpoints, self.whose) }
     }
 }
 
@@ -136,6 +145,7 @@ pub struct Setting {
     processors: usize,
     own_node: bool,
     tls: bool,
+    door: Door,
     endpoints: Vec<String>,
     /// What another service says of itself, that was measured beside.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -151,6 +161,7 @@ impl Setting {
             processors: std::thread::available_parallelism().map_or(0, usize::from),
             own_node: whose == Whose::Ours,
             tls: endpoints.iter().any(Endpoint::is_tls),
+            door: Door::Session,
             endpoints: endpoints.iter().map(ToString::to_string).collect(),
             beside: None,
         }
@@ -174,10 +185,14 @@ impl fmt::Display for Setting {
             (true, 1) => "a node of its own".to_owned(),
             (true, members) => format!("a cluster of {members} of its own"),
         };
+        let door = match self.door {
+            Door::Session => "",
+            Door::Juju => ", by Juju's door",
+        };
         let tls = if self.tls && self.own_node { ", by TLS" } else { "" };
         write!(
             f,
-            "{node}{tls}; tenure {}, {} build, {} processors",
+            "{node}{door}{tls}; tenure {}, {} build, {} processors",
             self.version, self.build, self.processors
         )?;
         self.beside.iter().try_for_each(|other| write!(f, "; beside {other}"))

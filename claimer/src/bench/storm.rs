@@ -17,26 +17,31 @@ use std::path::Path;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
+use api::JujuNamespace;
 use serde::Serialize;
 
+use super::agents;
 use super::closed_loop::Service;
 use super::cost::Cost;
 use super::etcd::Etcd;
 use super::rounds::{Round, alternate};
 use super::tenure::Tenure;
-use super::{At, Contender, Figure, Place, Report, Times, beside, broken, on_one_thread, services};
+use super::{At, Contender, Door, Figure, Place, Report, Times, beside, broken, on_one_thread, services};
 use crate::RunError;
 use crate::clock;
 use crate::crew::{Crew, Message};
 use crate::etcd::servers::Servers;
 use crate::history::{Event, Nanos, What};
-use crate::verdict::Judge;
+use crate::juju::{CLAIM_SECONDS, Login};
+use crate::verdict::{Judge, Tokens};
 use crate::workload::{Pace, Trust, Workload, lease_of, make_holders};
 
 /// How long the processes have to start before the first holder connects.
 const START_IN: Duration = Duration::from_secs(1);
 /// How long it may take until all leases are held.
 const PATIENCE: Duration = Duration::from_secs(600);
+/// What the names of all leases begin with.
+const PREFIX: &str = "a";
 /// How often it is looked whether the storm has passed, where nothing is heard.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Of a lease's ttl, how much passes between the storm and the steady state that is measured.
@@ -83,6 +88,14 @@ pub fn measure(storm: Storm, at: &At, program: &Path) -> Result<Report<Storm>, R
             storm.ttl_s.div_ceil(2)
         )));
     }
+    if at.door == Door::Juju && !CLAIM_SECONDS.contains(&storm.ttl_s) {
+        return Err(RunError::Wrong(format!(
+            "--ttl {}: Juju takes claims of {} s to {} s; give one of these",
+            storm.ttl_s,
+            CLAIM_SECONDS.start(),
+            CLAIM_SECONDS.end()
+        )));
+    }
     let other = beside(storm.vs)?;
     let mut setting = None;
     let rounds = alternate(storm.runs, &services(storm.vs), |service| match service {
@@ -90,17 +103,24 @@ pub fn measure(storm: Storm, at: &At, program: &Path) -> Result<Report<Storm>, R
             let at = At { observers: storm.observers, ..at.clone() };
             let place = Place::find(&at, program, storm.members)?;
             setting.get_or_insert_with(|| place.setting());
-            let endpoints = place.reach.endpoints.iter().map(ToString::to_string).collect();
-            let trust = place.reach.trust.clone();
-            let tenure = Tenure::at(&place);
-            let round = round(storm, service, (endpoints, trust), &tenure, &place.pids(), program)?;
+            let juju = (place.door == Door::Juju).then(agents::login);
+            let arena = Arena {
+                endpoints: place.reach.endpoints.iter().map(ToString::to_string).collect(),
+                trust: place.reach.trust.clone(),
+                juju: juju.clone(),
+                pids: place.pids(),
+            };
+            let held = || on_one_thread(held(&Tenure::at(&place), juju.as_ref()));
+            let round = round(storm, service, arena, held, program)?;
             place.until_in_step()?;
             Ok(round)
         }
         Contender::Etcd => {
             let servers = Servers::start()?;
-            let place = (servers.urls.clone(), None);
-            round(storm, service, place, &Etcd::at(&servers), &servers.pids(), program)
+            let (endpoints, pids) = (servers.urls.clone(), servers.pids());
+            let arena = Arena { endpoints, trust: None, juju: None, pids };
+            let held = || on_one_thread(Etcd::at(&servers).held(PREFIX)).map(by_token);
+            round(storm, service, arena, held, program)
         }
     })?;
     Ok(Report {
@@ -108,17 +128,48 @@ pub fn measure(storm: Storm, at: &At, program: &Path) -> Result<Report<Storm>, R
         run: storm,
         setting: setting.unwrap_or_else(super::Setting::unknown).beside(other),
         ratio: rounds.less_than(storm.vs, "all_held_s"),
-        checked: rounds.checked("no two holders believed in one lease at once, tokens rose, and every member of ours was in step at the end"),
+        checked: rounds.checked(match at.door {
+            Door::Session => "no two holders believed in one lease at once, tokens rose, and every member of ours was in step at the end",
+            Door::Juju => "no two holders believed in one lease at once, and every member was in step at the end; tokens are not told",
+        }),
         results: rounds.results,
     })
 }
 
-fn round<S: Service>(
+/// Where a round's holders go.
+struct Arena {
+    endpoints: Vec<String>,
+    trust: Option<Trust>,
+    /// By Juju's wire, logged in so.
+    juju: Option<Login>,
+    /// The servers' processes.
+    pids: Vec<u32>,
+}
+
+/// What tells one grant from another: its token, or its holder, where tokens are not told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Mark {
+    Token(u64),
+    Holder(String),
+}
+
+fn by_token(held: BTreeMap<String, u64>) -> BTreeMap<String, Mark> {
+    held.into_iter().map(|(lease, token)| (lease, Mark::Token(token))).collect()
+}
+
+/// What our service says of each lease; of the agents', that this holder has it.
+async fn held(tenure: &Tenure, juju: Option<&Login>) -> Result<BTreeMap<String, Mark>, RunError> {
+    let Some(login) = juju else { return tenure.held(PREFIX).await.map(by_token) };
+    let namespace = JujuNamespace::ApplicationLeadership.of_model(&login.model);
+    let held = tenure.list(&namespace, PREFIX).await?;
+    Ok(held.into_iter().map(|(lease, held)| (lease, Mark::Holder(held.holder))).collect())
+}
+
+fn round(
     storm: Storm,
     contender: Contender,
-    (endpoints, trust): (Vec<String>, Option<Trust>),
-    service: &S,
-    pids: &[u32],
+    arena: Arena,
+    held: impl FnOnce() -> Result<BTreeMap<String, Mark>, RunError>,
     program: &Path,
 ) -> Result<Round, RunError> {
     let ttl = Duration::from_secs(storm.ttl_s);
@@ -132,12 +183,13 @@ fn round<S: Service>(
     };
     let holders = make_holders(storm.leases, storm.holders)?;
     let namespace = api::NAMESPACE_DEFAULT.to_owned();
-    let workload = Workload { endpoints, trust, juju: None, namespace, holders, pace };
+    let Arena { endpoints, trust, juju, pids } = arena;
+    let workload = Workload { endpoints, trust, juju, namespace, holders, pace };
     let start = clock::now().plus(START_IN);
     let mut shares = workload.split(workload.processes_default(), start)?;
     shares.iter_mut().for_each(|share| share.service = contender);
     let mut seen = Seen::new(&workload)?;
-    let before = Cost::of(pids);
+    let before = Cost::of(&pids);
     let mut crew = Crew::start(shares, program)?;
     let patience = start.plus(PATIENCE);
     seen.until(&crew, patience, |seen| seen.all_held.is_some())?;
@@ -150,15 +202,15 @@ fn round<S: Service>(
             seen.why.as_ref().map_or_else(String::new, |why| format!(": {why}"))
         )));
     };
-    let stormed = Cost::of(pids);
+    let stormed = Cost::of(&pids);
     let settled = all_held.plus(ttl / SETTLES_IN);
     seen.until(&crew, settled, |_| false)?;
     seen.steady = true;
     let ends = settled.plus(Duration::from_secs(storm.seconds));
     seen.until(&crew, ends, |_| false)?;
-    let steady = Cost::of(pids);
+    let steady = Cost::of(&pids);
     // While the holders still extend: what they believe and what the service says is then of one time.
-    let held = on_one_thread(service.held("a"))?;
+    let held = held()?;
     let end = clock::now();
     crew.stop();
     for message in crew.inbox.try_iter() {
@@ -182,8 +234,10 @@ struct Seen {
     judge: Judge,
     holders: Vec<String>,
     leases: usize,
-    /// Of each lease that has been claimed, its holder's token.
-    tokens: BTreeMap<String, u64>,
+    /// Whether grants have tokens.
+    tokens: Tokens,
+    /// Of each lease that has been claimed, the newest grant.
+    grants: BTreeMap<String, Mark>,
     first_claims: usize,
     /// When the latest of these was.
     last_claim: Nanos,
@@ -203,7 +257,8 @@ impl Seen {
             judge: Judge::new(&workload.holders, workload.tokens()),
             holders: workload.holders.clone(),
             leases: workload.leases(),
-            tokens: BTreeMap::new(),
+            tokens: workload.tokens(),
+            grants: BTreeMap::new(),
             first_claims: 0,
             last_claim: Nanos(0),
             all_held: None,
@@ -243,7 +298,11 @@ impl Seen {
             What::Disconnected => self.connections = self.connections.saturating_sub(1),
             What::Claimed { token, took, .. } => {
                 self.claims.record(*took);
-                if self.tokens.insert(lease.to_owned(), *token).is_none() {
+                let mark = match self.tokens {
+                    Tokens::Told => Mark::Token(*token),
+                    Tokens::Untold => Mark::Holder(self.holders[event.holder as usize].clone()),
+                };
+                if self.grants.insert(lease.to_owned(), mark).is_none() {
                     self.first_claims += 1;
                     // Events of several processes come in any order: the latest of these claims may not be the last to be seen.
                     self.last_claim = self.last_claim.max(event.at);
@@ -275,16 +334,16 @@ impl Seen {
         contender: Contender,
         all_held: Nanos,
         start: Nanos,
-        held: &BTreeMap<String, u64>,
+        held: &BTreeMap<String, Mark>,
         end: Nanos,
     ) -> Result<Round, RunError> {
         let wrong =
-            self.tokens.iter().filter(|(lease, token)| held.get(*lease) != Some(token)).count() as u64;
+            self.grants.iter().filter(|(lease, grant)| held.get(*lease) != Some(grant)).count() as u64;
         let mut round = Round {
             lost: self.lost.max(wrong),
             errors: self.errors,
             why: self.why,
-            looked_at: self.tokens.len() as u64,
+            looked_at: self.grants.len() as u64,
             ..Round::default()
         };
         let verdict = self.judge.finish(end);
@@ -330,7 +389,7 @@ mod tests {
         assert_eq!(seen.all_held, None);
         seen.see(&claimed(0, 700, 7));
         assert_eq!(seen.all_held, Some(Nanos(900)));
-        let held = BTreeMap::from([("a0000".to_owned(), 7), ("a0001".to_owned(), 9)]);
+        let held = by_token(BTreeMap::from([("a0000".to_owned(), 7), ("a0001".to_owned(), 9)]));
         let round = seen.round(Contender::Tenure, Nanos(900), Nanos(0), &held, Nanos(1_000)).unwrap();
         assert_eq!((round.lost, round.looked_at), (1, 2), "the service says that another grant is there");
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use api::List;
+use api::{Held, List};
 use client::{Claim, Failure, Grant, Session, Step, Stepped};
 
 use super::closed_loop::{Holder, Service, Trouble};
@@ -33,6 +33,34 @@ impl Tenure {
     pub(super) fn at(place: &Place) -> Tenure {
         Tenure { reach: place.reach.clone(), is_left_tidy: place.is_theirs() }
     }
+
+    /// Who holds each lease of this namespace whose name begins so.
+    pub(super) async fn list(
+        &self,
+        namespace: &str,
+        prefix: &str,
+    ) -> Result<BTreeMap<String, Held>, RunError> {
+        let session = self.reach.session(0, PATIENCE).await?;
+        let mut held = BTreeMap::new();
+        let mut after = None;
+        loop {
+            let list = List {
+                namespace: Some(namespace.to_owned()),
+                prefix: Some(prefix.to_owned()),
+                limit: Some(PAGE_LEASES),
+                after,
+                ..List::default()
+            };
+            let page = session.list(list).await.into_result().map_err(broken)?;
+            held.extend(page.leases.into_iter().filter_map(|lease| Some((lease.name, lease.held?))));
+            match page.next {
+                Some(next) => after = Some(next),
+                None => break,
+            }
+        }
+        session.close().await;
+        Ok(held)
+    }
 }
 
 impl Service for Tenure {
@@ -45,27 +73,8 @@ impl Service for Tenure {
     }
 
     async fn held(&self, prefix: &str) -> Result<BTreeMap<String, u64>, RunError> {
-        let session = self.reach.session(0, PATIENCE).await?;
-        let mut held = BTreeMap::new();
-        let mut after = None;
-        loop {
-            let list = List {
-                namespace: Some(api::NAMESPACE_DEFAULT.to_owned()),
-                prefix: Some(prefix.to_owned()),
-                limit: Some(PAGE_LEASES),
-                after,
-                ..List::default()
-            };
-            let page = session.list(list).await.into_result().map_err(broken)?;
-            let leases = page.leases.into_iter().filter_map(|lease| Some((lease.name, lease.held?.token)));
-            held.extend(leases);
-            match page.next {
-                Some(next) => after = Some(next),
-                None => break,
-            }
-        }
-        session.close().await;
-        Ok(held)
+        let held = self.list(api::NAMESPACE_DEFAULT, prefix).await?;
+        Ok(held.into_iter().map(|(name, held)| (name, held.token)).collect())
     }
 }
 

@@ -17,8 +17,9 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
+use super::Login;
 use super::tls::{Carrier, secure};
-use super::wire::{Ask, Frame};
+use super::wire::{Ask, Fault, Frame};
 use crate::target::No;
 
 /// How long a connection may take to stand.
@@ -26,6 +27,8 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(30);
 /// How often it is pinged, and how long the answer may take: as Juju's own client does.
 const PING_EVERY: Duration = Duration::from_secs(60);
 const PONG_WITHIN: Duration = Duration::from_secs(30);
+/// How long a login may take: a server that throttles them answers late.
+const LOGGED_IN_WITHIN: Duration = Duration::from_secs(90);
 /// What is read at once, and what is written at once: a process may have thousands of these.
 const READ_BUFFER: usize = 2 * 1024;
 const WRITE_BUFFER: usize = 4 * 1024;
@@ -65,6 +68,19 @@ impl Link {
             *told.borrow_mut() = line.carry(asked).await;
         });
         Ok(Link { asks, cause })
+    }
+
+    /// Logs in, once.
+    ///
+    /// # Errors
+    /// In words, where there is no answer.
+    pub(crate) async fn log_in(&self, login: &Login) -> Result<Result<(), Fault>, String> {
+        let frame = self.ask(Ask::Login(login.clone()), Some(LOGGED_IN_WITHIN)).await;
+        let frame = frame.map_err(|no| match no {
+            No::Gone { why } | No::Unknown { why } => format!("no answer to the login: {why}"),
+            other => format!("no login: {other:?}"),
+        })?;
+        Ok(frame.logged_in(&login.model))
     }
 
     /// Asks, and waits for the answer: for ever, where no bound is given.

@@ -13,5 +13,8 @@ pub(crate) mod tls;
 pub(crate) mod wire;
 mod yaml;
 
+/// How long a claim of Juju's may ask for, in seconds.
+pub const CLAIM_SECONDS: std::ops::RangeInclusive<u64> = 5..=300;
+
 pub use login::Login;
 pub use yaml::InvalidYaml;

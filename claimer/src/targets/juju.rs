@@ -52,8 +52,7 @@ impl Juju {
     async fn open(&self, seat: &Seat, endpoint: &Endpoint) -> Result<Link, String> {
         let link = Link::open(endpoint, self.connector.as_ref()?, &self.login.model).await?;
         for tries in 0..LOGINS {
-            let frame = link.ask(Ask::Login(self.login.clone()), Some(ANSWERED_WITHIN)).await;
-            match frame.map_err(unanswered)?.logged_in(&self.login.model) {
+            match link.log_in(&self.login).await? {
                 Ok(()) => return Ok(link),
                 Err(fault) if fault.is_try_again() => tokio::time::sleep(login_pause(tries, seat)).await,
                 Err(fault) => return Err(fault.to_string()),
@@ -68,13 +67,6 @@ fn login_pause(tries: u32, seat: &Seat) -> Duration {
     // A multiplicative hash: neighbours land far apart.
     let spread = seat.number.wrapping_mul(2_654_435_769) >> 16;
     (LOGIN_PAUSE + LOGIN_PAUSE * spread / 131_072) * (1 << tries)
-}
-
-fn unanswered(no: No) -> String {
-    match no {
-        No::Gone { why } | No::Unknown { why } => format!("no answer to the login: {why}"),
-        other => format!("no login: {other:?}"),
-    }
 }
 
 impl Target for Juju {

@@ -1,10 +1,9 @@
 //! The benches that can measure another service beside ours, in turn: `extend`, `claim` and `storm`.
 
-use claimer::bench::Contender;
-use claimer::bench::{claim, extend, storm};
+use claimer::bench::{At, Contender, Door, claim, extend, storm};
 use clap::{Args, ValueEnum};
 
-use super::{Common, Where};
+use super::{Common, Target, Where};
 use crate::exit::{Exit, Failure};
 use crate::parse;
 
@@ -136,6 +135,8 @@ pub(super) struct Storm {
     #[arg(long, value_name = "N", default_value = "0", value_parser = clap::value_parser!(u64).range(..=9), conflicts_with = "endpoints")]
     observers: u64,
     #[command(flatten)]
+    target: Target,
+    #[command(flatten)]
     beside: Beside,
     #[command(flatten)]
     at: Where,
@@ -145,7 +146,13 @@ pub(super) struct Storm {
 
 impl Storm {
     pub(super) fn run(&self) -> Result<Exit, Failure> {
-        let at = self.at.at()?;
+        let at = At { door: self.target.door(), ..self.at.at()? };
+        // Others' servers may have no such door, or may throttle it.
+        if at.door == Door::Juju && !at.endpoints.is_empty() {
+            return Err(Failure::usage(
+                "--target juju is measured at servers of its own: leave --endpoints out, or use tenure claimer --target juju",
+            ));
+        }
         let storm = storm::Storm {
             leases: self.leases as usize,
             holders: self.holders as usize,

@@ -3,7 +3,7 @@
 use claimer::bench::{At, bulk, memory, million, overload};
 use clap::Args;
 
-use super::{Common, Where};
+use super::{Common, Target, Where};
 use crate::exit::{Exit, Failure};
 use crate::parse;
 
@@ -49,13 +49,13 @@ impl Bulk {
     }
 }
 
-/// How much memory a connection takes at a server, and how much a lease: on members of its own.
+/// How much memory a connection takes at a server, by the session's or by Juju's door, and how much a lease: on members of its own.
 #[derive(Debug, Args)]
 pub(super) struct Memory {
-    /// How many leases are held, with names and holders of 32 bytes.
-    #[arg(long, value_name = "N", default_value = "1000000", value_parser = clap::value_parser!(u32).range(1..=2_000_000))]
+    /// How many leases are held, with names and holders of 32 bytes; with 0, what one takes is not told.
+    #[arg(long, value_name = "N", default_value = "1000000", value_parser = clap::value_parser!(u32).range(..=2_000_000))]
     leases: u32,
-    /// How many connections there are, each with a wait on its way.
+    /// How many connections there are, each with a wait on its way; or, with --target juju, an agent's, which is logged in and idle.
     #[arg(long, visible_alias = "connections", value_name = "N", default_value = "15000",
           value_parser = clap::value_parser!(u32).range(1..=17_000))]
     holders: u32,
@@ -65,6 +65,8 @@ pub(super) struct Memory {
     /// Give its members certificates, and come to them by TLS.
     #[arg(long)]
     tls: bool,
+    #[command(flatten)]
+    target: Target,
     #[command(flatten)]
     common: Common,
 }
@@ -76,7 +78,7 @@ impl Memory {
             holders: self.holders as usize,
             members: self.members,
         };
-        let at = At { tls: self.tls, ..At::default() };
+        let at = At { tls: self.tls, door: self.target.door(), ..At::default() };
         self.common.run(|program| memory::measure(memory, &at, program))
     }
 }

@@ -13,11 +13,12 @@ use claimer::RunError;
 use claimer::bench::expiry::{self, Expiry};
 use claimer::bench::failover::{self, Failover, Fault};
 use claimer::bench::handover::{self, Handover};
-use claimer::bench::{At, Report};
+use claimer::bench::{At, Door, Report};
 use claimer::workload;
 use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
 
+use crate::claimer::Wire;
 use crate::exit::{Exit, Failure};
 use crate::output::{json_line, say, write_out};
 use crate::parse::{self, Endpoints};
@@ -75,6 +76,23 @@ impl Where {
         let trust = trust
             .map(|files| workload::Trust { ca: files.ca, own: files.own.map(|own| (own.cert, own.key)) });
         Ok(At { endpoints: endpoints.clone(), trust, ..At::default() })
+    }
+}
+
+/// By which door its own servers are measured.
+#[derive(Debug, Args)]
+struct Target {
+    /// What to speak to servers of its own: tenure, the session; or juju, the wire of Juju's agents, at their Juju door.
+    #[arg(long, value_name = "WIRE", default_value = "tenure")]
+    target: Wire,
+}
+
+impl Target {
+    fn door(&self) -> Door {
+        match self.target {
+            Wire::Tenure => Door::Session,
+            Wire::Juju => Door::Juju,
+        }
     }
 }
 

@@ -5,7 +5,7 @@
 
 use api::is_model_uuid;
 use api::rules::Quoted;
-use claimer::juju::Login;
+use claimer::juju::{CLAIM_SECONDS, Login};
 use claimer::workload;
 use client::{Endpoint, Tls, TlsFiles};
 
@@ -17,8 +17,6 @@ use crate::parse::Endpoints;
 /// Where Juju's controllers listen.
 const PORT: u16 = 17_070;
 const HOSTS_DEFAULT: &str = "localhost";
-/// What Juju takes of one claim, in seconds.
-const CLAIM_SECONDS: std::ops::RangeInclusive<f64> = 5.0..=300.0;
 
 /// Where to, trusted by what, and as whom.
 type Reached = (Vec<Endpoint>, Option<workload::Trust>, Option<Login>);
@@ -68,10 +66,11 @@ fn login(args: &Claimer, endpoints: &[Endpoint]) -> Result<Login, Failure> {
 /// Else every claim would be refused, and the run end at the first.
 fn check_claim_time(args: &Claimer) -> Result<(), Failure> {
     let seconds = args.claimtime.div_f64(args.scale_time).as_secs_f64();
-    match CLAIM_SECONDS.contains(&seconds) {
+    let (least, most) = (*CLAIM_SECONDS.start(), *CLAIM_SECONDS.end());
+    match (least as f64..=most as f64).contains(&seconds) {
         true => Ok(()),
         false => Err(Failure::usage(format!(
-            "--claimtime comes to {seconds} s, and Juju takes claims of 5 s to 300 s; give another, or another --scale-time"
+            "--claimtime comes to {seconds} s, and Juju takes claims of {least} s to {most} s; give another, or another --scale-time"
         ))),
     }
 }

@@ -1,28 +1,29 @@
-//! What this program knows members by, and what it is known by: read once, for all sessions of the process.
+//! What this program knows members by, and what it is known by: one for all sessions of the process.
 //!
 //! ```text
 //! CA ──────────────▶ is the member's certificate issued by it, valid, and for the host that was asked?
 //! certificate, key ─▶ presented, where the member asks for one
 //! ```
 //!
+//! Before each connection the files are looked at, and read again where they have changed: a program that runs for long comes by its
+//! renewed certificate. Where they cannot be used, as between the writing of a certificate and that of its key, what was read before
+//! goes on to be used, and the next connection looks again.
+//!
 //! TLS 1.3 and nothing older. Only the CA that is given is believed, and none that the machine has: a cluster has its own.
 
+mod files;
 mod stream;
 #[cfg(test)]
 mod tests;
 mod words;
 
 use std::fmt;
-use std::fs;
-use std::io;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use rustls::pki_types::pem::{Error as PemError, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore, version};
 
+use files::{Stamps, certificates, private_key};
 pub(crate) use stream::{Stream, secure};
 pub(crate) use words::cause;
 
@@ -44,12 +45,17 @@ pub struct OwnFiles {
     pub key: PathBuf,
 }
 
-/// What a program knows members by, and what it is known by. Clones share it.
+/// What a program knows members by, and what it is known by. Clones share it, and what is read again of its files.
 #[derive(Clone)]
 pub struct Tls {
-    config: Arc<ClientConfig>,
-    /// For messages.
     files: Arc<TlsFiles>,
+    read: Arc<Mutex<Read>>,
+}
+
+/// What the files held when they were read last.
+struct Read {
+    config: Arc<ClientConfig>,
+    stamps: Stamps,
 }
 
 /// Why certificates cannot be used: which file, what is wrong, what to do.
@@ -60,11 +66,34 @@ pub struct TlsError {
 }
 
 impl Tls {
-    /// Reads the files.
+    /// Reads the files. They are read again when a connection is made and they have changed.
     ///
     /// # Errors
     /// What is wrong with one of them.
     pub fn load(files: TlsFiles) -> Result<Tls, TlsError> {
+        let read = Read::of(&files)?;
+        Ok(Tls { files: Arc::new(files), read: Arc::new(Mutex::new(read)) })
+    }
+
+    /// What the files hold now; where that cannot be used, what they held when they were read last.
+    pub(crate) fn config(&self) -> Arc<ClientConfig> {
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        if read.stamps != Stamps::of(&self.files) {
+            match Read::of(&self.files) {
+                Ok(again) => *read = again,
+                Err(error) => {
+                    tracing::warn!(%error, "changed certificates cannot be used: those that were read before are")
+                }
+            }
+        }
+        Arc::clone(&read.config)
+    }
+}
+
+impl Read {
+    fn of(files: &TlsFiles) -> Result<Read, TlsError> {
+        // Looked at before they are read: what changes meanwhile is seen the next time.
+        let stamps = Stamps::of(files);
         let wrong = |path: &Path, why: String| TlsError { path: path.to_owned(), why };
         let mut roots = RootCertStore::empty();
         for certificate in certificates(&files.ca)? {
@@ -93,7 +122,7 @@ impl Tls {
         };
         // A session is a WebSocket, and that is made of HTTP/1.1.
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Tls { config: Arc::new(config), files: Arc::new(files) })
+        Ok(Read { config: Arc::new(config), stamps })
     }
 }
 
@@ -110,42 +139,3 @@ impl fmt::Display for TlsError {
 }
 
 impl std::error::Error for TlsError {}
-
-fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
-    let unreadable =
-        |error: io::Error| TlsError { path: path.to_owned(), why: format!("it cannot be read: {error}") };
-    fs::read(path).map_err(unreadable)
-}
-
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let wrong = |why: String| TlsError { path: path.to_owned(), why };
-    let text = read(path)?;
-    let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
-    let all = all.map_err(|error| wrong(format!("it cannot be understood: {error}")))?;
-    match all.is_empty() {
-        true => Err(wrong("it holds no certificate: one begins with -----BEGIN CERTIFICATE-----".to_owned())),
-        false => Ok(all),
-    }
-}
-
-fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
-    let wrong = |why: String| TlsError { path: path.to_owned(), why };
-    let text = read(path)?;
-    let mode = fs::metadata(path).map_or(0, |found| found.permissions().mode() & 0o777);
-    if mode & 0o037 != 0 {
-        return Err(wrong(format!(
-            "others may read or change it, by its mode {mode:04o}: chmod 600 {}",
-            path.display()
-        )));
-    }
-    match PrivateKeyDer::from_pem_slice(&text) {
-        Ok(key) => Ok(key),
-        Err(PemError::NoItemsFound) if text.windows(9).any(|word| word == b"ENCRYPTED") => {
-            Err(wrong("it is locked with a password: store it without one, with mode 0600".to_owned()))
-        }
-        Err(PemError::NoItemsFound) => {
-            Err(wrong("it holds no key: one begins with -----BEGIN PRIVATE KEY-----".to_owned()))
-        }
-        Err(error) => Err(wrong(format!("it cannot be understood: {error}"))),
-    }
-}

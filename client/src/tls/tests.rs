@@ -1,6 +1,8 @@
 //! What may be wrong with a program's files, and what is said of a connection that failed.
 
+use std::fs;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use rcgen::{CertificateParams, KeyPair};
@@ -50,6 +52,25 @@ fn a_file_that_is_wrong_is_named_with_what_is_wrong() {
     fs::write(&own.key, "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAA==\n-----END ENCRYPTED PRIVATE KEY-----\n")
         .unwrap();
     refused(&ca, &own, &own.key, "locked with a password");
+}
+
+#[test]
+fn a_renewed_certificate_is_read_at_the_next_connection_and_a_broken_one_is_not_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ca, own) = (made(folder.path(), "ca").cert, made(folder.path(), "own"));
+    let tls = Tls::load(TlsFiles { ca, own: Some(own.clone()) }).unwrap();
+    let (shared, first) = (tls.clone(), tls.config());
+    assert!(Arc::ptr_eq(&first, &tls.config()), "nothing has changed");
+    let renewed = made(folder.path(), "renewed");
+    // As a program does that renews: each file in one step, one after the other.
+    fs::rename(&renewed.cert, &own.cert).unwrap();
+    assert!(Arc::ptr_eq(&first, &tls.config()), "of the new certificate the key is not there yet");
+    fs::rename(&renewed.key, &own.key).unwrap();
+    let second = tls.config();
+    assert!(!Arc::ptr_eq(&first, &second));
+    assert!(Arc::ptr_eq(&second, &shared.config()), "for all sessions of the process");
+    fs::remove_file(&own.key).unwrap();
+    assert!(Arc::ptr_eq(&second, &tls.config()), "what was read is used on");
 }
 
 #[test]

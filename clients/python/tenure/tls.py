@@ -14,13 +14,50 @@ TOKEN_START = "tenure-token-"
 
 def context(ca: str | None = None, cert: str | None = None, key: str | None = None) -> ssl.SSLContext:
     """TLS 1.3 under the CA of the cluster, and no other; each file is a path of PEM, and where it is not given the one that
-    TENURE_CA, TENURE_CERT or TENURE_KEY names. ValueError where one is missing, or cannot be used."""
+    TENURE_CA, TENURE_CERT or TENURE_KEY names. ValueError where one is missing, or cannot be used. A session looks at them again
+    before each link, and opens it by what has changed."""
     ca, cert, key = ca or os.environ.get(CA), cert or os.environ.get(CERT), key or os.environ.get(KEY)
     if not ca:
         raise ValueError(f"an https endpoint needs the cluster's CA: give its file as ca, or as {CA}")
     if bool(cert) != bool(key):
         raise ValueError(f"a certificate goes with its key: give both cert and key, or {CERT} and {KEY}, or neither")
-    made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    return _made((ca, cert, key))
+
+
+class _OfFiles(ssl.SSLContext):
+    """A context of files, which are looked at again: what they are, and by what it is seen that they have changed."""
+
+    files: tuple[str, str | None, str | None]
+    stamps: list[tuple[int, int, int] | None]
+
+
+def renewed(tls: ssl.SSLContext | None) -> ssl.SSLContext | None:
+    """What the next link is opened by: `tls` itself; or, where it is of files that have changed since, a new one of them. Where they cannot
+    be used, as between the writing of a certificate and that of its key, it is `tls` yet."""
+    if not isinstance(tls, _OfFiles) or tls.stamps == _stamps(tls.files):
+        return tls
+    try:
+        return _made(tls.files)
+    except ValueError:
+        return tls
+
+
+def _stamps(files: tuple[str | None, ...]) -> list[tuple[int, int, int] | None]:
+    def stamp(path: str) -> tuple[int, int, int] | None:
+        try:
+            found = os.stat(path)
+        except OSError:
+            return None
+        return found.st_ino, found.st_mtime_ns, found.st_size
+
+    return [stamp(path) for path in files if path]
+
+
+def _made(files: tuple[str, str | None, str | None]) -> _OfFiles:
+    ca, cert, key = files
+    made = _OfFiles(ssl.PROTOCOL_TLS_CLIENT)
+    # Looked at before they are read: what changes meanwhile is seen the next time.
+    made.files, made.stamps = files, _stamps(files)
     made.minimum_version = ssl.TLSVersion.TLSv1_3
     try:
         made.load_verify_locations(ca)

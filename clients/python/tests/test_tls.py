@@ -2,8 +2,11 @@
 
 import asyncio
 import contextlib
+import json
 import os
+import shutil
 import ssl
+import subprocess
 import unittest
 from unittest import mock
 
@@ -58,6 +61,29 @@ class Secured(unittest.IsolatedAsyncioTestCase):
         own.load_cert_chain(self.files["cert"], self.files["key"])
         async with tenure.connect(self.endpoint, tls=own) as session:
             self.assertEqual(await session.count(), 0)
+
+    async def test_a_renewed_certificate_is_read_before_the_next_link(self):
+        made = [os.environ["TENURE_BIN"], "init", self.server.path("../bob"), "--from", self.server.path("."), "--operator", "bob"]
+        subprocess.run(made, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        own = {end: self.server.path(f"own.{end}") for end in ("crt", "key")}
+        for end, path in own.items():
+            shutil.copy(self.server.path(f"operator/admin.{end}"), path)
+        tls = tenure.tls.context(ca=self.files["ca"], cert=own["crt"], key=own["key"])
+        async with tenure.connect(self.endpoint, tls=tls) as session:
+            async with await session.claim("db/first", holder="me"):
+                pass
+            # Of the new pair the certificate alone: it cannot be used, and what was read before is.
+            os.replace(self.server.path("../bob/operator/bob.crt"), own["crt"])
+            self.assertIs(tenure.tls.renewed(tls), tls)
+            os.replace(self.server.path("../bob/operator/bob.key"), own["key"])
+            self.server.kill()
+            self.server.start()
+            async with await session.claim("db/second", holder="me"):
+                pass
+        with open(self.server.path("audit.jsonl"), encoding="utf-8") as file:
+            lines = [json.loads(line) for line in file]
+        who = {line["name"]: line["who"] for line in lines if line.get("verb") == "claim"}
+        self.assertEqual(who, {"db/first": "admin", "db/second": "bob"})
 
     async def test_who_is_not_known_is_told_why(self):
         ca = self.files["ca"]

@@ -238,6 +238,10 @@ impl<E: Engine> Driver<E> {
         if self.role == Role::Leads {
             self.claim_acquires(acquires, now);
         }
+        let barriers = reads.iter().filter(|(read, _)| !read.stale).count();
+        if barriers > 0 {
+            self.shared.publish(|status| status.reads += barriers as u64);
+        }
         for (read, due) in reads {
             match read.stale {
                 true => self.reads.push_back((read, due)),

@@ -27,7 +27,7 @@ use super::identify::Asking;
 use super::listen::stopped;
 use super::reply::problem;
 use crate::admission::Permit;
-use crate::identity::{Caller, Scope, Verb};
+use crate::identity::{Caller, Came, Scope, Verb};
 use crate::service::{Service, unanswered};
 
 /// How long the barrier may take: a little longer than its own deadline.
@@ -56,8 +56,8 @@ pub(super) async fn backup(State(doors): State<Doors>, asking: Asking) -> Respon
         Err(error) => return problem(error),
     };
     let begun = begin(&doors).await;
-    let outcome = begun.as_ref().map_or_else(|error| error.code.as_str(), |_| "begun");
-    leave.note.into_iter().for_each(|note| note.outcome(outcome, None));
+    let came = begun.as_ref().map_or_else(Came::of, |_| Came::Done("begun"));
+    leave.note.into_iter().for_each(|note| note.outcome(came, None));
     let place = match begun {
         Ok(place) => place,
         Err(error) => return problem(error),

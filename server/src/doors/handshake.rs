@@ -2,14 +2,19 @@
 //! are connected.
 //!
 //! ```text
-//! accepted ─▶ its first byte ─▶ first record ─▶ a slot ─▶ keys, certificates ─▶ HTTP
-//!             │ no TLS: told     (no crypto      (64)     │ refused: told why
-//!             ▼                   until here)             ▼
-//!           closed ◀──────── all of it within 5 s ───── closed
+//! accepted ─▶ its first byte ─▶ first record ─▶ its source's place ─▶ a slot ─▶ keys, certificates ─▶ HTTP
+//!             │ no TLS: told     (no crypto      (128 each)           (64)     │ refused: told why
+//!             ▼                   until here)                                  ▼
+//!           closed ◀──────────────── all of it within 5 s ────────────────── closed
 //! ```
 //!
-//! A slot is for our own work, which is done at once. Whoever answers it slowly keeps the slot for a second and goes on without: else
-//! 64 that say no more would keep everybody out for five seconds at a time.
+//! A slot is for our own work, which is done at once. Whoever answers it slowly keeps the slot for 50 ms and goes on without, which costs
+//! them nothing: so it takes 1,280 hellos a second that nothing follows to keep newcomers out. And one address has no more than 128
+//! handshakes under way, 25 a second that say no more: to keep others out takes fifty addresses, and those who are in are served on.
+
+mod sources;
+#[cfg(test)]
+mod tests;
 
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -18,7 +23,7 @@ use std::time::{Duration, Instant};
 
 use api::{Code, ErrorBody, Problem};
 use futures_util::FutureExt;
-use lease::HANDSHAKES_MAX;
+use lease::{HANDSHAKES_MAX, HANDSHAKES_OF_SOURCE_MAX};
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -27,11 +32,13 @@ use tokio::time::timeout;
 
 use crate::log::Limited;
 use crate::tls::{Kept, Stream};
+use sources::Sources;
 
 /// From the connection to the end of its handshake.
 const WITHIN: Duration = Duration::from_secs(5);
-/// How long one may keep its slot while it is waited for.
-const SLOT_FOR: Duration = Duration::from_secs(1);
+/// How long one may keep its slot while it is waited for: so long that of a fleet that comes at once those whose keys are made are through
+/// before the next ones' are.
+const SLOT_FOR: Duration = Duration::from_millis(50);
 /// How long one that was refused may take to read why.
 const FAREWELL: Duration = Duration::from_secs(1);
 /// The first byte of every TLS connection: a record with a handshake in it.
@@ -46,6 +53,7 @@ pub(super) type Secured = Box<Stream<TcpStream>>;
 
 /// The port's handshakes.
 pub(crate) struct Handshakes {
+    sources: Sources,
     slots: Semaphore,
     within: Duration,
     slot_for: Duration,
@@ -62,7 +70,8 @@ enum Stage {
 
 impl Handshakes {
     pub(crate) fn new(config: Arc<Kept<Arc<ServerConfig>>>) -> Handshakes {
-        Handshakes { slots: Semaphore::new(HANDSHAKES_MAX), within: WITHIN, slot_for: SLOT_FOR, config }
+        let (sources, slots) = (Sources::new(HANDSHAKES_OF_SOURCE_MAX), Semaphore::new(HANDSHAKES_MAX));
+        Handshakes { sources, slots, within: WITHIN, slot_for: SLOT_FOR, config }
     }
 
     /// Makes a connection a secured one. Where that fails the client is told, where it can be, and the connection is over.
@@ -116,6 +125,8 @@ impl Handshakes {
             return None;
         }
         *stage = Stage::Slot;
+        // Kept until the end, unlike the slot.
+        let place = self.sources.enter(peer).await;
         let slot = self.slots.acquire().await.ok()?;
         // Who waited too long for a slot has gone, and its keys would be made for nobody.
         if let Some(Ok(0) | Err(_)) = secured.under().peek(&mut first).now_or_never() {
@@ -131,6 +142,7 @@ impl Handshakes {
                 Err(_) => handshake.await,
             }
         };
+        drop(place);
         match done {
             Ok(()) => Some(secured),
             Err(error) => {
@@ -177,6 +189,3 @@ fn plain_answer() -> String {
         body.len()
     )
 }
-
-#[cfg(test)]
-mod tests;

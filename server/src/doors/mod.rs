@@ -18,6 +18,7 @@ mod reply;
 pub(crate) mod session;
 #[cfg(test)]
 mod tests;
+mod timer;
 mod tokens;
 mod watch;
 
@@ -29,7 +30,7 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{MethodRouter, get, post};
 
 pub use openapi::openapi_json;
-pub(crate) use session::{Going, Registry, Times, no_more};
+pub(crate) use session::{Going, Registry, Times};
 
 use crate::service::Service;
 

@@ -17,11 +17,11 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
-use lease::{Shown, Token};
+use lease::{Role, Shown, Token};
 use serde::Serialize;
 
 use super::{Caller, Scope, Unknown, Verb};
@@ -37,13 +37,23 @@ const WAITING_MAX: usize = 16_384;
 #[derive(Debug)]
 pub(crate) struct Audit {
     lines: Option<SyncSender<Message>>,
-    dropped: Arc<AtomicU64>,
+    said: Arc<Said>,
     writer: Option<JoinHandle<()>>,
 }
 
 enum Message {
     Line(String),
-    Reopen,
+    /// There is something in [`Said`] to look at.
+    Look,
+}
+
+/// What the writer is told beside its queue, which may be full.
+#[derive(Debug, Default)]
+struct Said {
+    /// Lines that were lost since that was written last.
+    dropped: AtomicU64,
+    /// The file is to be opened anew, before the next line.
+    reopen: AtomicBool,
 }
 
 /// What is written of one act.
@@ -74,7 +84,7 @@ pub(crate) struct Entry {
     token: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     why: Option<String>,
-    /// How many others were turned away of whom there is no line.
+    /// How many were turned away or refused of whom, or of which, there is no line.
     #[serde(skip_serializing_if = "Option::is_none")]
     left_out: Option<u64>,
 }
@@ -110,6 +120,17 @@ impl Entry {
         Entry { outcome: "unauthenticated", left_out: Some(left_out), ..Entry::default() }
     }
 
+    /// Of so many refusals of which there is no line each: of one who is known, or of several.
+    pub(crate) fn of_refused(who: Option<(&str, Role)>, outcome: &'static str, left_out: u64) -> Entry {
+        Entry {
+            who: who.map(|(name, _)| shown(name)),
+            role: who.map(|(_, role)| role.as_str()),
+            outcome,
+            left_out: Some(left_out),
+            ..Entry::default()
+        }
+    }
+
     /// The same, with what is changed.
     pub(crate) fn about(self, what: impl ToString) -> Entry {
         Entry { what: Some(shown(&what.to_string())), ..self }
@@ -137,17 +158,17 @@ impl Audit {
     pub(crate) fn open(path: &Path, bytes_max: u64) -> io::Result<Audit> {
         let file = Lines::open(path, bytes_max)?;
         let (lines, waiting) = sync_channel(WAITING_MAX);
-        let dropped = Arc::new(AtomicU64::new(0));
-        let lost = Arc::clone(&dropped);
-        let write = move || write(&waiting, file, &lost);
+        let said = Arc::new(Said::default());
+        let heard = Arc::clone(&said);
+        let write = move || write(&waiting, file, &heard);
         let writer = std::thread::Builder::new().name("audit".to_owned()).spawn(write)?;
-        Ok(Audit { lines: Some(lines), dropped, writer: Some(writer) })
+        Ok(Audit { lines: Some(lines), said, writer: Some(writer) })
     }
 
     /// Writes a line, soon. It never waits.
     pub(crate) fn write(&self, entry: Entry) {
         let entry = Entry { at: tls::instant_now(), ..entry };
-        let dropped = self.dropped.swap(0, Ordering::Relaxed);
+        let dropped = self.said.dropped.swap(0, Ordering::Relaxed);
         if dropped > 0 {
             let line = format!("{{\"at\":\"{}\",\"outcome\":\"dropped\",\"lines\":{dropped}}}", entry.at);
             self.send(Message::Line(line), dropped);
@@ -158,15 +179,17 @@ impl Audit {
         }
     }
 
-    /// Opens the file anew, under its name.
+    /// Opens the file anew, under its name, before the next line is written. It never waits, and is not lost where the queue is full:
+    /// the writer finds it with the next line that it takes from there.
     pub(crate) fn reopen(&self) {
-        self.send(Message::Reopen, 0);
+        self.said.reopen.store(true, Ordering::Release);
+        self.send(Message::Look, 0);
     }
 
     fn send(&self, message: Message, lines: u64) {
         let Some(to) = &self.lines else { return };
-        if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) = to.try_send(message) {
-            self.dropped.fetch_add(lines, Ordering::Relaxed);
+        if to.try_send(message).is_err() {
+            self.said.dropped.fetch_add(lines, Ordering::Relaxed);
         }
     }
 }
@@ -181,20 +204,25 @@ impl Drop for Audit {
     }
 }
 
-fn write(waiting: &Receiver<Message>, mut file: Lines, lost: &AtomicU64) {
+fn write(waiting: &Receiver<Message>, mut file: Lines, said: &Said) {
     let mut complained = false;
     while let Ok(message) = waiting.recv() {
-        let done = match message {
+        let opened = match said.reopen.swap(false, Ordering::AcqRel) {
+            // Tried again with the next line: else all that follows would go where the file was renamed to.
+            true => file.reopen().inspect_err(|_| said.reopen.store(true, Ordering::Release)),
+            false => Ok(()),
+        };
+        let written = match message {
             Message::Line(line) => match file.append(line) {
                 Ok(()) => file.put_aside_if_full(),
                 Err(error) => {
-                    lost.fetch_add(1, Ordering::Relaxed);
+                    said.dropped.fetch_add(1, Ordering::Relaxed);
                     Err(error)
                 }
             },
-            Message::Reopen => file.reopen(),
+            Message::Look => Ok(()),
         };
-        match done {
+        match opened.and(written) {
             Ok(()) => complained = false,
             Err(error) if !complained => {
                 complained = true;
@@ -208,12 +236,22 @@ fn write(waiting: &Receiver<Message>, mut file: Lines, lost: &AtomicU64) {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::OpenOptionsExt;
+
     use super::*;
     use crate::identity::Principal;
 
     fn lines(path: &Path) -> Vec<serde_json::Value> {
         let text = std::fs::read_to_string(path).unwrap();
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    fn until(mut is_so: impl FnMut() -> bool) {
+        let began = std::time::Instant::now();
+        while !is_so() {
+            assert!(began.elapsed() < std::time::Duration::from_secs(20), "it has not come");
+            std::thread::yield_now();
+        }
     }
 
     #[test]
@@ -243,6 +281,8 @@ mod tests {
         let (path, old) = (folder.path().join("audit.jsonl"), folder.path().join("old"));
         let audit = Audit::open(&path, u64::MAX).unwrap();
         audit.write(Entry::of_unknown(None, Unknown::Nothing));
+        // What still waits goes where the file is opened next.
+        until(|| std::fs::metadata(&path).unwrap().len() > 0);
         std::fs::rename(&path, &old).unwrap();
         audit.reopen();
         audit.write(Entry::of_unknown(None, Unknown::Nameless));
@@ -251,6 +291,31 @@ mod tests {
         assert_eq!(lines(&path)[0]["outcome"], "unauthenticated");
         let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&path).unwrap().permissions());
         assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_file_that_was_renamed_while_the_queue_was_full_is_made_anew_all_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, old) = (folder.path().join("audit.jsonl"), folder.path().join("old"));
+        // A pipe that nobody reads holds the writer up.
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let nonblocking = nix::fcntl::OFlag::O_NONBLOCK.bits();
+        let mut reader = std::fs::OpenOptions::new();
+        let mut reader = reader.read(true).custom_flags(nonblocking).open(&path).unwrap();
+        let audit = Audit::open(&path, u64::MAX).unwrap();
+        while audit.said.dropped.load(Ordering::Relaxed) == 0 {
+            audit.write(Entry::of_left_out(1));
+        }
+        std::fs::rename(&path, &old).unwrap();
+        audit.reopen();
+        // Its end is seen once the writer has gone to the next file.
+        let mut bytes = [0; 4_096];
+        until(|| match io::Read::read(&mut reader, &mut bytes) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
+            read => read.unwrap() == 0,
+        });
+        drop(audit);
+        assert!(lines(&path).len() > WAITING_MAX / 2, "what waited is in the new file");
     }
 
     #[test]
@@ -264,8 +329,8 @@ mod tests {
         let names = |entry: io::Result<std::fs::DirEntry>| entry.unwrap().file_name().into_string().unwrap();
         let mut files: Vec<String> = std::fs::read_dir(folder.path()).unwrap().map(names).collect();
         files.sort();
-        assert_eq!(files, ["audit.jsonl", "audit.jsonl.1"]);
-        let old = folder.path().join("audit.jsonl.1");
+        assert_eq!(files, ["audit.jsonl", "audit.jsonl.older"]);
+        let old = folder.path().join("audit.jsonl.older");
         let size = |path: &Path| std::fs::metadata(path).unwrap().len();
         assert!((bound..bound + 200).contains(&size(&old)) && size(&path) < bound);
         // What is kept is the newest, and nothing between is lost.

@@ -5,8 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use api::{Code, Problem};
+use lease::Token;
+
 use super::audit::{Audit, Entry};
 use super::quota::Quotas;
+use super::refusals::{LeftOut, Refusals};
 use super::seats::{Crowded, Place, Seats};
 use super::strangers::{Strangers, TooMany};
 use super::{Caller, Denied, Directory, Principal, Scope, Source, Unknown, Verb, authorize};
@@ -22,6 +26,7 @@ pub(crate) struct Doorkeeper {
     quotas: Quotas,
     seats: Seats,
     strangers: Strangers,
+    refusals: Refusals,
     /// Of those who were turned away, how many are not written down each by themselves and are to be told of.
     left_out: AtomicU64,
 }
@@ -49,6 +54,7 @@ impl Doorkeeper {
             quotas: Quotas::default(),
             seats: Seats::new(lease::QUEUE_MAX),
             strangers: Strangers::new(Instant::now()),
+            refusals: Refusals::new(Instant::now()),
             left_out: AtomicU64::new(0),
         }
     }
@@ -103,13 +109,21 @@ impl Doorkeeper {
         self.left_out.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Writes down how many were turned away and not written down, where there were any.
+    /// Writes down how many were turned away, or refused something, and not written down, where there were any and it is time to.
     pub(crate) fn tell_left_out(&self) {
-        if let Some(audit) = &self.audit {
-            let left_out = self.left_out.swap(0, Ordering::Relaxed);
-            if left_out > 0 {
-                audit.write(Entry::of_left_out(left_out));
-            }
+        self.tell(&self.refusals.take_when_due(Instant::now()));
+    }
+
+    fn tell(&self, refused: &[LeftOut]) {
+        let Some(audit) = &self.audit else { return };
+        let left_out = self.left_out.swap(0, Ordering::Relaxed);
+        if left_out > 0 {
+            audit.write(Entry::of_left_out(left_out));
+        }
+        for LeftOut { of, count } in refused {
+            let who = of.as_ref().map(|(name, role, _)| (&**name, *role));
+            let outcome = of.as_ref().map_or("refused", |(_, _, outcome)| outcome);
+            audit.write(Entry::of_refused(who, outcome, *count));
         }
     }
 
@@ -143,7 +157,7 @@ impl Doorkeeper {
         }
     }
 
-    /// Whether the caller may do `verb` to `scope`, now. Every no is written down.
+    /// Whether the caller may do `verb` to `scope`, now. Every no is written down, or counted where there are very many.
     ///
     /// # Errors
     /// Why not.
@@ -152,14 +166,14 @@ impl Doorkeeper {
             return Err(Barred::Unknown);
         }
         if let Err(denied) = authorize(&caller.principal, verb, scope) {
-            self.write(|| Entry::of(caller, verb, scope).with("denied", None));
+            self.refuse(caller, verb, scope, "denied");
             return Err(Barred::Denied(denied));
         }
         if let (Verb::Claim, Principal { source: Source::Token(id), claims_per_second: Some(rate), .. }) =
             (verb, &*caller.principal)
             && let Err(again) = self.quotas.take(*id, *rate, Instant::now())
         {
-            self.write(|| Entry::of(caller, verb, scope).with("over quota", None));
+            self.refuse(caller, verb, scope, "over quota");
             return Err(Barred::TooOften(again));
         }
         Ok(())
@@ -168,28 +182,85 @@ impl Doorkeeper {
     /// A place for what keeps or ends a grant, where those are counted.
     ///
     /// # Errors
-    /// The caller has as many waiting as one may.
-    pub(crate) fn place(&self, caller: &Caller, verb: Verb) -> Result<Option<Place>, Barred> {
+    /// The caller has as many waiting as one may, which is written down of what would have left a line.
+    pub(crate) fn place(
+        &self,
+        caller: &Caller,
+        verb: Verb,
+        scope: Scope<'_>,
+    ) -> Result<Option<Place>, Barred> {
         let Some(seat) = &caller.seat else { return Ok(None) };
-        seat.take(verb).map_err(Barred::Crowded)
+        seat.take(verb).map_err(|crowded| {
+            self.crowded_out(caller, verb, scope);
+            Barred::Crowded(crowded)
+        })
+    }
+
+    /// Writes down that there was no room for what would have left a line.
+    pub(crate) fn crowded_out(&self, caller: &Caller, verb: Verb, scope: Scope<'_>) {
+        if is_noted(verb) {
+            self.refuse(caller, verb, scope, "overloaded");
+        }
     }
 
     /// The line of an act that is allowed, where it is to be written once it is known what came of it.
     pub(crate) fn note(self: &Arc<Self>, caller: &Caller, verb: Verb, scope: Scope<'_>) -> Option<Note> {
-        let noted = self.audit.is_some() && verb.changes() && verb != Verb::Extend;
-        noted.then(|| Note { keeper: Arc::clone(self), entry: Some(Entry::of(caller, verb, scope)) })
+        let noted = self.audit.is_some() && is_noted(verb);
+        noted.then(|| Note {
+            keeper: Arc::clone(self),
+            principal: Arc::clone(&caller.principal),
+            entry: Some(Entry::of(caller, verb, scope)),
+        })
     }
 
-    fn write(&self, entry: impl FnOnce() -> Entry) {
-        if let Some(audit) = &self.audit {
-            audit.write(entry());
-        }
+    fn refuse(&self, caller: &Caller, verb: Verb, scope: Scope<'_>, outcome: &'static str) {
+        self.write(&caller.principal, (Came::Refused(outcome), None), || Entry::of(caller, verb, scope));
+    }
+
+    /// Writes a line with what came of it, where nothing was done not too many of them.
+    fn write(
+        &self,
+        principal: &Principal,
+        (came, token): (Came, Option<Token>),
+        entry: impl FnOnce() -> Entry,
+    ) {
+        let Some(audit) = &self.audit else { return };
+        let outcome = match came {
+            Came::Done(outcome) => outcome,
+            Came::Refused(outcome) if self.refusals.may_write(principal, outcome, Instant::now()) => outcome,
+            Came::Refused(_) => return,
+        };
+        audit.write(entry().with(outcome, token));
     }
 }
 
 impl Drop for Doorkeeper {
     fn drop(&mut self) {
-        self.tell_left_out();
+        self.tell(&self.refusals.take(Instant::now()));
+    }
+}
+
+/// Whether what is asked leaves a line where it is allowed.
+fn is_noted(verb: Verb) -> bool {
+    verb.changes() && verb != Verb::Extend
+}
+
+/// What came of an act, in a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Came {
+    /// It was done, or may have been: no line of that is left out.
+    Done(&'static str),
+    /// It was not.
+    Refused(&'static str),
+}
+
+impl Came {
+    /// Of a call that was answered so.
+    pub(crate) fn of(problem: &Problem) -> Came {
+        match problem.code {
+            Code::Unknown => Came::Done(problem.code.as_str()),
+            code => Came::Refused(code.as_str()),
+        }
     }
 }
 
@@ -197,6 +268,7 @@ impl Drop for Doorkeeper {
 /// gone, or the replica, and what was asked for may have been done.
 pub(crate) struct Note {
     keeper: Arc<Doorkeeper>,
+    principal: Arc<Principal>,
     /// None once it is written.
     entry: Option<Entry>,
 }
@@ -212,20 +284,20 @@ impl Note {
     }
 
     /// Writes it.
-    pub(crate) fn outcome(mut self, outcome: &'static str, token: Option<lease::Token>) {
-        self.write(outcome, token);
+    pub(crate) fn outcome(mut self, came: Came, token: Option<Token>) {
+        self.write(came, token);
     }
 
-    fn write(&mut self, outcome: &'static str, token: Option<lease::Token>) {
+    fn write(&mut self, came: Came, token: Option<Token>) {
         if let Some(entry) = self.entry.take() {
-            self.keeper.write(|| entry.with(outcome, token));
+            self.keeper.write(&self.principal, (came, token), || entry);
         }
     }
 }
 
 impl Drop for Note {
     fn drop(&mut self) {
-        self.write(UNANSWERED, None);
+        self.write(Came::Done(UNANSWERED), None);
     }
 }
 

@@ -9,7 +9,7 @@
 //!
 //! `principal` is who somebody is, `authorize` is the one rule of who may do what, `secret` is a token's text, `directory` the
 //! credentials as the replicated settings have them, and `audit` the lines of who did what. `quota`, `seats` and `strangers` bound
-//! what one principal, and those who are none, may ask of a member.
+//! what one principal, and those who are none, may ask of a member, and `refusals` how much is written of what it is refused.
 //!
 //! Promises:
 //! * Denied by default: a verb that no line allows is denied.
@@ -24,6 +24,7 @@ mod directory;
 mod doorkeeper;
 mod principal;
 mod quota;
+mod refusals;
 mod seats;
 mod secret;
 mod strangers;
@@ -32,9 +33,9 @@ pub(crate) use audit::Audit;
 pub(crate) use authorize::{Denied, Scope, Verb, authorize};
 pub(crate) use caller::Caller;
 pub(crate) use directory::{Directory, Unknown};
-pub(crate) use doorkeeper::{Barred, Doorkeeper, Leave, Note};
+pub(crate) use doorkeeper::{Barred, Came, Doorkeeper, Leave, Note};
 pub(crate) use principal::{Principal, Source};
 pub(crate) use seats::Crowded;
 pub(crate) use secret::hash_of_hex;
 pub use secret::{InvalidBearer, Secret};
-pub(crate) use strangers::TooMany;
+pub(crate) use strangers::{TooMany, source_of};

@@ -103,7 +103,7 @@ impl Strangers {
 
 impl Buckets {
     fn of(&mut self, peer: Option<SocketAddr>, now: Instant) -> &mut Pair {
-        let Some(source) = peer.map(source) else { return &mut self.others };
+        let Some(source) = peer.map(source_of) else { return &mut self.others };
         if !self.sources.contains_key(&source) && self.sources.len() >= SOURCES_MAX {
             self.sources.retain(|_, pair| now.saturating_duration_since(pair.at()) < FULL_AFTER);
             if self.sources.len() >= SOURCES_MAX {
@@ -124,7 +124,8 @@ impl Pair {
     }
 }
 
-fn source(peer: SocketAddr) -> IpAddr {
+/// Whom an address is counted as: itself, or of IPv6 the network of 64 bits that it is in.
+pub(crate) fn source_of(peer: SocketAddr) -> IpAddr {
     match peer.ip().to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),

@@ -70,6 +70,12 @@ impl Metrics {
             ("tenure_raft_last_index", Kind::Gauge, whole(status.last), "The last entry of the log here."),
             ("tenure_raft_leads", Kind::Gauge, yes(status.leads), "Whether this member leads."),
             ("tenure_raft_term", Kind::Counter, whole(status.term), "The term."),
+            (
+                "tenure_reads",
+                Kind::Counter,
+                whole(status.reads),
+                "Reads that took a word of the leader's, since the start.",
+            ),
             ("tenure_serving", Kind::Gauge, yes(status.serving), "Whether this member serves."),
             (
                 "tenure_unsynced_seconds",
@@ -122,6 +128,7 @@ mod tests {
             leads: true,
             serving: true,
             held: 16_000,
+            reads: 41,
             unsynced_for: Ttl::from_millis(4),
             lease_clock_skipped: Ttl::from_millis(1_500),
             ..Status::default()

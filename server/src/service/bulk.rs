@@ -6,7 +6,7 @@ use api::{Code, Problem, Step};
 use lease::FRAME_OPERATIONS_MAX;
 
 use super::{Done, Service, prepare, rights, word};
-use crate::identity::{self, Caller, Scope};
+use crate::identity::{self, Caller, Came, Scope};
 
 /// Begins every step of a bulk call. A step that is wrong by itself is answered by itself; the others go on.
 pub(super) fn begin<S: FnOnce(Done) + Send + 'static>(
@@ -32,7 +32,7 @@ pub(super) fn begin<S: FnOnce(Done) + Send + 'static>(
         // One line for all of them.
         let note = service.doorkeeper.note(caller, identity::Verb::Claim, Scope::Namespace(None));
         let note = note.map(|note| note.about(format_args!("a bulk call of {} claims", steps.len())));
-        note.into_iter().for_each(|note| note.outcome(Code::Overloaded.as_str(), None));
+        note.into_iter().for_each(|note| note.outcome(Came::Refused(Code::Overloaded.as_str()), None));
         return sink(Done::refused(word::overloaded(after, rand::random())));
     }
     let gather = Arc::new(Gather::new(steps.len(), sink));

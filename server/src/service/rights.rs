@@ -13,7 +13,9 @@ use super::{Done, Service, retry_after_ms};
 #[cfg(test)]
 mod tests;
 
-use crate::identity::{Barred, Caller, Crowded, Doorkeeper, Leave, Principal, Scope, TooMany, Unknown, Verb};
+use crate::identity::{
+    Barred, Caller, Came, Crowded, Doorkeeper, Leave, Principal, Scope, TooMany, Unknown, Verb,
+};
 
 /// The verb and the scope of a call; none of a greeting, a cancel, and a bulk call, whose steps each have their own.
 pub(super) fn asked(call: &Call) -> Option<(Verb, Scope<'_>)> {
@@ -124,8 +126,22 @@ impl Service {
     /// Why it may not: nothing was read of what is there.
     pub(crate) fn permit(&self, caller: &Caller, verb: Verb, scope: Scope<'_>) -> Result<Leave, Problem> {
         self.doorkeeper.check(caller, verb, scope).map_err(barred)?;
-        let place = self.doorkeeper.place(caller, verb).map_err(barred)?;
+        let place = self.doorkeeper.place(caller, verb, scope).map_err(barred)?;
         Ok(Leave { note: self.doorkeeper.note(caller, verb, scope), place })
+    }
+
+    /// Writes down that a door had no room for a call, where a change is what it asks for.
+    pub(crate) fn not_begun(&self, caller: &Caller, call: &Call, problem: &Problem) {
+        if problem.code != Code::Overloaded {
+            return;
+        }
+        let steps = match call {
+            Call::Bulk(steps) => &steps[..steps.len().min(lease::FRAME_OPERATIONS_MAX)],
+            _ => &[],
+        };
+        for (verb, scope) in steps.iter().map(asked_by).chain(asked(call)) {
+            self.doorkeeper.crowded_out(caller, verb, scope);
+        }
     }
 
     /// Whether the caller is still who they were when they were let in.
@@ -182,8 +198,8 @@ pub(super) fn noting<S: FnOnce(Done) + Send + 'static>(
     move |done| {
         let Leave { note, place } = leave;
         if let Some(note) = note {
-            let (outcome, token) = outcome(&done);
-            note.outcome(outcome, token);
+            let (came, token) = came(&done);
+            note.outcome(came, token);
         }
         drop(place);
         sink(done);
@@ -192,30 +208,31 @@ pub(super) fn noting<S: FnOnce(Done) + Send + 'static>(
 
 /// Writes that a call was refused before it began; what is wrong with it goes on to its caller.
 pub(super) fn refused(leave: Leave, problem: Problem) -> Problem {
-    leave.note.into_iter().for_each(|note| note.outcome(problem.code.as_str(), None));
+    leave.note.into_iter().for_each(|note| note.outcome(Came::of(&problem), None));
     problem
 }
 
 /// What came of a change, in a word, and the token that it is about.
-fn outcome(done: &Done) -> (&'static str, Option<Token>) {
+fn came(done: &Done) -> (Came, Option<Token>) {
     let answer = match done {
         Done::Answered { answer, .. } => answer,
-        Done::Members(Ok(_), _) | Done::Tokens(_) | Done::Namespaces(_) => return ("done", None),
-        Done::Reply(api::Reply::Error(problem)) => return (problem.code.as_str(), None),
-        Done::Members(Err(replica::Unchanged::Unknown), _) => return ("unknown", None),
-        Done::Unavailable(_) => return ("unavailable", None),
-        _ => return ("refused", None),
+        Done::Members(Ok(_), _) | Done::Tokens(_) | Done::Namespaces(_) => return (Came::Done("done"), None),
+        Done::Reply(api::Reply::Error(problem)) => return (Came::of(problem), None),
+        Done::Members(Err(replica::Unchanged::Unknown), _) => return (Came::Done("unknown"), None),
+        Done::Unavailable(_) => return (Came::Refused("unavailable"), None),
+        _ => return (Came::Refused("refused"), None),
     };
-    match answer {
+    let (outcome, token) = match answer {
         Answer::Decided { outcome: Outcome::Granted(it), .. } => ("granted", Some(it.token)),
         Answer::Decided { outcome: Outcome::Extended(it), .. } => ("extended", Some(it.token)),
         Answer::Decided { outcome: Outcome::Released { token }, .. } => ("released", Some(*token)),
         Answer::Decided { outcome: Outcome::Ending { token, .. }, .. } => ("ending", Some(*token)),
         Answer::Decided { outcome: Outcome::Done | Outcome::Set { .. }, .. } => ("done", None),
-        Answer::Unavailable(_) => ("unavailable", None),
         Answer::Unknown => ("unknown", None),
-        _ => ("refused", None),
-    }
+        Answer::Unavailable(_) => return (Came::Refused("unavailable"), None),
+        _ => return (Came::Refused("refused"), None),
+    };
+    (Came::Done(outcome), token)
 }
 
 /// What a denied step is answered, and what an allowed one leaves behind.

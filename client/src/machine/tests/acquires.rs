@@ -150,7 +150,7 @@ fn it_stands_on_a_new_link_before_the_old_one_is_closed_and_an_old_answer_counts
 
 #[test]
 fn refusals_end_it_and_what_members_cannot_do_is_tried_again() {
-    for code in [Code::StillHeld, Code::Full, Code::BadTtl, Code::BadName] {
+    for code in [Code::StillHeld, Code::Full, Code::BadTtl, Code::BadName, Code::Unauthenticated] {
         let mut rig = Rig::connected(1);
         let op = rig.ask(acquire(None), 62_000);
         let (link, frame, _) = rig.sent_one();

@@ -20,6 +20,7 @@ use super::errors::{Answer, Error};
 use super::line::Line;
 use crate::doors::Times;
 use crate::doors::listen::Permit;
+use crate::doors::timer::wake_at;
 
 /// Frames read in one turn, so that a busy connection lets the others have theirs.
 const FRAMES_A_TURN: usize = 16;
@@ -99,7 +100,7 @@ impl Connection {
             // A client that does not read is not read from either: its replies would pile up here.
             let quiet = sent.is_pending() || self.receive(cx)?.is_pending();
             if quiet && (sent.is_pending() || self.out.is_empty()) {
-                self.set_timer(cx);
+                wake_at(self.next_time(), self.timer.as_mut(), cx);
                 return Ok(());
             }
         }
@@ -239,21 +240,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Wakes this task at the earliest time at which there is something to do.
-    fn set_timer(&mut self, cx: &mut Context<'_>) {
-        loop {
-            let wanted = self.next_time();
-            if self.timer.is_elapsed() || wanted < self.timer.deadline().into_std() {
-                self.timer.as_mut().reset(wanted.into());
-            }
-            match self.timer.as_mut().poll(cx) {
-                Poll::Pending => return,
-                Poll::Ready(()) if self.next_time() <= Instant::now() => return cx.waker().wake_by_ref(),
-                Poll::Ready(()) => {}
-            }
-        }
-    }
-
+    /// The earliest time at which there is something to do.
     fn next_time(&self) -> Instant {
         let stall = self.blocked.map(|since| since + self.times.stall_after);
         let phase = match self.phase {

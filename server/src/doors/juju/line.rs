@@ -13,7 +13,7 @@ use super::errors::Error;
 use super::secretary::{Space, Uuids};
 use super::tags::Tag;
 use crate::doors::Doors;
-use crate::doors::session::{Going, Place, Told, no_more};
+use crate::doors::session::{Going, Place, Told};
 use crate::identity::{Caller, Principal};
 use crate::service::Service;
 
@@ -123,7 +123,7 @@ impl Line {
                 standing._place = self.sessions.join(Arc::clone(&self.bell) as Arc<dyn Told>, &known.caller);
                 // Asked again now that it would be told: between the login's look and this, nobody would have.
                 if !self.service.doorkeeper.knows(&known.caller) {
-                    self.bell.go(&no_more());
+                    self.bell.go(&Going::NoMore);
                 }
                 Login::Done(Arc::new(known))
             }
@@ -190,7 +190,7 @@ impl Bell {
 impl Told for Bell {
     fn go(&self, going: &Going) {
         // Juju has no word for "you may go": who only should stays.
-        if matches!(going, Going::Must(_)) {
+        if matches!(going, Going::Must(_) | Going::NoMore) {
             self.rung.store(true, Ordering::Release);
             self.calls.notify_waiters();
             self.task.wake();

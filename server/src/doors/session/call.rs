@@ -31,8 +31,18 @@ pub(super) fn begin(
     let begun = match frame.call {
         Call::Hello(hello) => return Some(ServerFrame::reply(id, service.hello(&hello))),
         Call::Cancel(cancel) => return Some(ServerFrame::reply(id, give_up(outbox, cancel))),
-        Call::Wait(wait) => begin_wait(outbox, id, now, |sink| service.wait(caller, &wait, sink)),
-        Call::Acquire(acquire) => begin_wait(outbox, id, now, |sink| service.acquire(caller, acquire, sink)),
+        Call::Wait(wait) => outbox.begin(id, Kind::Wait, None).and_then(|ticket| {
+            begin_wait(outbox, (id, ticket), now, |sink| service.wait(caller, &wait, sink))
+        }),
+        Call::Acquire(acquire) => match outbox.begin(id, Kind::Wait, None) {
+            Ok(ticket) => {
+                begin_wait(outbox, (id, ticket), now, |sink| service.acquire(caller, acquire, sink))
+            }
+            Err(problem) => {
+                service.not_begun(caller, &Call::Acquire(acquire), &problem);
+                Err(problem)
+            }
+        },
         Call::Watch(watch) => begin_watch(service, caller, outbox, id, &watch, now),
         call => begin_call(service, caller, outbox, id, call, now),
     };
@@ -67,7 +77,8 @@ fn begin_call(
         _ => Kind::Read,
     };
     let due = now + patience(&call);
-    let ticket = outbox.begin(id, kind, Some(due))?;
+    let ticket = outbox.begin(id, kind, Some(due));
+    let ticket = ticket.inspect_err(|problem| service.not_begun(caller, &call, problem))?;
     service.submit(caller, call, sink(outbox, id, ticket));
     Ok(Some(due))
 }
@@ -81,11 +92,10 @@ type Sink = Box<dyn FnOnce(Done) + Send>;
 
 fn begin_wait(
     outbox: &Arc<Outbox>,
-    id: u64,
+    (id, ticket): (u64, u64),
     now: Instant,
     begin: impl FnOnce(Sink) -> Result<(Waiting, Option<Duration>), Problem>,
 ) -> Result<Option<Instant>, Problem> {
-    let ticket = outbox.begin(id, Kind::Wait, None)?;
     match begin(Box::new(sink(outbox, id, ticket))) {
         Ok((waiting, timeout)) => {
             let due = timeout.map(|timeout| now + timeout);
@@ -152,3 +162,6 @@ fn give_up(outbox: &Outbox, cancel: Cancel) -> Reply {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

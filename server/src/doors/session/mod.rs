@@ -43,11 +43,6 @@ const READ_BYTES: usize = 1024;
 /// Replies that are written together. Nothing of it is kept by a session that never wrote so much.
 const WRITE_BYTES: usize = 4 * 1024;
 
-/// Why a session of somebody must go who is known no more.
-pub(crate) fn no_more() -> Going {
-    Going::Must("the token or certificate that opened this session is good no more".into())
-}
-
 /// A session's times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Times {

@@ -31,6 +31,8 @@ const KEPT_CAPACITY: usize = 16;
 pub(crate) enum Going {
     /// It is closed once what is in flight is answered.
     Must(Arc<str>),
+    /// It is closed as well: whoever opened it is known no more.
+    NoMore,
     /// It may stay: whoever knows no other member is served on.
     Should(Arc<str>),
 }
@@ -331,7 +333,10 @@ impl Outbox {
     pub(crate) fn go(&self, going: &Going) {
         let waker = {
             let mut inner = self.inner();
-            inner.going = Some(going.clone());
+            // Who must go is not told instead that they may stay.
+            if inner.going.is_none() || !matches!(going, Going::Should(_)) {
+                inner.going = Some(going.clone());
+            }
             inner.waker.take()
         };
         if let Some(waker) = waker {

@@ -19,9 +19,9 @@ use super::outbox::{Going, Outbox, Unanswered};
 use super::registry::{Place, Told};
 use crate::doors::Doors;
 use crate::doors::listen::Permit;
-use crate::doors::session::no_more;
-use crate::identity::Caller;
-use crate::service::{Done, Service, retry_after_ms, unanswered};
+use crate::doors::timer::wake_at;
+use crate::identity::{Caller, Source};
+use crate::service::{Done, Service, Waiting, retry_after_ms, unanswered};
 
 /// Frames read in one turn, so that a busy session lets the others have theirs: with 64, those of 128 busy sessions kept an extend
 /// on one of its own waiting for 80 ms.
@@ -33,6 +33,12 @@ const LINGER: Duration = Duration::from_secs(1);
 
 /// Events in one frame of a watch.
 const EVENTS_A_FRAME: usize = 256;
+
+/// Why a session goes that was opened by what is good no more, and what to do.
+const TOKEN_OVER: &str = "the token that opened this session is good no more: it was revoked, or has expired; come with a good one \
+                          (--token-file, TENURE_TOKEN), which an operator makes with tenure token create";
+const CERTIFICATE_OVER: &str =
+    "the certificate that opened this session is good no more: its time is over; come with a renewed one";
 
 const CLOSE_GOING: u16 = 1001;
 const CLOSE_PROTOCOL: u16 = 1002;
@@ -79,6 +85,40 @@ enum Phase {
 /// The session has ended.
 struct Ended;
 
+/// For how long a client leaves whose waits are given up.
+enum Left {
+    /// It may go on waiting at another member.
+    Elsewhere,
+    /// It may by another session, at any member.
+    ToComeAgain,
+    /// Nothing that it has opens another.
+    ForGood,
+}
+
+impl Left {
+    fn give_up(&self, waiting: &Waiting) {
+        match self {
+            // Whoever acquires finds its place again at another member, or the grant that was on its way.
+            Left::Elsewhere | Left::ToComeAgain => waiting.leave(),
+            Left::ForGood => waiting.cancel(),
+        }
+    }
+
+    /// What whoever waited is told.
+    fn told(&self, why: &str) -> Problem {
+        let ended = format!("the wait ended early: {why}");
+        let again = |ended| {
+            let after = retry_after_ms(Ttl::from_millis(1_000), rand::random());
+            Problem::new(Code::Stopping, ended).retry_after_ms(after)
+        };
+        match self {
+            Left::Elsewhere => again(ended + "; wait at another member"),
+            Left::ToComeAgain => again(ended),
+            Left::ForGood => Problem::new(Code::Unauthenticated, ended),
+        }
+    }
+}
+
 impl Session {
     pub(super) fn new(
         socket: WebSocket,
@@ -91,7 +131,7 @@ impl Session {
         let place = doors.sessions.join(Arc::clone(&outbox) as Arc<dyn Told>, &caller);
         // Asked again now that it would be told: between the request and this, nobody would have.
         if !doors.service.doorkeeper.knows(&caller) {
-            outbox.go(&no_more());
+            outbox.go(&Going::NoMore);
         }
         Session {
             socket,
@@ -128,7 +168,7 @@ impl Session {
             // A client that does not read is not read from either: its replies would pile up here.
             let quiet = sent.is_pending() || self.receive(cx, now)?.is_pending();
             if quiet && (sent.is_pending() || self.own.is_empty()) {
-                self.set_timer(cx);
+                wake_at(self.next_time(), self.timer.as_mut(), cx);
                 return Ok(());
             }
         }
@@ -139,7 +179,8 @@ impl Session {
     /// What time and the process ask for.
     fn look_around(&mut self, now: Instant) -> Result<(), Ended> {
         match self.outbox.take_going() {
-            Some(Going::Must(why)) => self.go(&why, now),
+            Some(Going::Must(why)) => self.go(&why, &Left::Elsewhere, now),
+            Some(Going::NoMore) => self.end(now),
             Some(Going::Should(why)) if self.phase == Phase::Open => self.say_going(&why),
             _ => {}
         }
@@ -179,33 +220,35 @@ impl Session {
         }
     }
 
+    /// Whoever opened the session is known no more. A certificate's successor may open the next one; a token's is another token.
+    fn end(&mut self, now: Instant) {
+        match self.caller.principal.source {
+            Source::Certificate { .. } | Source::Unasked => {
+                self.go(CERTIFICATE_OVER, &Left::ToComeAgain, now)
+            }
+            Source::Token(_) => self.go(TOKEN_OVER, &Left::ForGood, now),
+        }
+    }
+
     /// Tells the client, gives its waits up, and leaves what is in flight some time.
-    fn go(&mut self, why: &str, now: Instant) {
+    fn go(&mut self, why: &str, left: &Left, now: Instant) {
         if self.phase != Phase::Open {
             return;
         }
         self.phase = Phase::Going { until: now + self.times.going_for };
         self.say_going(why);
         for (id, waiting) in self.outbox.cancel_all() {
-            // Whoever acquires finds its place again at another member, or the grant that was on its way.
-            waiting.into_iter().for_each(|waiting| waiting.leave());
-            self.say_ended(id, why);
+            waiting.iter().for_each(|waiting| left.give_up(waiting));
+            self.say(&ServerFrame::reply(id, Reply::Error(left.told(why))));
         }
         for id in self.outbox.end_watches() {
-            self.say_ended(id, why);
+            self.say(&ServerFrame::reply(id, Reply::Error(left.told(why))));
         }
     }
 
     fn say_going(&mut self, why: &str) {
         let reconnect_after_ms = retry_after_ms(Ttl::from_millis(1_000), rand::random());
         self.say(&ServerFrame::push(Push::Going(api::Going { why: why.to_owned(), reconnect_after_ms })));
-    }
-
-    fn say_ended(&mut self, id: u64, why: &str) {
-        let problem =
-            Problem::new(Code::Stopping, format!("the wait ended early: {why}; wait at another member"));
-        let after = retry_after_ms(Ttl::from_millis(1_000), rand::random());
-        self.say(&ServerFrame::reply(id, Reply::Error(problem.retry_after_ms(after))));
     }
 
     fn close_when_done(&mut self) -> Result<(), Ended> {
@@ -371,22 +414,7 @@ impl Session {
         Ok(())
     }
 
-    /// Wakes this task at the earliest time at which there is something to do. A timer that is set earlier than needed
-    /// stays so: it costs one look, and moving it at every frame would cost more.
-    fn set_timer(&mut self, cx: &mut Context<'_>) {
-        loop {
-            let wanted = self.next_time();
-            if self.timer.is_elapsed() || wanted < self.timer.deadline().into_std() {
-                self.timer.as_mut().reset(wanted.into());
-            }
-            match self.timer.as_mut().poll(cx) {
-                Poll::Pending => return,
-                Poll::Ready(()) if self.next_time() <= Instant::now() => return cx.waker().wake_by_ref(),
-                Poll::Ready(()) => {}
-            }
-        }
-    }
-
+    /// The earliest time at which there is something to do.
     fn next_time(&self) -> Instant {
         let silence = match self.pinged {
             false => self.times.ping_every,

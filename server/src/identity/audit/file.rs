@@ -1,7 +1,7 @@
 //! The audit log's file: appended to, and put aside once it has grown, so that it never fills the disk that the data may be on.
 //!
 //! ```text
-//!  audit.jsonl ── audit.bytes_max ──▶ audit.jsonl.1, in the place of the one before; audit.jsonl begins anew
+//!  audit.jsonl ── audit.bytes_max ──▶ audit.jsonl.older, in the place of the one before; audit.jsonl begins anew
 //! ```
 
 use std::ffi::OsString;
@@ -59,9 +59,10 @@ impl Lines {
     }
 }
 
-/// Where the older half is.
+/// Where the older half is: under no name that a program which rotates logs gives, of which `.1` is the most usual. What either has put
+/// aside, the other would write over.
 fn aside(path: &Path) -> PathBuf {
     let mut name = OsString::from(path);
-    name.push(".1");
+    name.push(".older");
     name.into()
 }

@@ -158,6 +158,57 @@ fn one_principals_flood_of_extends_leaves_half_of_the_room_to_the_others() {
 }
 
 #[test]
+fn a_release_that_one_has_no_place_for_is_written_down() {
+    let bench = Bench::new(2);
+    let unit = bench.unit("mysql/0");
+    let token = bench.granted(&bench.operator(), claim("mysql", "mysql/0")).token;
+    bench.fake.fall_silent();
+    assert!(bench.call(&unit, Call::Release(release("mysql", token))).is_none(), "it waits");
+    let refused = bench.problem(&unit, Call::Release(release("mysql", token)));
+    assert_eq!(refused.code, Code::Overloaded);
+    let steps = vec![Step::Release(release("mysql/b", token)), Step::Extend(extend("mysql", token))];
+    assert!(bench.call(&unit, Call::Bulk(steps)).is_none(), "the extend waits");
+    let mut written = bench.written();
+    written.sort();
+    let expected = [
+        ["claim", "mysql", "granted"],
+        ["release", "mysql", "overloaded"],
+        ["release", "mysql", "unanswered"],
+        ["release", "mysql/b", "overloaded"],
+    ];
+    assert_eq!(written, expected);
+}
+
+#[test]
+fn of_what_one_principal_is_refused_a_few_are_written_and_the_rest_is_counted_and_no_change_is_left_out() {
+    let bench = Bench::new(100_000);
+    let (loud, operator) = (bench.unit("mysql/0"), bench.operator());
+    bench.granted(&operator, claim("mysql", "mysql/1"));
+    for at in 0..500 {
+        // Denied to it at once; and allowed, and then refused, for another holds it.
+        let theirs = Claim { namespace: "theirs".into(), ..claim("redis", "mysql/0") };
+        assert_eq!(bench.problem(&loud, Call::Claim(theirs)).code, Code::Forbidden);
+        assert_eq!(bench.problem(&loud, Call::Claim(claim("mysql", "mysql/0"))).code, Code::Held);
+        bench.granted(&operator, claim(&format!("redis/{at}"), "redis/0"));
+    }
+    let Bench { service, folder, .. } = bench;
+    drop(service);
+    let lines = lines(&folder.path().join("audit.jsonl"));
+    let of = |who: &str, outcome: &str| -> Vec<&Value> {
+        lines.iter().filter(|line| line["who"] == who && line["outcome"] == outcome).collect()
+    };
+    assert_eq!(of("admin", "granted").len(), 501);
+    for outcome in ["denied", "refused"] {
+        let told = of("mysql/0", outcome);
+        let left_out: u64 = told.iter().filter_map(|line| line["left_out"].as_u64()).sum();
+        let written = told.iter().filter(|line| line["verb"].is_string()).count() as u64;
+        assert!((100..200).contains(&written), "{outcome}: {written} lines");
+        assert_eq!(written + left_out, 500, "{outcome}: each is one or the other");
+        assert_eq!(told.last().unwrap()["role"], "unit");
+    }
+}
+
+#[test]
 fn of_leases_that_a_caller_may_not_see_no_token_tells_anything() {
     let bench = Bench::new(100);
     let (unit, operator) = (bench.unit("mysql/0"), bench.operator());

@@ -150,3 +150,15 @@ fn an_acquire_that_lasts_too_long_is_given_up_once_and_answered_yet() {
     assert!(matches!(over.as_slice(), [Overdue { id: 2, what: Unanswered::GivenUp }]));
     assert_eq!(next, None);
 }
+
+#[test]
+fn who_must_go_is_not_told_instead_that_they_may_stay() {
+    let outbox = Outbox::new();
+    outbox.go(&Going::NoMore);
+    outbox.go(&Going::Should("this member drains".into()));
+    assert_eq!(outbox.take_going(), Some(Going::NoMore));
+    outbox.go(&Going::Should("this member drains".into()));
+    outbox.go(&Going::Must("this member is stopping".into()));
+    assert!(matches!(outbox.take_going(), Some(Going::Must(_))));
+    assert_eq!(outbox.take_going(), None);
+}
