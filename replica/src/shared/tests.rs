@@ -1,6 +1,7 @@
-use lease::{Name, Namespace};
+use lease::{Key, Name, Namespace};
 
 use super::*;
+use crate::handle::{Unavailable, Waited};
 
 struct Still;
 
