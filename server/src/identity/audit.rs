@@ -9,9 +9,7 @@
 //! `token` is a grant's, never a secret. A caller's text is escaped as JSON escapes it, and what reorders or hides text besides, so
 //! that no name can forge a line. A thread of its own writes; where it falls behind, or cannot write, lines are dropped and their number
 //! is the next line. To rotate: rename the file and send SIGHUP, and it is opened anew under its name; and at its bound it is put aside
-//! by itself (`file`).
-
-mod file;
+//! by itself ([`crate::lines`]).
 
 use std::io;
 use std::net::SocketAddr;
@@ -25,8 +23,8 @@ use lease::{Shown, Token};
 use serde::Serialize;
 
 use super::{Caller, Scope, Unknown, Verb};
+use crate::lines::{Bounds, Lines};
 use crate::tls;
-use file::Lines;
 
 /// Characters of one text in a line.
 const TEXT_CHARS_MAX: usize = 256;
@@ -135,7 +133,7 @@ impl Audit {
     /// # Errors
     /// The system's own.
     pub(crate) fn open(path: &Path, bytes_max: u64) -> io::Result<Audit> {
-        let file = Lines::open(path, bytes_max)?;
+        let file = Lines::open(path, Bounds { bytes_max, kept: 1 })?;
         let (lines, waiting) = sync_channel(WAITING_MAX);
         let dropped = Arc::new(AtomicU64::new(0));
         let lost = Arc::clone(&dropped);
@@ -182,26 +180,13 @@ impl Drop for Audit {
 }
 
 fn write(waiting: &Receiver<Message>, mut file: Lines, lost: &AtomicU64) {
-    let mut complained = false;
     while let Ok(message) = waiting.recv() {
-        let done = match message {
-            Message::Line(line) => match file.append(line) {
-                Ok(()) => file.put_aside_if_full(),
-                Err(error) => {
-                    lost.fetch_add(1, Ordering::Relaxed);
-                    Err(error)
-                }
-            },
-            Message::Reopen => file.reopen(),
-        };
-        match done {
-            Ok(()) => complained = false,
-            Err(error) if !complained => {
-                complained = true;
-                let path = file.path().display();
-                tracing::error!(%path, %error, "the audit log cannot be written, or not be put aside: lines are lost until it can be");
+        match message {
+            Message::Line(line) => {
+                let is_lost = !file.write(line);
+                lost.fetch_add(u64::from(is_lost), Ordering::Relaxed);
             }
-            Err(_) => {}
+            Message::Reopen => file.reopen(),
         }
     }
 }
