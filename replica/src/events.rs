@@ -13,12 +13,16 @@
 //! The ring keeps every event of the last few minutes, and the newest beyond that, within a bound in bytes. It is this member's own
 //! and not stored: after a restart it begins with what the log still has.
 
+mod ledger;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use lease::{Event, Key, Name, Namespace, Revision, Ttl, WATCHES_MAX};
 
 use crate::clock::Mono;
+pub use ledger::Led;
+use ledger::Ledger;
 
 /// Which events are kept: the newest so many, and any younger than `age`; but never more than `bytes`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +94,7 @@ pub(crate) struct Events {
     watches: BTreeMap<u64, Watch>,
     by_key: BTreeMap<Key, BTreeSet<u64>>,
     by_prefix: BTreeMap<Namespace, BTreeMap<String, BTreeSet<u64>>>,
+    ledger: Option<Ledger>,
 }
 
 struct Kept {
@@ -140,6 +145,7 @@ impl Events {
             watches: BTreeMap::new(),
             by_key: BTreeMap::new(),
             by_prefix: BTreeMap::new(),
+            ledger: None,
         }
     }
 
@@ -160,6 +166,10 @@ impl Events {
 
     /// The state was replaced by one of this revision: nothing is known of what came before it.
     pub(crate) fn restart(&mut self, revision: Revision) -> Vec<Wake> {
+        let first = self.first();
+        if let Some(ledger) = &mut self.ledger {
+            (first.0..).zip(&self.ring).for_each(|(at, kept)| ledger.lose(Revision(at), kept));
+        }
         self.ring.clear();
         (self.bytes, self.newest) = (0, revision);
         let missed = self.watches.values_mut();
@@ -307,6 +317,8 @@ impl Events {
                 break;
             }
             self.bytes -= oldest.size();
+            let revision = Revision(self.newest.0 + 1 - self.ring.len() as u64);
+            self.ledger.iter_mut().for_each(|ledger| ledger.lose(revision, oldest));
             self.ring.pop_front();
         }
     }

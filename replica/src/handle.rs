@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use lease::{Claim, Command, Holder, Instance, Key, Outcome, Revision, Table, Time, Token, Ttl};
 
-use crate::events::{Pulled, Unwatchable, Wake, Watched};
+use crate::events::{Led, Pulled, Unwatchable, Wake, Watched};
 use crate::members::{MemberChange, MemberView, Unchanged};
 use crate::shared::Shared;
 
@@ -327,6 +327,17 @@ impl Handle {
     /// Ends a watch.
     pub fn unwatch(&self, watch: WaitId) {
         self.shared.unwatch(watch);
+    }
+
+    /// Keeps a ledger from now on, for one reader: each grant and each end that this member decides while it leads. `wake` is called
+    /// when there is something to [`Handle::pull_ledger`] after a pull that said there is no more. A second one takes the first one's place.
+    pub fn keep_ledger(&self, wake: Wake) {
+        self.shared.state().events.keep_ledger(wake);
+    }
+
+    /// The next of the ledger, from at most `limit` events. It can be read after the replica has stopped, too.
+    pub fn pull_ledger(&self, limit: usize) -> Led {
+        self.shared.state().events.pull_led(limit)
     }
 
     /// Changes who belongs to the cluster, or only looks; `reply` is told how the members stand then, within `deadline`.

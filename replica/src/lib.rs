@@ -42,7 +42,7 @@ mod waits;
 
 pub use beginning::OnBegun;
 pub use clock::{Clock, Mono};
-pub use events::{Pulled, Unwatchable, Wake, Watched, Window};
+pub use events::{Led, Pulled, Unwatchable, Wake, Watched, Window};
 pub use handle::*;
 pub use joining::{Asks, ask_to_join};
 pub use members::{MEMBERS_MAX, MemberChange, MemberView, Unchanged, VOTERS_MAX, is_address};

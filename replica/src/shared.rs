@@ -7,6 +7,7 @@ mod asked;
 mod hearing;
 mod load;
 mod members;
+mod state;
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -22,13 +23,14 @@ use crate::desks::Registration;
 use crate::driver::Changing;
 use crate::events::{Events, Unwatchable, Wake, Watched, Window};
 use crate::handle::{Answer, Proposal, Read, Reading, ReplyFn, Status};
-use crate::queue::{self, Queue, Via};
+use crate::queue::{Queue, Via};
 use crate::raft::{LogId, Membership};
 use crate::serve::Incoming;
-use crate::waits::{self, Waits, tell_free};
+use crate::waits::Waits;
 pub(crate) use asked::RETRY_AFTER;
 use hearing::Hearing;
 use load::Seen;
+pub(crate) use state::State;
 
 pub(crate) struct Shared {
     pub(crate) clock: Arc<dyn Clock>,
@@ -94,48 +96,6 @@ pub(crate) enum Stage {
     Stopped,
 }
 
-/// What applied entries make.
-pub(crate) struct State {
-    pub(crate) table: Table,
-    pub(crate) waits: Waits,
-    pub(crate) queue: Queue,
-    pub(crate) events: Events,
-    pub(crate) applied: Option<LogId>,
-    pub(crate) membership: Membership,
-    /// Ids of members that were removed, which no other may have: what one of them has voted and acknowledged stands.
-    pub(crate) removed: BTreeSet<u64>,
-}
-
-/// Whom an applied batch has news for, to be told once the lock is released.
-pub(crate) struct Told {
-    free: waits::Due,
-    granted: Vec<queue::Due>,
-    watches: Vec<Wake>,
-}
-
-impl Told {
-    pub(crate) fn tell(self, reading: Reading) {
-        self.granted.into_iter().for_each(|(reply, answer)| reply(answer));
-        tell_free(self.free, reading);
-        self.watches.iter().for_each(|wake| wake());
-    }
-}
-
-impl State {
-    /// Takes in what a batch did.
-    pub(crate) fn take_in(&mut self, applied: &Applied, at: Reading, now: Mono) -> Told {
-        let State { table, waits, queue, events, .. } = self;
-        let free = waits.batch_applied(&applied.freed, at.revision, |key| table.is_free(key));
-        let granted = queue.take_in(applied, table, at);
-        let watches = events.take_in(&applied.events, now);
-        Told { free, granted, watches }
-    }
-
-    pub(crate) fn reading(&self) -> Reading {
-        Reading { revision: self.table.revision(), now: self.table.now() }
-    }
-}
-
 impl Shared {
     pub(crate) fn new(clock: Arc<dyn Clock>, table: Table, window: Window) -> Shared {
         let state = State {
@@ -146,6 +106,7 @@ impl Shared {
             applied: None,
             membership: Membership::default(),
             removed: BTreeSet::new(),
+            led: None,
         };
         Shared {
             clock,
@@ -198,7 +159,7 @@ impl Shared {
         let Some(batch) = batch else { return (Applied::default(), state.reading()) };
         let applied = state.table.apply(id.leader_id.term, batch);
         let reading = state.reading();
-        let told = state.take_in(&applied, reading, self.clock.now());
+        let told = state.take_in(id.leader_id.term, &applied, reading, self.clock.now());
         drop(state);
         told.tell(reading);
         (applied, reading)

@@ -32,8 +32,10 @@ pub enum ServeError {
         /// What the system said.
         error: io::Error,
     },
-    /// The audit log cannot be written.
+    /// The audit log, or the lease log, cannot be written.
     Audit {
+        /// The setting that names it.
+        key: &'static str,
         /// Where it should be.
         path: PathBuf,
         /// What the system said.
@@ -117,9 +119,9 @@ impl fmt::Display for ServeError {
                 let whose = if *listener == "listen" { "client" } else { "peer" };
                 write!(f, "the {whose} listener ({listener}) cannot have {address}: {error}; {remedy}")
             }
-            ServeError::Audit { path, error } => write!(
+            ServeError::Audit { key, path, error } => write!(
                 f,
-                "the audit log {} cannot be opened: {error}; give audit.file a file that can be written, or leave it out",
+                "{} cannot be opened: {error}; give {key} a file that can be written, or leave it out",
                 path.display()
             ),
             ServeError::System { what, error } => write!(f, "{what}: {error}"),

@@ -9,6 +9,7 @@
 use std::future::pending;
 use std::io::Write;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +27,7 @@ use crate::doors::handshake::Handshakes;
 use crate::doors::{self, Doors, Going, Registry, Times};
 use crate::error::ServeError;
 use crate::identity::{Audit, Doorkeeper};
+use crate::lease_log::{BOUNDS, LeaseLog};
 use crate::log::{self, SetLevel};
 use crate::peers::Security;
 use crate::replica_thread::{EXIT_BROKEN, ReplicaThread};
@@ -63,6 +65,8 @@ pub struct Server {
     stop: watch::Sender<bool>,
     stop_within: Duration,
     replica: ReplicaThread,
+    // Behind the replica: what it did last is written too.
+    lease_log: Option<LeaseLog>,
     // The last to go: until the replica has stopped, the folder is ours.
     data: Data,
 }
@@ -137,10 +141,18 @@ impl Server {
         let replica = ReplicaThread::start(config, &data, peer_listener, security)?;
 
         let (stop, stopping) = watch::channel(false);
-        let audit = config.audit.as_deref().map(|path| {
-            let unopened = |error| ServeError::Audit { path: path.to_owned(), error };
-            Audit::open(path, config.audit_bytes_max).map_err(unopened)
+        let unopened = |key, path: &Path| {
+            let path = path.to_owned();
+            move |error| ServeError::Audit { key, path, error }
+        };
+        let audit = config
+            .audit
+            .as_deref()
+            .map(|path| Audit::open(path, config.audit_bytes_max).map_err(unopened("audit.file", path)));
+        let lease_log = config.lease_log.as_deref().map(|path| {
+            LeaseLog::open(path, BOUNDS, replica.handle()).map_err(unopened("audit.lease_log", path))
         });
+        let lease_log = lease_log.transpose()?;
         let doorkeeper = Doorkeeper::new(identity.cluster, !config.authenticates(), audit.transpose()?)
             .with_room_for(config.commands);
         let doors = Doors {
@@ -194,6 +206,7 @@ impl Server {
             stop,
             stop_within: config.stop_within,
             replica,
+            lease_log,
             data,
         })
     }
@@ -219,9 +232,10 @@ impl Server {
         self.certificates.iter().for_each(|kept| kept.reread_aloud(true));
     }
 
-    /// Opens the audit log anew under its name, where there is one: whoever rotates it renames it first.
+    /// Opens the audit log and the lease log anew under their names, where there are any: whoever rotates one renames it first.
     pub fn reopen_audit(&self) {
         self.doors.service.doorkeeper.reopen_audit();
+        self.lease_log.iter().for_each(LeaseLog::reopen);
     }
 
     /// Throttles the logins of Juju's agents so from now on, where there is a Juju door.
@@ -255,6 +269,7 @@ impl Server {
             );
         }
         self.replica.stop();
+        drop(self.lease_log);
         self.runtime.shutdown_timeout(Duration::from_millis(200));
         drop(self.data);
         tracing::info!("stopped");

@@ -64,8 +64,9 @@ impl<E: Engine> Driver<E> {
             }
         }
         if leadership.leads && self.clock.is_none() {
-            let state = self.shared.state();
+            let mut state = self.shared.state();
             if state.applied.is_some_and(|id| id.leader_id.term == leadership.term) {
+                state.led = Some(leadership.term);
                 // Read after the entry was applied, under the lock that it was applied under.
                 let now = self.shared.clock.now();
                 self.clock = Some(LeaseClock::anchor(leadership.term, state.table.now(), now));

@@ -4,11 +4,11 @@ use lease::{Holder, Token, What};
 
 use super::*;
 
-fn key(name: &str) -> Key {
+pub(super) fn key(name: &str) -> Key {
     Key { namespace: Namespace::parse("n").unwrap(), name: Name::parse(name).unwrap() }
 }
 
-fn granted(revision: u64, name: &str) -> Event {
+pub(super) fn granted(revision: u64, name: &str) -> Event {
     let what = What::Granted {
         key: key(name),
         holder: Holder::parse("h").unwrap(),
@@ -19,7 +19,7 @@ fn granted(revision: u64, name: &str) -> Event {
     Event { revision: Revision(revision), what }
 }
 
-fn small(events: usize) -> Events {
+pub(super) fn small(events: usize) -> Events {
     Events::new(Window { events, age: Ttl::ZERO, bytes: usize::MAX })
 }
 
@@ -27,7 +27,7 @@ fn prefix(prefix: &str) -> Watched {
     Watched::Prefix(Namespace::parse("n").unwrap(), prefix.to_owned())
 }
 
-fn counter() -> (Arc<AtomicUsize>, Wake) {
+pub(super) fn counter() -> (Arc<AtomicUsize>, Wake) {
     let count = Arc::new(AtomicUsize::new(0));
     let wake = Arc::clone(&count);
     (
@@ -38,7 +38,7 @@ fn counter() -> (Arc<AtomicUsize>, Wake) {
     )
 }
 
-fn wake(wakes: Vec<Wake>) {
+pub(super) fn wake(wakes: Vec<Wake>) {
     wakes.iter().for_each(|wake| wake());
 }
 

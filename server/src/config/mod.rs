@@ -64,6 +64,8 @@ pub struct Config {
     pub audit: Option<PathBuf>,
     /// At so many bytes it is put aside.
     pub audit_bytes_max: u64,
+    /// Where grants and their ends are written as Juju's `lease.log` has them; none writes none.
+    pub lease_log: Option<PathBuf>,
     /// Where the other members connect; none where there are none.
     pub peer_listen: Option<SocketAddr>,
     /// What the port for the other members is secured with, and what is presented to them; none is plain TCP.
@@ -203,6 +205,7 @@ impl Config {
                 .unwrap_or(false),
             first_token: raws.get("auth.first_token", value::first_token)?,
             audit: raws.get_path("audit.file")?,
+            lease_log: raws.get_path("audit.lease_log")?,
             audit_bytes_max: raws.get("audit.bytes_max", value::bytes)?.unwrap_or(256 << 20),
             peer_listen: peer_listen.or_else(peer_default),
             allow_volatile_data: raws.get("allow_volatile_data", value::yes_or_no)?.unwrap_or(dev),

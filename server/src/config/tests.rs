@@ -77,6 +77,7 @@ fn every_setting_can_be_set_in_the_file() {
             [audit]
             file = "audit.jsonl"
             bytes_max = "3MiB"
+            lease_log = "lease.log"
             [snapshot]
             log_bytes = "2GiB"
             "#,
@@ -101,6 +102,7 @@ fn every_setting_can_be_set_in_the_file() {
         first_token: None,
         audit: Some(folder.0.path().join("audit.jsonl")),
         audit_bytes_max: 3 << 20,
+        lease_log: Some(folder.0.path().join("lease.log")),
         allow_volatile_data: true,
         accept_torn_tail: true,
         peer_listen: Some("127.0.0.1:0".parse().unwrap()),

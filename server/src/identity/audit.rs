@@ -9,9 +9,7 @@
 //! `token` is a grant's, never a secret. A caller's text is escaped as JSON escapes it, and what reorders or hides text besides, so
 //! that no name can forge a line. A thread of its own writes; where it falls behind, or cannot write, lines are dropped and their number
 //! is the next line. To rotate: rename the file and send SIGHUP, and it is opened anew under its name; and at its bound it is put aside
-//! by itself (`file`).
-
-mod file;
+//! by itself ([`crate::lines`]).
 
 use std::io;
 use std::net::SocketAddr;
@@ -25,8 +23,8 @@ use lease::{Role, Shown, Token};
 use serde::Serialize;
 
 use super::{Caller, Scope, Unknown, Verb};
+use crate::lines::{Bounds, Lines};
 use crate::tls;
-use file::Lines;
 
 /// Characters of one text in a line.
 const TEXT_CHARS_MAX: usize = 256;
@@ -156,7 +154,7 @@ impl Audit {
     /// # Errors
     /// The system's own.
     pub(crate) fn open(path: &Path, bytes_max: u64) -> io::Result<Audit> {
-        let file = Lines::open(path, bytes_max)?;
+        let file = Lines::open(path, Bounds { bytes_max, kept: 1 })?;
         let (lines, waiting) = sync_channel(WAITING_MAX);
         let said = Arc::new(Said::default());
         let heard = Arc::clone(&said);
@@ -170,8 +168,7 @@ impl Audit {
         let entry = Entry { at: tls::instant_now(), ..entry };
         let dropped = self.said.dropped.swap(0, Ordering::Relaxed);
         if dropped > 0 {
-            let line = format!("{{\"at\":\"{}\",\"outcome\":\"dropped\",\"lines\":{dropped}}}", entry.at);
-            self.send(Message::Line(line), dropped);
+            self.send(Message::Line(dropped_line(&entry.at, dropped)), dropped);
         }
         match serde_json::to_string(&entry) {
             Ok(line) => self.send(Message::Line(line), 1),
@@ -205,33 +202,23 @@ impl Drop for Audit {
 }
 
 fn write(waiting: &Receiver<Message>, mut file: Lines, said: &Said) {
-    let mut complained = false;
     while let Ok(message) = waiting.recv() {
-        let opened = match said.reopen.swap(false, Ordering::AcqRel) {
-            // Tried again with the next line: else all that follows would go where the file was renamed to.
-            true => file.reopen().inspect_err(|_| said.reopen.store(true, Ordering::Release)),
-            false => Ok(()),
-        };
-        let written = match message {
-            Message::Line(line) => match file.append(line) {
-                Ok(()) => file.put_aside_if_full(),
-                Err(error) => {
-                    said.dropped.fetch_add(1, Ordering::Relaxed);
-                    Err(error)
-                }
-            },
-            Message::Look => Ok(()),
-        };
-        match opened.and(written) {
-            Ok(()) => complained = false,
-            Err(error) if !complained => {
-                complained = true;
-                let path = file.path().display();
-                tracing::error!(%path, %error, "the audit log cannot be written, or not be put aside: lines are lost until it can be");
-            }
-            Err(_) => {}
+        if said.reopen.swap(false, Ordering::AcqRel) {
+            file.reopen();
+        }
+        if let Message::Line(line) = message
+            && !file.write(line)
+        {
+            said.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
+    let dropped = said.dropped.swap(0, Ordering::Relaxed);
+    // It was told already that nothing can be written, where that is so.
+    let _ = dropped == 0 || file.write(dropped_line(&tls::instant_now(), dropped));
+}
+
+fn dropped_line(at: &str, lines: u64) -> String {
+    format!("{{\"at\":\"{at}\",\"outcome\":\"dropped\",\"lines\":{lines}}}")
 }
 
 #[cfg(test)]
