@@ -237,7 +237,7 @@ struct Seen {
     /// Whether grants have tokens.
     tokens: Tokens,
     /// Of each lease that has been claimed, the newest grant.
-    grants: BTreeMap<String, Mark>,
+    grants: BTreeMap<String, (Nanos, Mark)>,
     first_claims: usize,
     /// When the latest of these was.
     last_claim: Nanos,
@@ -302,9 +302,13 @@ impl Seen {
                     Tokens::Told => Mark::Token(*token),
                     Tokens::Untold => Mark::Holder(self.holders[event.holder as usize].clone()),
                 };
-                if self.grants.insert(lease.to_owned(), mark).is_none() {
+                // Events of several processes come in any order: the latest of these claims may not be the last to be seen.
+                let before = self.grants.get(lease).map(|(at, _)| *at);
+                if before.is_none_or(|before| before <= event.at) {
+                    self.grants.insert(lease.to_owned(), (event.at, mark));
+                }
+                if before.is_none() {
                     self.first_claims += 1;
-                    // Events of several processes come in any order: the latest of these claims may not be the last to be seen.
                     self.last_claim = self.last_claim.max(event.at);
                     if self.first_claims == self.leases {
                         self.all_held = Some(self.last_claim);
@@ -338,7 +342,7 @@ impl Seen {
         end: Nanos,
     ) -> Result<Round, RunError> {
         let wrong =
-            self.grants.iter().filter(|(lease, grant)| held.get(*lease) != Some(grant)).count() as u64;
+            self.grants.iter().filter(|(lease, (_, grant))| held.get(*lease) != Some(grant)).count() as u64;
         let mut round = Round {
             lost: self.lost.max(wrong),
             errors: self.errors,

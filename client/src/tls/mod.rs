@@ -78,11 +78,14 @@ impl Tls {
     /// What the files hold now; where that cannot be used, what they held when they were read last.
     pub(crate) fn config(&self) -> Arc<ClientConfig> {
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        if read.stamps != Stamps::of(&self.files) {
+        let stamps = Stamps::of(&self.files);
+        if read.stamps != stamps {
             match Read::of(&self.files) {
                 Ok(again) => *read = again,
+                // Not read again, nor told, until they change once more.
                 Err(error) => {
-                    tracing::warn!(%error, "changed certificates cannot be used: those that were read before are")
+                    tracing::warn!(%error, "changed certificates cannot be used: those that were read before are");
+                    read.stamps = stamps;
                 }
             }
         }

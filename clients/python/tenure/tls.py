@@ -1,6 +1,7 @@
 """What members are known by, and what this program is known by: certificates, for endpoints that are reached by TLS, or a token."""
 
 import ipaddress
+import logging
 import os
 import ssl
 
@@ -10,6 +11,8 @@ CA, CERT, KEY = "TENURE_CA", "TENURE_CERT", "TENURE_KEY"
 TOKEN_FILE, TOKEN = "TENURE_TOKEN_FILE", "TENURE_TOKEN"
 #: How every token begins.
 TOKEN_START = "tenure-token-"
+
+_log = logging.getLogger("tenure")
 
 
 def context(ca: str | None = None, cert: str | None = None, key: str | None = None) -> ssl.SSLContext:
@@ -33,12 +36,17 @@ class _OfFiles(ssl.SSLContext):
 
 def renewed(tls: ssl.SSLContext | None) -> ssl.SSLContext | None:
     """What the next link is opened by: `tls` itself; or, where it is of files that have changed since, a new one of them. Where they cannot
-    be used, as between the writing of a certificate and that of its key, it is `tls` yet."""
+    be used, as between the writing of a certificate and that of its key, it is `tls` yet, and the log says why, once. What a program has set
+    on `tls` besides, such as a list of revoked certificates, the new one has not: one that needs that makes its contexts itself."""
     if not isinstance(tls, _OfFiles) or tls.stamps == _stamps(tls.files):
         return tls
+    stamps = _stamps(tls.files)
     try:
         return _made(tls.files)
-    except ValueError:
+    except ValueError as error:
+        _log.warning("changed certificates cannot be used, those that were read before are: %s", error)
+        # Not read again, nor told, until they change once more.
+        tls.stamps = stamps
         return tls
 
 

@@ -74,7 +74,10 @@ class Secured(unittest.IsolatedAsyncioTestCase):
                 pass
             # Of the new pair the certificate alone: it cannot be used, and what was read before is.
             os.replace(self.server.path("../bob/operator/bob.crt"), own["crt"])
-            self.assertIs(tenure.tls.renewed(tls), tls)
+            with self.assertLogs("tenure", "WARNING") as said:
+                self.assertIs(tenure.tls.renewed(tls), tls)
+                self.assertIs(tenure.tls.renewed(tls), tls)
+            self.assertEqual(len(said.output), 1, "it is said once")
             os.replace(self.server.path("../bob/operator/bob.key"), own["key"])
             self.server.kill()
             self.server.start()

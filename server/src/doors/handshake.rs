@@ -64,6 +64,7 @@ pub(crate) struct Handshakes {
 #[derive(Clone, Copy)]
 enum Stage {
     Hello,
+    Place,
     Slot,
     Crypto,
 }
@@ -86,8 +87,19 @@ impl Handshakes {
                         Stage::Hello => {
                             tracing::warn!(%peer, ?within, held_back, "closed: no TLS hello came in time")
                         }
+                        Stage::Place => {
+                            tracing::warn!(
+                                %peer, ?within, held_back,
+                                "closed: {HANDSHAKES_OF_SOURCE_MAX} handshakes of its address were under way, the limit: have them \
+                                 come more slowly, or from more addresses"
+                            );
+                        }
                         Stage::Slot => {
-                            tracing::warn!(%peer, ?within, held_back, "closed: too many handshakes at once for this one");
+                            tracing::warn!(
+                                %peer, ?within, held_back,
+                                "closed: {HANDSHAKES_MAX} handshakes were under way, the limit: have clients come more slowly, or to more \
+                                 members"
+                            );
                         }
                         Stage::Crypto => {
                             tracing::warn!(%peer, ?within, held_back, "closed: its TLS handshake was not done in time");
@@ -124,9 +136,10 @@ impl Handshakes {
             tell_failed(peer, &error);
             return None;
         }
-        *stage = Stage::Slot;
+        *stage = Stage::Place;
         // Kept until the end, unlike the slot.
         let place = self.sources.enter(peer).await;
+        *stage = Stage::Slot;
         let slot = self.slots.acquire().await.ok()?;
         // Who waited too long for a slot has gone, and its keys would be made for nobody.
         if let Some(Ok(0) | Err(_)) = secured.under().peek(&mut first).now_or_never() {

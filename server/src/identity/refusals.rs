@@ -27,6 +27,8 @@ const OF_MEMBER: Rate = Rate { a_second: 100, burst: 2_000 };
 const KNOWN_MAX: usize = 4_096;
 /// One that was refused nothing for so long has a full bucket.
 const FULL_AFTER: Duration = Duration::from_secs((OF_PRINCIPAL.burst / OF_PRINCIPAL.a_second) as u64);
+/// How often those are looked for, at most.
+const FORGET_EVERY: Duration = Duration::from_secs(1);
 /// How often it is told what was left out.
 const TELL_EVERY: Duration = Duration::from_secs(10);
 /// Of so many principals each by itself; the rest in one line.
@@ -46,6 +48,8 @@ struct Counts {
     others: Count,
     all: Bucket,
     told: Instant,
+    /// When some were forgotten last: it is a look at them all.
+    forgot: Option<Instant>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -78,6 +82,7 @@ impl Refusals {
             others: Count::new(now),
             all: Bucket::full(OF_MEMBER, now),
             told: now,
+            forgot: None,
         }))
     }
 
@@ -131,9 +136,11 @@ impl Refusals {
 }
 
 impl Counts {
-    /// Forgets those of whom nothing is to be told and whose buckets are full again, where there are too many.
+    /// Forgets those of whom nothing is to be told and whose buckets are full again, where there are too many; now and then.
     fn make_room(&mut self, key: &Key, now: Instant) {
-        if self.known.len() >= KNOWN_MAX && !self.known.contains_key(key) {
+        let is_time = self.forgot.is_none_or(|at| now.saturating_duration_since(at) >= FORGET_EVERY);
+        if is_time && self.known.len() >= KNOWN_MAX && !self.known.contains_key(key) {
+            self.forgot = Some(now);
             let is_recent = |at| now.saturating_duration_since(at) < FULL_AFTER;
             self.known.retain(|_, count| count.left_out > 0 || is_recent(count.lines.at()));
         }

@@ -328,7 +328,7 @@ impl Service {
             Ok(prepared) => prepared,
             Err(problem) => return Err(rights::refused(leave, problem)),
         };
-        let sink = rights::noting(leave, sink);
+        let sink = rights::noting_acquire(leave, sink);
         let key = claim.key.clone();
         let (service, asks) = (Arc::downgrade(self), key.clone());
         let reply = move |answer| match (answer, service.upgrade()) {

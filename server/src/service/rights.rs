@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use api::{Call, Code, Problem, Step};
 use lease::{Outcome, RETRY_AFTER_MIN, Token, Ttl};
-use replica::Answer;
+use replica::{Answer, Unavailable};
 
 use super::{Done, Service, retry_after_ms};
 #[cfg(test)]
@@ -195,6 +195,30 @@ pub(super) fn noting<S: FnOnce(Done) + Send + 'static>(
     leave: Leave,
     sink: S,
 ) -> impl FnOnce(Done) + Send + 'static {
+    noting_as(leave, came, sink)
+}
+
+/// The same of an acquire. One that is sent away while it waits may have its claim on its way: its line is never left out.
+pub(super) fn noting_acquire<S: FnOnce(Done) + Send + 'static>(
+    leave: Leave,
+    sink: S,
+) -> impl FnOnce(Done) + Send + 'static {
+    let came_of_it = |done: &Done| match done {
+        Done::Answered { answer: Answer::Unavailable(why), .. }
+            if !matches!(why, Unavailable::Overloaded { .. }) =>
+        {
+            (Came::Done("unavailable"), None)
+        }
+        _ => came(done),
+    };
+    noting_as(leave, came_of_it, sink)
+}
+
+fn noting_as<S: FnOnce(Done) + Send + 'static>(
+    leave: Leave,
+    came: impl FnOnce(&Done) -> (Came, Option<Token>) + Send + 'static,
+    sink: S,
+) -> impl FnOnce(Done) + Send + 'static {
     move |done| {
         let Leave { note, place } = leave;
         if let Some(note) = note {
@@ -219,6 +243,8 @@ fn came(done: &Done) -> (Came, Option<Token>) {
         Done::Members(Ok(_), _) | Done::Tokens(_) | Done::Namespaces(_) => return (Came::Done("done"), None),
         Done::Reply(api::Reply::Error(problem)) => return (Came::of(problem), None),
         Done::Members(Err(replica::Unchanged::Unknown), _) => return (Came::Done("unknown"), None),
+        // Some are refused halfway: a member that drains and still leads, a lead that was asked for and not taken.
+        Done::Members(Err(replica::Unchanged::Refused(_)), _) => return (Came::Done("refused"), None),
         Done::Unavailable(_) => return (Came::Refused("unavailable"), None),
         _ => return (Came::Refused("refused"), None),
     };

@@ -7,6 +7,7 @@
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use replica::{First, Handle, Peer, Status};
@@ -66,6 +67,8 @@ pub(crate) struct Cluster {
     lives: Arc<Mutex<Life>>,
     /// The members, when somebody last looked, and whether each has a vote.
     members: Arc<Mutex<BTreeMap<u64, bool>>>,
+    /// Who votes may be about to change.
+    revoting: Arc<AtomicBool>,
 }
 
 impl Cluster {
@@ -80,6 +83,7 @@ impl Cluster {
             ids_last: Arc::default(),
             lives: Arc::default(),
             members: Arc::new(Mutex::new((1..=sizes.voters).map(|id| (id, true)).collect())),
+            revoting: Arc::default(),
         };
         let peer = |id| (id, Peer::at(address(id)));
         let voters: BTreeMap<u64, Peer> = (1..=sizes.voters).map(peer).collect();
@@ -167,6 +171,15 @@ impl Cluster {
     /// The cluster's members are these, each with whether it votes.
     pub(crate) fn note_members(&self, members: BTreeMap<u64, bool>) {
         *self.members() = members;
+    }
+
+    /// Whether a change of who votes may be halfway done: then it takes a majority of those before too.
+    pub(crate) fn is_revoting(&self) -> bool {
+        self.revoting.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn note_revoting(&self, revoting: bool) {
+        self.revoting.store(revoting, Ordering::Relaxed);
     }
 
     /// Whether a majority of the voters runs.

@@ -172,6 +172,7 @@ fn decay(cluster: &Cluster, member: u64) {
     // One that is ruined while its cluster forms leaves none that could replace it.
     if cluster.leader().is_none()
         || cluster.voters().len() < 3
+        || cluster.is_revoting()
         || !cluster.ruined().is_empty()
         || !executor::is_alive(cluster.life(member))
     {

@@ -75,6 +75,12 @@ impl Steward {
         if change != MemberChange::List {
             judge::say(|| format!("the steward to m{member}: {change:?}"));
         }
+        let votes = matches!(
+            change,
+            MemberChange::Promote(_) | MemberChange::Remove(_) | MemberChange::Replace { .. }
+        );
+        let before = self.cluster.is_revoting();
+        self.cluster.note_revoting(before || votes);
         let (answer, answered) = tokio::sync::oneshot::channel();
         let reply = Box::new(move |told| {
             let _ = answer.send(told);
@@ -86,6 +92,12 @@ impl Steward {
             Select2::First(Ok(told)) => told,
             _ => Err(Unchanged::Unknown),
         };
+        match &told {
+            // No change is made while another is halfway: so none is now.
+            Ok(_) if votes => self.cluster.note_revoting(false),
+            Err(Unchanged::Refused(_) | Unchanged::NoLeader) => self.cluster.note_revoting(before),
+            _ => {}
+        }
         if change != MemberChange::List {
             judge::say(|| format!("the steward is told {:?}", told.as_ref().map(Vec::len)));
         }

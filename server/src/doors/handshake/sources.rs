@@ -57,6 +57,12 @@ impl Sources {
         (Place { sources: self, source, turn: None }, Arc::clone(&of_it.turns))
     }
 
+    /// How many have a place or wait for one.
+    #[cfg(test)]
+    pub(super) fn count(&self) -> usize {
+        self.known().values().map(|of_it| of_it.count).sum()
+    }
+
     fn known(&self) -> MutexGuard<'_, BTreeMap<IpAddr, Known>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }

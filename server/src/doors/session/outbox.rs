@@ -268,18 +268,34 @@ impl Outbox {
         watches.into_keys().collect()
     }
 
-    /// Takes every wait out: the session is going.
-    pub(super) fn cancel_all(&self) -> Vec<(u64, Option<Box<Waiting>>)> {
+    /// Gives what ends each acquire, for it to be given up: its answer is due then, for the claim of one may be on its way.
+    pub(super) fn give_up_acquires(&self, due: Instant) -> Vec<Box<Waiting>> {
         let mut inner = self.inner();
-        let (mut waits, mut calls) = (Vec::new(), VecDeque::new());
-        for flight in std::mem::take(&mut inner.flights) {
-            match flight.what {
-                What::Wait(waiting) => waits.push((flight.id, waiting)),
-                What::Call { .. } => calls.push_back(flight),
+        let mut given_up = Vec::new();
+        for flight in &mut inner.flights {
+            if let What::Wait(waiting) = &mut flight.what
+                && let Some(waiting) = waiting.take_if(|waiting| waiting.is_acquire())
+            {
+                flight.due = Some(due);
+                given_up.push(waiting);
             }
         }
-        inner.flights = calls;
-        inner.waits = 0;
+        given_up
+    }
+
+    /// Takes every wait out: the session is going. Acquires that were given up and are not answered yet stay.
+    pub(super) fn cancel_all(&self) -> Vec<(u64, Box<Waiting>)> {
+        let mut inner = self.inner();
+        let mut waits = Vec::new();
+        let mut left = VecDeque::new();
+        for flight in std::mem::take(&mut inner.flights) {
+            match flight.what {
+                What::Wait(Some(waiting)) => waits.push((flight.id, waiting)),
+                _ => left.push_back(flight),
+            }
+        }
+        inner.flights = left;
+        inner.waits -= waits.len();
         waits
     }
 
@@ -323,10 +339,11 @@ impl Outbox {
         (over, inner.flights.iter().filter_map(|flight| flight.due).min())
     }
 
-    /// Whether every call but waits is answered, and every answer was taken.
+    /// Whether every call but waits that go on is answered, and every answer was taken.
     pub(super) fn is_idle(&self) -> bool {
         let inner = self.inner();
-        inner.finished.is_empty() && inner.flights.len() == inner.waits
+        let waits = |flight: &Flight| matches!(flight.what, What::Wait(Some(_)));
+        inner.finished.is_empty() && inner.flights.iter().all(waits)
     }
 
     /// Tells the session to go.

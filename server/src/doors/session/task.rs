@@ -21,7 +21,7 @@ use crate::doors::Doors;
 use crate::doors::listen::Permit;
 use crate::doors::timer::wake_at;
 use crate::identity::{Caller, Source};
-use crate::service::{Done, Service, Waiting, retry_after_ms, unanswered};
+use crate::service::{Done, Service, TURN_SLACK, retry_after_ms, unanswered};
 
 /// Frames read in one turn, so that a busy session lets the others have theirs: with 64, those of 128 busy sessions kept an extend
 /// on one of its own waiting for 80 ms.
@@ -68,6 +68,8 @@ pub(super) struct Session {
     /// When the next call's answer is due.
     due: Option<Instant>,
     phase: Phase,
+    /// Whether who opened it may come again.
+    is_known: bool,
     _place: Place,
     _permit: Option<Arc<Permit>>,
 }
@@ -96,14 +98,6 @@ enum Left {
 }
 
 impl Left {
-    fn give_up(&self, waiting: &Waiting) {
-        match self {
-            // Whoever acquires finds its place again at another member, or the grant that was on its way.
-            Left::Elsewhere | Left::ToComeAgain => waiting.leave(),
-            Left::ForGood => waiting.cancel(),
-        }
-    }
-
     /// What whoever waited is told.
     fn told(&self, why: &str) -> Problem {
         let ended = format!("the wait ended early: {why}");
@@ -150,6 +144,7 @@ impl Session {
             failed: false,
             due: None,
             phase: Phase::Open,
+            is_known: true,
             _permit: permit,
         }
     }
@@ -237,8 +232,14 @@ impl Session {
         }
         self.phase = Phase::Going { until: now + self.times.going_for };
         self.say_going(why);
+        if matches!(left, Left::ForGood) {
+            // What comes of them is told yet: a claim may be on its way, and of that nobody may be told that it surely is not.
+            self.outbox.give_up_acquires(now + TURN_SLACK).iter().for_each(|waiting| waiting.cancel());
+            (self.due, self.is_known) = (Some(now), false);
+        }
         for (id, waiting) in self.outbox.cancel_all() {
-            waiting.iter().for_each(|waiting| left.give_up(waiting));
+            // Whoever acquires finds its place again at another member, or the grant that was on its way.
+            waiting.leave();
             self.say(&ServerFrame::reply(id, Reply::Error(left.told(why))));
         }
         for id in self.outbox.end_watches() {
@@ -312,7 +313,14 @@ impl Session {
         if matches!(done, Done::Watching(Err(_))) {
             self.outbox.end_watch(id);
         }
-        text(&ServerFrame::reply(id, done.reply(&mut rand::random)))
+        let reply = match done.reply(&mut rand::random) {
+            // It was in line, and not only this turn will not come.
+            Reply::Error(problem) if !self.is_known && problem.code == Code::StillHeld => {
+                Reply::Error(Left::ForGood.told(TOKEN_OVER))
+            }
+            reply => reply,
+        };
+        text(&ServerFrame::reply(id, reply))
     }
 
     /// What the next watch that has news has seen. Pulled only when the socket takes it: a client that reads slowly falls behind
@@ -454,11 +462,7 @@ impl Future for Session {
 impl Drop for Session {
     fn drop(&mut self) {
         // A wait for nobody would stay in the table for ever.
-        for (_, waiting) in self.outbox.cancel_all() {
-            if let Some(waiting) = waiting {
-                waiting.leave();
-            }
-        }
+        self.outbox.cancel_all().into_iter().for_each(|(_, waiting)| waiting.leave());
         self.outbox.end_watches();
     }
 }

@@ -74,7 +74,6 @@ fn quotas_are_named_and_freed() {
     assert!(outbox.cancel(17).is_none());
     assert!(outbox.cancel(90_002).is_none(), "only waits can be given up");
     outbox.begin(90_000, Kind::Wait, None).unwrap();
-    assert_eq!(outbox.cancel_all().len(), SESSION_WAITS_MAX);
     assert!(!outbox.is_idle(), "a command is in flight");
 }
 
@@ -121,23 +120,26 @@ fn an_emptied_session_is_small_again() {
     assert_eq!((inner.flights.capacity(), inner.finished.capacity()), (0, 0));
 }
 
+/// A service whose replica says nothing.
+fn mute() -> Arc<Service> {
+    let fake = Arc::new(Fake::new());
+    fake.fall_silent();
+    Arc::new(Service::new(fake, 7, 1))
+}
+
+fn acquire(service: &Arc<Service>) -> Waiting {
+    let [namespace, name, holder] = ["default", "a", "h"].map(str::to_owned);
+    let acquire = api::Acquire { namespace, name, holder, ..Default::default() };
+    service.acquire(&crate::identity::Caller::anyone(), acquire, |_| {}).unwrap().0
+}
+
 /// A grant may be on its way to it: it stays in the books until that is known, or for so long.
 #[test]
 fn an_acquire_that_lasts_too_long_is_given_up_once_and_answered_yet() {
-    let fake = Arc::new(Fake::new());
-    fake.fall_silent();
-    let service = Arc::new(Service::new(fake, 7, 1));
-    let (outbox, now) = (Outbox::new(), Instant::now());
+    let (service, outbox, now) = (mute(), Outbox::new(), Instant::now());
     for id in [1, 2] {
-        let acquire = api::Acquire {
-            namespace: "default".into(),
-            name: "a".into(),
-            holder: "h".into(),
-            ..Default::default()
-        };
         let ticket = outbox.begin(id, Kind::Wait, None).unwrap();
-        let (waiting, _) = service.acquire(&crate::identity::Caller::anyone(), acquire, |_| {}).unwrap();
-        outbox.attach(id, ticket, waiting, Some(now));
+        outbox.attach(id, ticket, acquire(&service), Some(now));
         let (over, next) = outbox.overdue(now);
         assert!(matches!(over.as_slice(), [Overdue { what: Unanswered::Wait(_), .. }]));
         assert_eq!(next, Some(now + TURN_SLACK));
@@ -149,6 +151,29 @@ fn an_acquire_that_lasts_too_long_is_given_up_once_and_answered_yet() {
     let (over, next) = outbox.overdue(now + TURN_SLACK);
     assert!(matches!(over.as_slice(), [Overdue { id: 2, what: Unanswered::GivenUp }]));
     assert_eq!(next, None);
+}
+
+/// Nobody is told that a claim which may be on its way surely is not.
+#[test]
+fn of_waits_that_end_for_good_acquires_are_given_up_and_answered_yet() {
+    let (service, outbox, now) = (mute(), Outbox::new(), Instant::now());
+    for id in [1, 2] {
+        let ticket = outbox.begin(id, Kind::Wait, None).unwrap();
+        outbox.attach(id, ticket, acquire(&service), None);
+    }
+    assert!(outbox.is_idle(), "nobody waits for those who wait");
+    assert_eq!(outbox.give_up_acquires(now + TURN_SLACK).len(), 2);
+    assert!(outbox.cancel_all().is_empty(), "they are not taken out");
+    assert!(!outbox.is_idle(), "they are waited for");
+    let (over, next) = outbox.overdue(now);
+    assert!(over.is_empty() && next == Some(now + TURN_SLACK));
+    let (over, _) = outbox.overdue(now + TURN_SLACK);
+    assert!(over.iter().all(|over| matches!(over.what, Unanswered::GivenUp)) && over.len() == 2);
+    // Of a session that only moves, both go at once: they are acquired again, under the same number.
+    let ticket = outbox.begin(3, Kind::Wait, None).unwrap();
+    outbox.attach(3, ticket, acquire(&service), None);
+    assert_eq!(outbox.cancel_all().len(), 1);
+    assert!(outbox.is_idle());
 }
 
 #[test]
