@@ -10,6 +10,7 @@ mod node;
 mod secured;
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -214,6 +215,60 @@ wait
         known["held"].is_object() || known["last_end"].is_object(),
         "held at the door as anywhere: {known}"
     );
+}
+
+/// Juju's acceptance case 14, of its tracker: it renews at half of its claim's time; it loses, blocks, and claims again.
+#[test]
+fn who_leads_renews_at_half_of_the_time_and_who_lost_blocks_and_claims_again() {
+    let (node, port) = door();
+    let mut claimer =
+        tenure(&["claimer", "--target", "juju", "--no-tls", "--hosts", "127.0.0.1", "--port", &port])
+            .args(["--uuid", MODEL, "--claimtime", "6s", "--sleep", "0s", "--duration", "40s", "mysql/0"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+    let mut lines = BufReader::new(claimer.stdout.take().unwrap()).lines();
+    // Its run has an end of its own, and with it these lines: nobody waits for ever.
+    let mut next = |wanted: &str| {
+        let line = lines.by_ref().map(Result::unwrap).find(|line| line.contains(wanted));
+        let line = line.unwrap_or_else(|| panic!("never: {wanted}"));
+        let since: f64 = line.trim_start().split("s ").next().unwrap().parse().unwrap();
+        (since, line)
+    };
+    let namespace = namespace();
+    let at = ["--namespace", &namespace];
+    let take_away = || {
+        let held = lease(&node, "mysql")["held"].clone();
+        let token = held["token"].as_str().map(str::to_owned);
+        token.map(|token| {
+            node.tenure(
+                &[&["revoke", "mysql", "--why", "moved", "--now", "--token", &token], &at[..]].concat(),
+            )
+        })
+    };
+
+    let (claimed, line) = next("claimed leadership of");
+    assert!(line.ends_with("renewing after 3s"), "{line}");
+    let (extended, line) = next("extended leadership of");
+    // The printed times are rounded to milliseconds.
+    assert!((2.99..6.0).contains(&(extended - claimed)), "at half of it, and before it is over: {line}");
+
+    // Another has it, who may come too late for it where the first renews just then.
+    let other = [&["claim", "mysql", "--holder", "mysql/9", "--ttl", "1h"], &at[..]].concat();
+    node::until("another has it", || {
+        take_away();
+        node.tenure(&other).status.success()
+    });
+    let (lost, _) = next("lost leadership of");
+    assert!(lost > extended);
+    assert!(next("denied in").1.ends_with("blocking until released"));
+    take_away();
+    assert!(next("blocking of").1.ends_with("attempting to claim"));
+    next("claimed leadership of");
+    assert_eq!(lease(&node, "mysql")["held"]["holder"], "mysql/0", "it leads again");
+    claimer.kill().unwrap();
+    claimer.wait().unwrap();
 }
 
 #[test]

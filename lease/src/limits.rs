@@ -88,6 +88,8 @@ pub const JUJU_FRAME_BYTES_MAX: usize = 64 * 1024;
 pub const JUJU_CALLS_MAX: usize = 128;
 /// Items that one call of a Juju client has at most: a small frame may have very many, and each has a result that is larger.
 pub const JUJU_ITEMS_MAX: usize = 500;
+/// Parts of applications' names that `/leases` is asked for at most: each lease is looked at for each of them.
+pub const LEASES_APPS_MAX: usize = 64;
 /// Bytes of one frame from a server that a client takes.
 pub const REPLY_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Bytes that one lease of a page takes at the most: its keys and numbers, and its texts as JSON may write them, a byte of a

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use replica::StartError;
 use replica::log::OpenError;
@@ -40,6 +41,11 @@ pub enum ServeError {
         path: PathBuf,
         /// What the system said.
         error: io::Error,
+    },
+    /// The log and the snapshot could not be read in time.
+    Start {
+        /// How long a start may take.
+        within: Duration,
     },
     /// A clock, a thread or a runtime could not be had.
     System {
@@ -91,7 +97,9 @@ impl ServeError {
                 io::ErrorKind::AddrInUse => ExitKind::Unavailable,
                 _ => ExitKind::Usage,
             },
-            ServeError::System { .. } | ServeError::Audit { .. } => ExitKind::Unavailable,
+            ServeError::System { .. } | ServeError::Audit { .. } | ServeError::Start { .. } => {
+                ExitKind::Unavailable
+            }
         }
     }
 }
@@ -123,6 +131,10 @@ impl fmt::Display for ServeError {
                 f,
                 "{} cannot be opened: {error}; give {key} a file that can be written, or leave it out",
                 path.display()
+            ),
+            ServeError::Start { within } => write!(
+                f,
+                "the log and the snapshot could not be read within {within:?}, the bound of start.within: look at the disk, or raise that"
             ),
             ServeError::System { what, error } => write!(f, "{what}: {error}"),
         }

@@ -60,7 +60,13 @@ pub fn config(text: &str) -> bool {
     match Config::of_text(text) {
         Ok(config) => {
             let day = std::time::Duration::from_secs(24 * 60 * 60);
-            let times = [config.ping_every, config.dead_after, config.stall_after, config.stop_within];
+            let times = [
+                config.ping_every,
+                config.dead_after,
+                config.stall_after,
+                config.start_within,
+                config.stop_within,
+            ];
             assert!(times.iter().all(|time| !time.is_zero() && *time <= day), "{times:?}");
             assert!(config.dead_after >= 2 * config.ping_every, "{times:?}");
             assert!((1..=lease::CONNECTIONS_MAX).contains(&config.connections), "{}", config.connections);

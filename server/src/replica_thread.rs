@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -47,14 +48,16 @@ impl ReplicaThread {
     /// Starts the replica of `data`, and returns once it has taken its state from there. The other members call it at `listener`.
     ///
     /// # Errors
-    /// What is wrong with the log or the snapshot, whole.
+    /// What is wrong with the log or the snapshot, whole; or that they could not be read within `config.start_within`. Then it still
+    /// hangs, and stops where it ever comes back.
     pub(crate) fn start(
         config: &Config,
         data: &Data,
         listener: Option<PeerListener>,
         security: Security,
     ) -> Result<ReplicaThread, ServeError> {
-        ReplicaThread::run(options(config, data), parts(data, security.clone())?, listener, security)
+        let parts = parts(data, security.clone())?;
+        ReplicaThread::run(options(config, data), parts, listener, security, config.start_within)
     }
 
     fn run(
@@ -62,8 +65,9 @@ impl ReplicaThread {
         parts: Parts<Process>,
         listener: Option<PeerListener>,
         security: Security,
+        within: Duration,
     ) -> Result<ReplicaThread, ServeError> {
-        let (started, starting) = oneshot::channel();
+        let (started, starting) = sync_channel(1);
         let (stop, stopping) = oneshot::channel();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -73,12 +77,13 @@ impl ReplicaThread {
             .name("replica".to_owned())
             .spawn(move || runtime.block_on(run(options, parts, (listener, security), started, stopping)))
             .map_err(|error| ServeError::System { what: "starting the replica's thread", error })?;
-        match starting.blocking_recv() {
+        match starting.recv_timeout(within) {
             Ok(Ok(handle)) => {
                 Ok(ReplicaThread { handle, running: Some((stop, thread)), stop_within: STOP_WITHIN })
             }
             Ok(Err(error)) => Err(error),
-            Err(_) => {
+            Err(RecvTimeoutError::Timeout) => Err(ServeError::Start { within }),
+            Err(RecvTimeoutError::Disconnected) => {
                 let error = io::Error::other("it ended while it started: see the lines before");
                 Err(ServeError::System { what: "the replica's thread", error })
             }
@@ -123,7 +128,7 @@ async fn run(
     options: Options,
     parts: Parts<Process>,
     (listener, security): (Option<PeerListener>, Security),
-    started: oneshot::Sender<Started>,
+    started: SyncSender<Started>,
     stop: oneshot::Receiver<()>,
 ) {
     let me = Who { cluster: options.cluster, member: options.member };
@@ -238,6 +243,7 @@ mod tests {
     use replica::{Answer, Proposal};
 
     use super::*;
+    use crate::error::ExitKind;
 
     const STUCK: &str = "TENURE_TEST_STUCK";
 
@@ -261,9 +267,8 @@ mod tests {
         answer.recv().unwrap()
     }
 
-    /// Stops a replica whose log's disk hangs in a sync.
-    fn stop_stuck() {
-        let log = MemoryDisk::new();
+    /// A replica of its own, on this disk.
+    fn alone(log: &MemoryDisk) -> (Options, Parts<Process>) {
         let options = Options {
             cluster: 7,
             member: 1,
@@ -283,7 +288,42 @@ mod tests {
             on_begun: Arc::new(|| Ok(())),
             on_fatal: Box::new(|error| panic!("{error}")),
         };
-        let mut thread = ReplicaThread::run(options, parts, None, Security::Plain).unwrap();
+        (options, parts)
+    }
+
+    /// Juju's acceptance case 17: a start is bounded by a time, however its disk hangs.
+    #[test]
+    fn a_start_on_a_disk_that_hangs_ends_with_what_to_do_and_one_that_comes_back_stops_by_itself() {
+        let (log, hangs) = (MemoryDisk::new(), Arc::new(AtomicBool::new(true)));
+        let hung = Arc::clone(&hangs);
+        log.on_act(Arc::new(move |act| {
+            while act == Act::Sync && hung.load(Ordering::Acquire) {
+                std::thread::yield_now();
+            }
+            Ok(())
+        }));
+        let (options, parts) = alone(&log);
+        let clock = Arc::downgrade(&parts.clock);
+        let within = Duration::from_millis(200);
+        let error = ReplicaThread::run(options, parts, None, Security::Plain, within).err().unwrap();
+        assert_eq!(error.exit_kind(), ExitKind::Unavailable);
+        let said = error.to_string();
+        for word in ["within 200ms", "start.within", "look at the disk"] {
+            assert!(said.contains(word), "{word}: {said}");
+        }
+        hangs.store(false, Ordering::Release);
+        let began = Instant::now();
+        while clock.strong_count() > 0 {
+            assert!(began.elapsed() < Duration::from_secs(30), "it runs on, and nobody can stop it");
+            std::thread::yield_now();
+        }
+    }
+
+    /// Stops a replica whose log's disk hangs in a sync.
+    fn stop_stuck() {
+        let log = MemoryDisk::new();
+        let (options, parts) = alone(&log);
+        let mut thread = ReplicaThread::run(options, parts, None, Security::Plain, STOP_WITHIN).unwrap();
         thread.stop_within = Duration::from_millis(2_500);
         assert!(matches!(claim(&thread.handle, "a", 20_000), Answer::Decided { .. }));
         let hangs = AtomicBool::new(true);

@@ -108,6 +108,11 @@ fn jujus_leases_are_listed_by_parts_of_their_names_and_no_others() {
         "{redis}"
     );
     assert!(node.get("/leases?model=nothing").text.contains("{}"));
+    let apps = |count: usize| format!("/leases?{}", vec!["app=redis"; count].join("&"));
+    assert!(node.get(&apps(64)).text.contains("redis/3"));
+    let (status, code, message) = node.get(&apps(65)).problem();
+    assert_eq!((status, code.as_str()), (400, "bad_request"));
+    assert!(message.contains("more than 64 times, the limit: ask several times"), "{message}");
     let (status, code, message) = node.get("/leases?models=x").problem();
     assert_eq!((status, code.as_str()), (400, "bad_request"), "{message}");
 }

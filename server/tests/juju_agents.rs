@@ -246,7 +246,15 @@ fn machines_claim_by_one_token_and_pin_by_another() {
     let reply = controller.call("Singular", 2, "Claim", &claim);
     assert_eq!(reply["response"], json!({"results": [{}]}));
     let reply = other.call("Singular", 2, "Claim", &claim);
-    assert_eq!(reply["response"]["results"][0]["error"], permission_denied(), "it is not the controller's");
+    let refused = json!({"error": reply["error"], "code": reply["error-code"]});
+    assert_eq!(
+        refused,
+        json!({"error": "permission denied", "code": "unauthorized access"}),
+        "it is not the controller's"
+    );
+    let entities = json!({"entities": [{"tag": format!("model-{MODEL}")}]});
+    let reply = other.call("Singular", 2, "Wait", &entities);
+    assert_eq!(reply["error"], "permission denied", "nor may it wait");
 
     let mut unit = guarded.login("unit-mysql-0", &guarded.here("mysql/0", "unit"));
     assert_eq!(unit.claim("mysql/0", 60.0), Value::Null);

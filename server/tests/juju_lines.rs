@@ -3,13 +3,13 @@
 
 mod support;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lease::{JUJU_CALLS_MAX, JUJU_FRAME_BYTES_MAX};
 use serde_json::{Value, json};
 use server::Config;
 use support::juju::{Juju, MODEL, OTHER_MODEL, controller, model_path};
-use support::{Node, until};
+use support::{Node, PATIENCE, until};
 use tokio_tungstenite::tungstenite::Message;
 
 /// The instance of all who come by this door, as other doors have to name it.
@@ -243,6 +243,31 @@ fn an_agent_that_does_not_ping_is_closed_and_a_user_is_not() {
     assert_eq!(closed.join().unwrap(), ((vec![], None), (vec![], None)));
     pings.ping();
     user.ping();
+}
+
+// To fail to log in is no sign of life: whoever tries on and on keeps a connection for no longer than who says nothing.
+#[test]
+fn a_client_whose_logins_fail_is_closed_however_often_it_tries() {
+    let node = start_with(|config| config.juju.ping_timeout = Duration::from_secs(1));
+    let mut fails = Juju::open(&node, &model_path(MODEL));
+    let (began, mut tries) = (Instant::now(), 0);
+    let login = json!({"auth-tag": "nobody", "credentials": ""});
+    let closed = loop {
+        let id = tries + 1;
+        let request =
+            json!({"request-id": id, "type": "Admin", "version": 3, "request": "Login", "params": login});
+        if fails.socket.send(Message::text(request.to_string())).is_err() {
+            break began.elapsed();
+        }
+        match fails.socket.read() {
+            Ok(reply) => assert!(reply.to_text().unwrap().contains("is not a valid tag"), "{reply}"),
+            Err(_) => break began.elapsed(),
+        }
+        tries = id;
+        std::thread::sleep(Duration::from_millis(20));
+        assert!(began.elapsed() < PATIENCE, "it is never closed");
+    };
+    assert!(tries > 1 && closed >= Duration::from_millis(900), "{tries} tries, closed after {closed:?}");
 }
 
 #[test]

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop, and say where")]
 
 mod support;
+#[path = "support/three.rs"]
+mod three;
 
 use std::fs;
 use std::path::PathBuf;
@@ -9,7 +11,8 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 use server::Config;
 use support::juju::{Juju, MODEL};
-use support::{Node, ask, three_with, token, until};
+use support::{Node, ask, token, until};
+use three::three_with;
 
 /// Beside the data.
 fn log_it(config: &mut Config) {

@@ -2,8 +2,11 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should stop, and say where")]
 
 mod support;
+#[path = "support/three.rs"]
+mod three;
 
-use support::{Node, three_with, token, until};
+use support::{Node, token, until};
+use three::three_with;
 
 #[test]
 fn members_of_one_cluster_elect_one_and_apply_the_same() {

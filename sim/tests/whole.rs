@@ -1,6 +1,6 @@
 //! The whole-cluster simulation itself: some seeds are clean, those that once failed among them, and a seed is always the same.
 
-use sim::{Trace, Violation, whole::run};
+use sim::{Trace, Violation, whole::run, whole::run_outage};
 
 #[test]
 fn a_few_seeds_are_clean() {
@@ -36,4 +36,15 @@ fn the_same_seed_gives_the_same_trace() {
     assert!(!first.trace.is_empty() && first == again, "seed 3 differs");
     assert_eq!(run(3, Trace::Off).0.events, first.events, "to look on changes nothing");
     assert_ne!(run(4, Trace::Kept).0.trace, first.trace);
+}
+
+/// Juju's acceptance case 17: its raft worker is started anew once there was no leader for 60 s. Our members go on by themselves, as the
+/// processes that they were, and serve within 15 s once they hear each other again.
+#[test]
+fn members_without_a_leader_for_more_than_a_minute_go_on_by_themselves() {
+    let (ran, kept) = run_outage(1, Trace::Off);
+    if let Err(violation) = kept {
+        panic!("{violation}");
+    }
+    assert!(ran.lived.as_secs() > 15 + 75 + 15, "{:?}", ran.lived);
 }

@@ -29,6 +29,8 @@ const PING_EVERY: Duration = Duration::from_secs(60);
 const PONG_WITHIN: Duration = Duration::from_secs(30);
 /// How long a login may take: a server that throttles them answers late.
 const LOGGED_IN_WITHIN: Duration = Duration::from_secs(90);
+/// How long a frame may wait for the server to read: nothing else is done meanwhile, and one that reads no more is gone.
+const SENT_WITHIN: Duration = Duration::from_secs(30);
 /// What is read at once, and what is written at once: a process may have thousands of these.
 const READ_BUFFER: usize = 2 * 1024;
 const WRITE_BUFFER: usize = 4 * 1024;
@@ -143,7 +145,7 @@ impl Line {
                     }
                     None => {
                         // Whoever measures is done with it, in order or not.
-                        let _ = self.socket.close(None).await;
+                        let _ = timeout(SENT_WITHIN, self.socket.close(None)).await;
                         return "closed".to_owned();
                     }
                 },
@@ -163,7 +165,9 @@ impl Line {
     async fn send(&mut self, ask: &Ask) -> Result<u64, String> {
         let id = self.next;
         self.next += 1;
-        self.socket.send(Message::text(ask.text(id))).await.map_err(|error| error.to_string())?;
+        let sent = timeout(SENT_WITHIN, self.socket.send(Message::text(ask.text(id)))).await;
+        sent.map_err(|_| format!("the server has read nothing for {SENT_WITHIN:?}"))?
+            .map_err(|error| error.to_string())?;
         Ok(id)
     }
 
@@ -198,5 +202,31 @@ async fn silent(until: Option<Instant>) {
     match until {
         Some(until) => sleep_until(until).await,
         None => pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio_tungstenite::tungstenite::protocol::Role;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_reads_nothing_is_given_up_and_whoever_asks_is_told() {
+        // A wire that takes a few bytes, and whose other end nobody reads.
+        let (ours, _theirs) = tokio::io::duplex(16);
+        let carrier: Box<dyn Carrier> = Box::new(ours);
+        let config = WebSocketConfig::default().read_buffer_size(64).write_buffer_size(0);
+        let socket = WebSocketStream::from_raw_socket(carrier, Role::Client, Some(config)).await;
+        let (asks, asked) = mpsc::channel(1);
+        let mut line = Line { socket, waiting: BTreeMap::new(), next: 1, pinged: None };
+        let (answer, answered) = oneshot::channel();
+        let began = Instant::now();
+        let (why, ()) = tokio::join!(line.carry(asked), async {
+            assert!(asks.send(Asked { ask: Ask::Ping, answer }).await.is_ok());
+        });
+        assert_eq!(why, "the server has read nothing for 30s");
+        assert!((SENT_WITHIN..2 * SENT_WITHIN).contains(&began.elapsed()));
+        assert!(answered.await.is_err());
     }
 }

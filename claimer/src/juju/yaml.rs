@@ -16,6 +16,9 @@ use std::fmt;
 /// How deep blocks may stand in each other: a snapshot needs four.
 const DEPTH_MAX: usize = 8;
 
+/// Lines that are not blank, at most: each costs several times its text, and a snapshot of a million leases has six million.
+const LINES_MAX: usize = 8_000_000;
+
 /// A node, and the line on which it begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Node {
@@ -62,7 +65,11 @@ fn invalid(line: usize, why: impl Into<String>) -> InvalidYaml {
 /// # Errors
 /// What is not read, and on which line.
 pub(crate) fn read(text: &str) -> Result<Node, InvalidYaml> {
-    let mut lines = Lines::of(text)?;
+    read_within(text, LINES_MAX)
+}
+
+fn read_within(text: &str, lines_max: usize) -> Result<Node, InvalidYaml> {
+    let mut lines = Lines::of(text, lines_max)?;
     let document = lines.block(0, 0)?;
     match lines.next() {
         Some(rest) => Err(invalid(rest.number, "it stands behind the end of what it should belong to")),
@@ -84,7 +91,7 @@ struct Lines<'a> {
 }
 
 impl<'a> Lines<'a> {
-    fn of(text: &'a str) -> Result<Lines<'a>, InvalidYaml> {
+    fn of(text: &'a str, lines_max: usize) -> Result<Lines<'a>, InvalidYaml> {
         let mut lines = Vec::new();
         for (number, line) in (1..).zip(text.lines()) {
             let inner = line.trim_start_matches(' ');
@@ -92,6 +99,14 @@ impl<'a> Lines<'a> {
                 () if inner.starts_with('\t') => return Err(invalid(number, "it is indented with a tab")),
                 () if inner.trim_end().is_empty() || inner.starts_with('#') => {}
                 () if line.trim_end() == "---" && lines.is_empty() => {}
+                () if lines.len() >= lines_max => {
+                    return Err(invalid(
+                        number,
+                        format!(
+                            "there are more than {lines_max} lines that are not blank, the limit: split the snapshot"
+                        ),
+                    ));
+                }
                 () => lines.push(Line { number, column: line.len() - inner.len(), text: inner.trim_end() }),
             }
         }

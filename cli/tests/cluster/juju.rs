@@ -3,12 +3,14 @@
 use std::fs;
 use std::path::Path;
 
+use client::{Acquire, Claim, Outcome};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use crate::dev::{DevCluster, Member, Serving};
 use crate::support::juju::{Juju, MODEL, model_path};
-use crate::support::{http, until};
+use crate::support::{PATIENCE, http, until};
+use crate::{TTL, connect, is_extended};
 
 fn start(folder: &Path) -> DevCluster {
     DevCluster::start(folder, &["--juju"])
@@ -103,6 +105,50 @@ fn a_unit_leads_on_when_the_clusters_leader_dies() {
     revoke(&others[0]);
     assert_eq!(waiting.next(), json!({"request-id": id, "response": {}}));
     assert_eq!(waiting.claim("mysql/1", 60.0), Value::Null);
+    cluster.end(Signal::SIGTERM);
+}
+
+/// Juju's acceptance case 14, of its tracker's tickets, for a program that holds a lease by our own client among agents of Juju's: the
+/// ticket of a leader is `hold`, answered once it leads and not before; that of a minion is `lost`, answered once it surely leads no more;
+/// and who may not lead is told so at once by `claim`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tickets_of_our_client_wait_for_the_lead_and_for_its_end_among_jujus_agents() {
+    let folder = tempfile::tempdir().unwrap();
+    let cluster = start(folder.path());
+    let (member, namespace) = (&cluster.members[0], format!("application-leadership:{MODEL}"));
+    let mut agent = unit(&cluster.members[1], "mysql/1");
+    assert_eq!(agent.claim("mysql/1", 60.0), Value::Null);
+
+    let session = connect(&cluster).await;
+    let claim = || Claim { namespace: namespace.clone(), ttl: TTL, ..Claim::new("mysql", "mysql/0") };
+    let acquire = Acquire { namespace: namespace.clone(), ttl: TTL, ..Acquire::new("mysql", "mysql/0") };
+    let refused = session.claim(claim()).await;
+    assert!(matches!(&refused, Outcome::Refused(problem) if problem.code == api::Code::Held), "{refused:?}");
+    let hold = session.hold(acquire);
+    tokio::pin!(hold);
+    // A third ticket, to see that the first is in line: it is answered while that waits.
+    let refused = tokio::select! {
+        biased;
+        guard = &mut hold => panic!("another leads: {guard:?}"),
+        refused = session.claim(claim()) => refused,
+    };
+    assert!(matches!(refused, Outcome::Refused(_)), "{refused:?}");
+    revoke(member);
+    let guard = hold.await.into_result().unwrap();
+    assert!(guard.is_held());
+    assert_eq!(held(member)["holder"], "mysql/0");
+
+    assert_eq!(agent.claim("mysql/1", 60.0)["code"], "leadership claim denied");
+    let blocked = agent.block("mysql");
+    is_extended(&session, &guard).await;
+    let (minion, token) = (guard.lost(), guard.token());
+    revoke(member);
+    let lost = tokio::time::timeout(PATIENCE, minion).await.unwrap();
+    assert_eq!((lost.token, guard.is_held()), (token, false));
+    assert_eq!(agent.next(), json!({"request-id": blocked, "response": {}}));
+    assert_eq!(agent.claim("mysql/1", 60.0), Value::Null);
+    let refused = session.claim(claim()).await;
+    assert!(matches!(refused, Outcome::Refused(_)), "{refused:?}");
     cluster.end(Signal::SIGTERM);
 }
 

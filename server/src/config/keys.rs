@@ -57,6 +57,7 @@ keys! {
     "session.ping_every" = Fixed(r#""20s""#): "A session whose client is silent for so long is pinged: a duration such as \"20s\". A connection whose client's machine answers nothing is given up sooner: within 0.8 of it, but not within 4 s, nor before session.stall_after. Default 20s.";
     "session.dead_after" = Fixed(r#""40s""#): "A session whose client is silent for so long is closed: a duration, at least twice session.ping_every. Default 40s.";
     "session.stall_after" = Fixed(r#""10s""#): "A session whose client reads nothing for so long, while something is written to it, is closed: a duration. Default 10s.";
+    "start.within" = Fixed(r#""5m""#): "How long a start may take to read the log and the snapshot before the process gives up: a duration. A million leases take seconds; a disk that hangs takes for ever. Default 5m.";
     "stop.within" = Fixed(r#""2s""#): "How long an orderly stop delivers answers before it closes what is left: a duration. Default 2s.";
     "snapshot.log_bytes" = Fixed(r#""64MiB""#): "Bytes of log after which a snapshot is made: a size such as \"64MiB\", 1 MiB to 64 GiB. Default 64MiB.";
     "juju.enabled" = Fixed(r#"false"#): "Serve Juju's agents too, over WebSockets at /model/UUID/api, /api and / of the client port, as Juju 2.5 does. true or false, default false.";

@@ -96,6 +96,8 @@ pub struct Config {
     pub dead_after: Duration,
     /// A session's client that reads nothing for so long, while something is written to it, is closed.
     pub stall_after: Duration,
+    /// How long a start may take to read the log and the snapshot.
+    pub start_within: Duration,
     /// How long an orderly stop delivers answers before it closes what is left.
     pub stop_within: Duration,
     /// Bytes of log after which a snapshot is made.
@@ -223,6 +225,7 @@ impl Config {
             ping_every: raws.get("session.ping_every", value::duration)?.unwrap_or(Duration::from_secs(20)),
             dead_after: raws.get("session.dead_after", value::duration)?.unwrap_or(Duration::from_secs(40)),
             stall_after: raws.get("session.stall_after", value::duration)?.unwrap_or(Duration::from_secs(10)),
+            start_within: raws.get("start.within", value::duration)?.unwrap_or(Duration::from_secs(300)),
             stop_within: raws.get("stop.within", value::duration)?.unwrap_or(Duration::from_secs(2)),
             snapshot_log_bytes: raws.get("snapshot.log_bytes", value::bytes)?.unwrap_or(64 << 20),
             watch_bytes: raws.get("watch.bytes", value::bytes)?.map_or(48 << 20, |bytes| bytes as usize),

@@ -72,6 +72,8 @@ fn every_setting_can_be_set_in_the_file() {
             ping_every = "500ms"
             dead_after = "1s"
             stall_after = "2m"
+            [start]
+            within = "3m"
             [stop]
             within = "1h"
             [audit]
@@ -117,6 +119,7 @@ fn every_setting_can_be_set_in_the_file() {
         ping_every: Duration::from_millis(500),
         dead_after: Duration::from_secs(1),
         stall_after: Duration::from_secs(120),
+        start_within: Duration::from_secs(180),
         stop_within: Duration::from_secs(3_600),
         snapshot_log_bytes: 2 << 30,
         watch_bytes: 48 << 20,

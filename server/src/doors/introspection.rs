@@ -12,6 +12,7 @@ use axum::extract::{Query, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
+use lease::LEASES_APPS_MAX;
 
 use super::Doors;
 use super::http::asked;
@@ -69,7 +70,7 @@ pub(super) async fn metrics(State(doors): State<Doors>, asking: Asking) -> Respo
     get, path = "/leases", tag = "member",
     params(
         ("model" = Option<String>, Query, description = "Only models whose uuid has this in it"),
-        ("app" = Option<Vec<String>>, Query, description = "Only applications whose name has one of these in it; then no controllers' leases"),
+        ("app" = Option<Vec<String>>, Query, description = "Only applications whose name has one of these in it, at most 64 of them; then no controllers' leases"),
     ),
     responses(
         (status = 200, description = "The leases", content_type = "text/plain"),
@@ -100,6 +101,13 @@ fn wanted(uri: &Uri) -> Result<Wanted, Problem> {
     for (field, value) in pairs(uri)? {
         match field.as_str() {
             "model" => wanted.model = value,
+            "app" if wanted.apps.len() == LEASES_APPS_MAX => {
+                let message = format!(
+                    "the query is wrong: app is there more than {LEASES_APPS_MAX} times, the limit: ask several times, or for parts that \
+                     more names have"
+                );
+                return Err(Problem::new(Code::BadRequest, message).in_field("app"));
+            }
             "app" => wanted.apps.push(value),
             _ => {
                 let message = format!(

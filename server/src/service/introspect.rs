@@ -57,13 +57,12 @@ impl Service {
         self.workers.look(status.leads);
     }
 
-    /// The next part of the text of Juju's leases.
+    /// The next part of the text of Juju's leases. The table is locked while they are read, and not while they are chosen and written.
     pub(crate) fn leases_page(&self, page: &mut LeasesPage) -> String {
-        let (after, mut text) = (page.after(), String::new());
+        let (after, mut seen) = (page.after(), None);
         self.backend.look(&mut |table, at| {
-            let views = table.list(&lease::Filter::default(), after.as_ref(), LOOK);
-            text = page.take(&views, views.len() < LOOK, at.now);
+            seen = Some((table.list(&lease::Filter::default(), after.as_ref(), LOOK), at.now));
         });
-        text
+        seen.map(|(views, now)| page.take(&views, views.len() < LOOK, now)).unwrap_or_default()
     }
 }

@@ -27,6 +27,7 @@ mod lives;
 mod lookout;
 mod network;
 mod operator;
+mod outage;
 mod runtime;
 mod steward;
 
@@ -81,15 +82,29 @@ const FAULTS: u64 = 60 * SECOND;
 
 /// Lives through one seed, on a thread of its own.
 pub fn run(seed: u64, trace: Trace) -> (Ran, Result<(), Violation>) {
-    let ran = std::thread::scope(|scope| scope.spawn(|| run_here(seed, trace)).join());
+    let end = FAULTS + 2 * cluster::HEALS_WITHIN;
+    on_a_thread(seed, || run_here(seed, trace, end, live()))
+}
+
+/// The same, of a seed in which nothing goes wrong but that three members hear nothing of each other for 75 s.
+pub fn run_outage(seed: u64, trace: Trace) -> (Ran, Result<(), Violation>) {
+    on_a_thread(seed, || run_here(seed, trace, outage::END, outage::live()))
+}
+
+fn on_a_thread<T: Send>(seed: u64, run: impl FnOnce() -> T + Send) -> T {
+    let ran = std::thread::scope(|scope| scope.spawn(run).join());
     ran.unwrap_or_else(|_| panic!("seed {seed}: what a run leaves behind cannot be cleared away"))
 }
 
-fn run_here(seed: u64, trace: Trace) -> (Ran, Result<(), Violation>) {
+fn run_here(
+    seed: u64,
+    trace: Trace,
+    end: u64,
+    story: impl Future<Output = ()> + Send + 'static,
+) -> (Ran, Result<(), Violation>) {
     judge::begin(seed, trace);
     disk::clear();
-    let end = FAULTS + 2 * cluster::HEALS_WITHIN;
-    let lived = catch_unwind(AssertUnwindSafe(|| executor::run(seed, end, live(), judge::is_over)));
+    let lived = catch_unwind(AssertUnwindSafe(|| executor::run(seed, end, story, judge::is_over)));
     if let Err(panic) = lived {
         let what = panic.downcast_ref::<String>().cloned();
         let what = what.or_else(|| panic.downcast_ref::<&str>().map(|it| (*it).to_owned()));

@@ -1,6 +1,6 @@
 //! What is read, and what is refused with its line.
 
-use super::{Kind, Node, read};
+use super::{Kind, Node, read, read_within};
 
 /// A node as one text: `{a: b}`, `[a]`, `nothing`.
 fn shown(node: &Node) -> String {
@@ -67,6 +67,17 @@ fn what_is_not_read_is_refused_with_its_line() {
         assert_eq!(error.line, line, "{text}: {error}");
         assert!(error.why.contains(why), "{text}: {error}");
     }
+}
+
+#[test]
+fn a_text_of_too_many_lines_is_refused_before_it_is_read() {
+    let text = "a:\n\n# no line\n- b\n- c\n";
+    assert!(read_within(text, 3).is_ok());
+    let error = read_within(text, 2).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "line 5: there are more than 2 lines that are not blank, the limit: split the snapshot"
+    );
 }
 
 proptest::proptest! {

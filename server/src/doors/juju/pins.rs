@@ -80,6 +80,10 @@ async fn each(
     let namespace = line.namespace(Space::Leadership).ok_or_else(Error::permission_denied)?;
     let mut results = Vec::with_capacity(applications.len());
     for application in applications {
+        if let Err(error) = Space::Leadership.check_pin(line.uuids(), &application) {
+            results.push(json!({"application-name": application, "error": error.item()}));
+            continue;
+        }
         let call = call(namespace.clone(), application.clone(), known.tag.to_string());
         let mut result = json!({"application-name": application});
         if let Reply::Error(problem) = asked(&line.service, &known.caller, call).await

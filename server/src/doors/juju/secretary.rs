@@ -12,6 +12,7 @@ use api::JujuNamespace;
 
 use super::errors::Error;
 use super::tags::{Tag, is_application, is_unit};
+use crate::service::Echo;
 
 /// One of Juju's namespaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +87,15 @@ impl Space {
         }
     }
 
+    /// Whether `lease` may be pinned. Juju asks nobody, for its machines name none: here they may, and it is the same rule.
+    pub(super) fn check_pin(self, uuids: Uuids<'_>, lease: &str) -> Result<(), Error> {
+        let rule = self.rule();
+        match (rule.is_lease)(lease, uuids) {
+            true => Ok(()),
+            false => Err(Error::plain(format!("cannot pin lease {}: {}", Echo(lease), rule.no_lease))),
+        }
+    }
+
     /// Whether anybody may wait for `lease`.
     pub(super) fn check_wait(self, uuids: Uuids<'_>, lease: &str) -> Result<(), Error> {
         let rule = self.rule();
@@ -145,6 +155,9 @@ mod tests {
         let refused = Space::Leadership.check_wait(UUIDS, "x/0").unwrap_err();
         assert_eq!(refused, Error::plain("cannot wait for lease \"x/0\" expiry: not an application name"));
         assert_eq!(Space::Singular.check_wait(UUIDS, UUIDS.model), Ok(()));
+        let refused = Space::Leadership.check_pin(UUIDS, "a b").unwrap_err();
+        assert_eq!(refused, Error::plain("cannot pin lease \"a b\": not an application name"));
+        assert_eq!(Space::Leadership.check_pin(UUIDS, "mysql"), Ok(()));
     }
 
     #[test]

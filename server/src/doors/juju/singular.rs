@@ -1,7 +1,7 @@
 //! `Singular` v2: the controller's machines agree which of them works for a model, or for the controller.
 //!
 //! Only a machine asks here, and only for itself. Which machines are the controller's is told by their token: a unit's whose name is the
-//! machine's tag and whose namespace is the model's `singular-controller`, or an operator's. Anybody else's claim is `permission denied`.
+//! machine's tag and whose namespace is the model's `singular-controller`, or an operator's. Any other machine's call is `permission denied` as a whole.
 
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use super::errors::{Answer, Error, item, items};
 use super::leases::{self, Held, Unclaimed};
 use super::secretary::Space;
 use super::tags::Tag;
+use crate::identity::{Scope, Verb, authorize};
 
 /// The bounds of a claim, both of them good.
 const BOUNDS: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(60);
@@ -43,7 +44,23 @@ struct Entity {
     tag: String,
 }
 
+/// Refuses a machine that is not the controller's: one that may claim neither of the two entities for itself.
+fn check((line, known): &Held) -> Result<(), Error> {
+    let (namespace, tag) = (line.namespace(Space::Singular).unwrap_or_default(), known.tag.to_string());
+    let uuids = line.uuids();
+    let scope = |name| Scope::Lease { namespace: &namespace, name, holder: Some(&tag) };
+    let may = |name| authorize(&known.caller.principal, Verb::Claim, scope(name)).is_ok();
+    if may(uuids.model) || may(uuids.controller) {
+        return Ok(());
+    }
+    // Asked as it would be of a claim, so that it is written down.
+    let denied = line.service.doorkeeper.check(&known.caller, Verb::Claim, scope(uuids.model));
+    debug_assert!(denied.is_err(), "the rule says one thing");
+    Err(Error::permission_denied())
+}
+
 pub(super) async fn claim(held: Held, claims: Claims) -> Answer {
+    check(&held)?;
     let mut results = Vec::new();
     for claim in items(claims.claims)? {
         results.push(item(claim_one(&held, &claim).await));
@@ -68,6 +85,7 @@ async fn claim_one(held: &Held, claim: &Claim) -> Result<(), Error> {
 
 /// Answers once nobody works for any of them.
 pub(super) async fn wait(held: Held, entities: Entities) -> Answer {
+    check(&held)?;
     let mut results = Vec::new();
     for Entity { tag } in items(entities.entities)? {
         results.push(item(wait_one(&held, &tag).await));
