@@ -73,11 +73,14 @@ impl Lines {
     /// In one write, so that two lines never mix and a crash cuts at most one.
     fn append(&mut self, mut lines: String) -> io::Result<()> {
         lines.push('\n');
+        // Asked, and not what was counted: who rotates it may have made it shorter.
+        let before = self.file.metadata().map(|file| file.len());
         let written = self.file.write_all(lines.as_bytes());
-        match written {
-            Ok(()) => self.bytes += lines.len() as u64,
+        match (&written, before) {
+            (Ok(()), _) => self.bytes += lines.len() as u64,
             // Else the next line would be a part of this one's half.
-            Err(_) => drop(self.file.set_len(self.bytes)),
+            (Err(_), Ok(before)) => drop(self.file.set_len(before)),
+            (Err(_), Err(_)) => {}
         }
         written
     }
@@ -88,10 +91,13 @@ impl Lines {
         if self.bytes < self.bounds.bytes_max {
             return Ok(());
         }
-        for age in (1..self.bounds.kept).rev() {
+        // As far as the first place that is free, so that a try which comes again moves none of them twice.
+        let free = (1..self.bounds.kept).find(|age| !aside(&self.path, *age).exists());
+        for age in (1..free.unwrap_or(self.bounds.kept)).rev() {
             rename(&aside(&self.path, age), &aside(&self.path, age + 1))?;
         }
         rename(&self.path, &aside(&self.path, 1))?;
+        self.renamed = true;
         self.begin_anew()
     }
 
@@ -151,6 +157,20 @@ mod tests {
             ["", "l5\n", "l4\n", "l3\n"]
         );
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 4);
+    }
+
+    #[test]
+    fn what_is_older_moves_as_far_as_the_first_free_place_so_that_no_try_moves_it_twice() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for name in ["l.older", "l.older.3"] {
+            std::fs::write(at(name), name).unwrap();
+        }
+        let mut lines = Lines::open(&at("l"), Bounds { bytes_max: 3, kept: 5 }).unwrap();
+        assert!(lines.write("l1".to_owned()));
+        let read = |name: &str| std::fs::read_to_string(at(name)).unwrap();
+        assert_eq!(["l.older", "l.older.2", "l.older.3"].map(read), ["l1\n", "l.older", "l.older.3"]);
+        assert!(!at("l.older.4").exists());
     }
 
     #[test]

@@ -148,7 +148,10 @@ async fn run(
     if let Some(cut) = member.cut() {
         tracing::error!("THE LOG'S END WAS CUT: {cut}");
     }
-    drop(started.send(Ok(member.handle())));
+    if started.send(Ok(member.handle())).is_err() {
+        // It took too long, and nobody waits for it any more.
+        return member.stop().await;
+    }
     tokio::select! {
         // An error here is the server's end without a stop; the replica stops all the same.
         _ = stop => member.stop().await,

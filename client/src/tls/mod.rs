@@ -56,6 +56,8 @@ pub struct Tls {
 struct Read {
     config: Arc<ClientConfig>,
     stamps: Stamps,
+    /// Why what is there now cannot be used, as the log says.
+    complaint: Option<TlsError>,
 }
 
 /// Why certificates cannot be used: which file, what is wrong, what to do.
@@ -78,14 +80,14 @@ impl Tls {
     /// What the files hold now; where that cannot be used, what they held when they were read last.
     pub(crate) fn config(&self) -> Arc<ClientConfig> {
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        let stamps = Stamps::of(&self.files);
-        if read.stamps != stamps {
+        if read.stamps != Stamps::of(&self.files) {
             match Read::of(&self.files) {
                 Ok(again) => *read = again,
-                // Not read again, nor told, until they change once more.
+                // Told once, and tried again each time: what is wrong may be mended without a change of what is in them.
+                Err(error) if read.complaint.as_ref() == Some(&error) => {}
                 Err(error) => {
                     tracing::warn!(%error, "changed certificates cannot be used: those that were read before are");
-                    read.stamps = stamps;
+                    read.complaint = Some(error);
                 }
             }
         }
@@ -125,7 +127,7 @@ impl Read {
         };
         // A session is a WebSocket, and that is made of HTTP/1.1.
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Read { config: Arc::new(config), stamps })
+        Ok(Read { config: Arc::new(config), stamps, complaint: None })
     }
 }
 

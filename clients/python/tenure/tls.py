@@ -30,6 +30,7 @@ def context(ca: str | None = None, cert: str | None = None, key: str | None = No
 class _OfFiles(ssl.SSLContext):
     """A context of files, which are looked at again: what they are, and by what it is seen that they have changed."""
 
+    complaint: str | None = None
     files: tuple[str, str | None, str | None]
     stamps: list[tuple[int, int, int] | None]
 
@@ -40,13 +41,13 @@ def renewed(tls: ssl.SSLContext | None) -> ssl.SSLContext | None:
     on `tls` besides, such as a list of revoked certificates, the new one has not: one that needs that makes its contexts itself."""
     if not isinstance(tls, _OfFiles) or tls.stamps == _stamps(tls.files):
         return tls
-    stamps = _stamps(tls.files)
     try:
         return _made(tls.files)
     except ValueError as error:
-        _log.warning("changed certificates cannot be used, those that were read before are: %s", error)
-        # Not read again, nor told, until they change once more.
-        tls.stamps = stamps
+        # Told once, and tried again each time: what is wrong may be mended without a change of what is in them.
+        if tls.complaint != str(error):
+            _log.warning("changed certificates cannot be used, those that were read before are: %s", error)
+            tls.complaint = str(error)
         return tls
 
 

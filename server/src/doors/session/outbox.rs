@@ -269,7 +269,7 @@ impl Outbox {
     }
 
     /// Gives what ends each acquire, for it to be given up: its answer is due then, for the claim of one may be on its way.
-    pub(super) fn give_up_acquires(&self, due: Instant) -> Vec<Box<Waiting>> {
+    pub(super) fn give_up_acquires(&self, due: Instant) -> Vec<Waiting> {
         let mut inner = self.inner();
         let mut given_up = Vec::new();
         for flight in &mut inner.flights {
@@ -277,7 +277,7 @@ impl Outbox {
                 && let Some(waiting) = waiting.take_if(|waiting| waiting.is_acquire())
             {
                 flight.due = Some(due);
-                given_up.push(waiting);
+                given_up.push(*waiting);
             }
         }
         given_up

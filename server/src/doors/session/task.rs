@@ -21,7 +21,7 @@ use crate::doors::Doors;
 use crate::doors::listen::Permit;
 use crate::doors::timer::wake_at;
 use crate::identity::{Caller, Source};
-use crate::service::{Done, Service, TURN_SLACK, retry_after_ms, unanswered};
+use crate::service::{Done, Service, TURN_SLACK, Waiting, retry_after_ms, unanswered};
 
 /// Frames read in one turn, so that a busy session lets the others have theirs: with 64, those of 128 busy sessions kept an extend
 /// on one of its own waiting for 80 ms.
@@ -234,7 +234,7 @@ impl Session {
         self.say_going(why);
         if matches!(left, Left::ForGood) {
             // What comes of them is told yet: a claim may be on its way, and of that nobody may be told that it surely is not.
-            self.outbox.give_up_acquires(now + TURN_SLACK).iter().for_each(|waiting| waiting.cancel());
+            self.outbox.give_up_acquires(now + TURN_SLACK).iter().for_each(Waiting::cancel);
             (self.due, self.is_known) = (Some(now), false);
         }
         for (id, waiting) in self.outbox.cancel_all() {
