@@ -9,11 +9,11 @@ use crate::common::*;
 use crate::folder::{Data, Truth, life};
 
 /// Entries that stay in the log behind a snapshot, with room to spare.
-const ENTRIES: usize = 1_300;
+const ENTRIES: usize = 550;
 
 /// A member that was stopped several times, and its folder as it was each time. It has made snapshots and given back segments.
 fn grown(parent: &Path) -> (Data, Vec<Data>, Truth) {
-    let options = Options { segment_bytes: Some(16 * 1024), snapshot_log_bytes: 24 * 1024, ..options() };
+    let options = Options { segment_bytes: Some(8 * 1024), snapshot_log_bytes: 24 * 1024, ..options() };
     let mut data = Data { root: parent.join("data"), options };
     let (mut copies, mut held) = (Vec::new(), Vec::new());
     let mut seq = 0;
