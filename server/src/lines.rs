@@ -4,8 +4,8 @@
 //!  lease.log ── at its bound ──▶ lease.log.older ──▶ lease.log.older.2 ──▶ … the oldest is gone; lease.log begins anew
 //! ```
 //!
-//! Whoever rotates it as any log renames it, and has it opened anew under its name; where that fails it is tried again with each line. What cannot be written is lost, and its writer is
-//! told; the server's log says so once, until it can be written again.
+//! Whoever rotates it as any log renames it, and has it opened anew under its name; where that fails it is tried again with each line.
+//! What cannot be written is lost, and its writer is told; the server's log says so once, until it can be written again.
 
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};

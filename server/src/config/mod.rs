@@ -251,6 +251,18 @@ impl Config {
                 why: "a client must have time to answer a ping before it counts as gone",
             });
         }
+        if let Some(path) = self.audit.as_deref().filter(|path| self.lease_log.as_deref() == Some(*path)) {
+            let path = path.display();
+            return Err(ConfigError::Broken {
+                rule: "audit.lease_log is another file than audit.file".to_owned(),
+                values: format!(
+                    "both are {path}, by audit.file{} and audit.lease_log{}",
+                    raws.from("audit.file"),
+                    raws.from("audit.lease_log")
+                ),
+                why: "each is put aside by itself, and would take the other's lines with it",
+            });
+        }
         self.check_voters(raws)?;
         self.check_join(raws)?;
         self.juju.check(raws, self.dev)?;

@@ -253,6 +253,21 @@ fn a_broken_relation_shows_both_values() {
     assert!(error.contains("session.ping_every is 30s (") && error.contains("tenure.toml:2:9)"), "{error}");
 }
 
+#[test]
+fn the_audit_log_and_the_lease_log_are_two_files() {
+    let logs =
+        |lease_log: &str| format!("data = \"d\"\n[audit]\nfile = \"a\"\nlease_log = \"{lease_log}\"\n");
+    let error = Folder::new().load(&logs("a")).unwrap_err().to_string();
+    for word in [
+        "audit.lease_log is another file than audit.file does not hold",
+        "tenure.toml:3:1)",
+        "tenure.toml:4:1)",
+    ] {
+        assert!(error.contains(word), "{word}: {error}");
+    }
+    assert!(Folder::new().load(&logs("b")).is_ok());
+}
+
 /// Row 37, without TLS: whoever reached it would be nobody in particular.
 #[test]
 fn a_plain_listener_beyond_loopback_must_be_asked_for() {
