@@ -44,7 +44,7 @@ mod event;
 mod outcome;
 mod parts;
 
-use crate::DecodeError;
+use crate::{DecodeError, Namespace};
 
 /// Bytes being written.
 pub(crate) struct Writer<'a>(pub(crate) &'a mut Vec<u8>);
@@ -85,11 +85,13 @@ pub(crate) struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
     what: &'static str,
+    /// The namespace that was read last: the next key's is most often the same, and then shares its text.
+    namespace: Option<Namespace>,
 }
 
 impl<'a> Reader<'a> {
     pub(crate) fn new(bytes: &'a [u8], what: &'static str) -> Reader<'a> {
-        Reader { bytes, at: 0, what }
+        Reader { bytes, at: 0, what, namespace: None }
     }
 
     /// The error of being damaged at the next byte.

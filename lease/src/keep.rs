@@ -70,11 +70,11 @@ impl Table {
         shift(&mut self.cooling, before.cooling, after.cooling);
     }
 
-    /// A new, empty record for `key`.
-    pub(crate) fn admit(&mut self, key: &Key) -> Slot {
+    /// A new, empty record for `key`, with room for the name of `holder`, who is about to hold it; nobody is empty.
+    pub(crate) fn admit(&mut self, key: &Key, holder: &str) -> Slot {
         let settings = self.settings.of(&key.namespace);
         let space = self.spaces.enter(&key.namespace, settings);
-        let slot = self.slab.insert(Lease::new(space, key.name.as_str()));
+        let slot = self.slab.insert(Lease::new(space, key.name.as_str(), holder));
         self.spaces.get_mut(space).names.insert(slot, &self.slab);
         slot
     }

@@ -106,9 +106,18 @@ pub(crate) struct Due {
     pub(crate) token: Token,
 }
 
+/// What a record keeps its name and its holder in.
+fn texts(name: &str, holder: &str) -> Arc<str> {
+    match holder.is_empty() {
+        true => name.into(),
+        false => [name, holder].concat().into(),
+    }
+}
+
 impl Lease {
-    pub(crate) fn new(space: SpaceId, name: &str) -> Lease {
-        let (texts, name_bytes) = (name.into(), name.len() as u16);
+    /// A record of `name`, whose texts are those of a grant to `holder`, if it is about to get one; nobody is empty.
+    pub(crate) fn new(space: SpaceId, name: &str, holder: &str) -> Lease {
+        let (texts, name_bytes) = (texts(name, holder), name.len() as u16);
         Lease { texts, name_bytes, space, grant: None, extras: None, confirmed: false }
     }
 
@@ -129,7 +138,7 @@ impl Lease {
 
     fn set_holder(&mut self, holder: &str) {
         if self.holder() != holder {
-            self.texts = [self.name(), holder].concat().into();
+            self.texts = texts(self.name(), holder);
         }
     }
 

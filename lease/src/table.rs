@@ -84,7 +84,7 @@ impl Table {
         let mut step = self.step(batch.requests.len());
         self.sweep(batch.sweep, &mut step);
         for group in batch.requests.chunks(WARM) {
-            self.warm(group);
+            self.warm(group.iter().map(|request| &request.command));
             for request in group {
                 let outcome = self.perform(request, &mut step);
                 step.applied.outcomes.push(outcome);
@@ -104,18 +104,21 @@ impl Table {
         step.applied
     }
 
-    /// Reads what the extends of `group` will need, and does nothing with it. Among a million leases each is
+    /// Reads what the extends among `commands` will need, and does nothing with it. Among a million leases each is
     /// a chain of cache misses; here the chains of many run side by side, which one command after the
     /// other does not let them, and the extends take half the time.
-    fn warm(&self, group: &[Request]) {
-        let mut slots = [Slot::MAX; WARM];
-        for (slot, request) in slots.iter_mut().zip(group) {
-            if let Command::Extend { token, .. } = &request.command {
-                *slot = self.tokens.get(*token).map_or(Slot::MAX, |(slot, _)| slot);
+    pub fn warm<'a>(&self, commands: impl Iterator<Item = &'a Command>) {
+        let mut commands = commands.peekable();
+        while commands.peek().is_some() {
+            let mut slots = [Slot::MAX; WARM];
+            for (slot, command) in slots.iter_mut().zip(&mut commands) {
+                if let Command::Extend { token, .. } = command {
+                    *slot = self.tokens.get(*token).map_or(Slot::MAX, |(slot, _)| slot);
+                }
             }
-        }
-        for slot in slots {
-            std::hint::black_box(self.slab.touch(slot));
+            for slot in slots {
+                std::hint::black_box(self.slab.touch(slot));
+            }
         }
     }
 
@@ -158,7 +161,7 @@ impl Table {
     }
 
     fn claim(&mut self, slot: Option<Slot>, claim: &Claim, step: &mut Step) -> Outcome {
-        let slot = slot.unwrap_or_else(|| self.admit(&claim.key));
+        let slot = slot.unwrap_or_else(|| self.admit(&claim.key, claim.holder.as_str()));
         if self.lease(slot).grant.is_some() {
             return self.claim_again(slot, claim, step);
         }
@@ -191,7 +194,7 @@ impl Table {
     }
 
     fn succeed(&mut self, slot: Option<Slot>, succeed: &Succeed, step: &mut Step) -> Outcome {
-        let slot = slot.unwrap_or_else(|| self.admit(&succeed.key));
+        let slot = slot.unwrap_or_else(|| self.admit(&succeed.key, succeed.to.holder.as_str()));
         let (now, token) = (self.now, self.mint(slot));
         self.edit(slot, |lease| lease.grant_heir(now, token, &succeed.to));
         self.tell_granted(slot, succeed.key.clone(), succeed.to.holder.clone(), step)
@@ -256,7 +259,7 @@ impl Table {
         why: &Reason,
         step: &mut Step,
     ) -> Outcome {
-        let slot = slot.unwrap_or_else(|| self.admit(key));
+        let slot = slot.unwrap_or_else(|| self.admit(key, ""));
         let is_new = self.edit(slot, |lease| {
             let pins = &mut lease.extras_mut().pins;
             let place = pins.binary_search_by(|(present, _)| present.cmp(entity));

@@ -64,6 +64,24 @@ pub struct CooldownView {
     pub why: Why,
 }
 
+/// Whose a grant is or was. A token never changes its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owner<'a> {
+    /// The namespace of its key.
+    pub namespace: &'a Namespace,
+    /// The name of its key.
+    pub name: &'a str,
+    /// Which life of its holder.
+    pub instance: Instance,
+}
+
+impl Owner<'_> {
+    /// Whether the grant is or was one of `key`.
+    pub fn has(&self, key: &Key) -> bool {
+        self.name == key.name.as_str() && *self.namespace == key.namespace
+    }
+}
+
 /// Which leases to list or count.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
@@ -133,16 +151,15 @@ impl Table {
         Some((self.spaces.get(lease.space).key(lease), grant))
     }
 
-    /// Whose the grant of `token` is or was: its key, and its holder's instance, as long as history knows. A token never
-    /// changes its key.
-    pub fn owner(&self, token: Token) -> Option<(Key, Instance)> {
+    /// Whose the grant of `token` is or was, as long as history knows.
+    pub fn owner(&self, token: Token) -> Option<Owner<'_>> {
         let (slot, _) = self.tokens.get(token)?;
         let lease = self.slab.get(slot)?;
         let instance = match &lease.grant {
             Some(grant) if grant.token == token => grant.instance,
             _ => self.end_of(lease, token)?.instance,
         };
-        Some((self.spaces.get(lease.space).key(lease), instance))
+        Some(Owner { namespace: &self.spaces.get(lease.space).namespace, name: lease.name(), instance })
     }
 
     /// At most `limit` leases that match, in key order, after `after`. Free names are listed only where they

@@ -104,10 +104,12 @@ struct Kept {
 }
 
 impl Kept {
-    fn of(event: &Event, at: Mono) -> Kept {
-        let mut bytes = Vec::with_capacity(128);
-        event.encode(&mut bytes);
-        Kept { bytes: bytes.into(), at }
+    /// The event as it is kept; `scratch` is for its bytes to be written in. They are copied from there, since a vector cut to its
+    /// size leaves the allocator a remnant behind it that nothing fits into: 13 MB of them among a million leases.
+    fn of(event: &Event, at: Mono, scratch: &mut Vec<u8>) -> Kept {
+        scratch.clear();
+        event.encode(scratch);
+        Kept { bytes: scratch.as_slice().into(), at }
     }
 
     fn event(&self) -> Event {
@@ -193,11 +195,11 @@ impl Events {
 
     /// Keeps what a batch did; gives the watches that have something to pull now.
     pub(crate) fn take_in(&mut self, events: &[Event], now: Mono) -> Vec<Wake> {
-        let mut wakes = Vec::new();
+        let (mut wakes, mut scratch) = (Vec::new(), Vec::new());
         for event in events {
             self.wake_for(event, &mut wakes);
             self.newest = event.revision;
-            let kept = Kept::of(event, now);
+            let kept = Kept::of(event, now, &mut scratch);
             self.bytes += kept.size();
             self.ring.push_back(kept);
         }

@@ -58,7 +58,17 @@ impl Reader<'_> {
     }
 
     pub(crate) fn key(&mut self) -> Result<Key, DecodeError> {
-        Ok(Key { namespace: self.text(Namespace::stored)?, name: self.text(Name::stored)? })
+        Ok(Key { namespace: self.namespace()?, name: self.text(Name::stored)? })
+    }
+
+    fn namespace(&mut self) -> Result<Namespace, DecodeError> {
+        let last = self.namespace.take();
+        let namespace = self.text(|text| match last {
+            Some(last) if last.as_str() == text => Some(last),
+            _ => Namespace::stored(text),
+        })?;
+        self.namespace = Some(namespace.clone());
+        Ok(namespace)
     }
 
     pub(crate) fn heir(&mut self) -> Result<Heir, DecodeError> {

@@ -128,15 +128,16 @@ impl Reader<'_> {
     ) -> Result<(Slot, Lease), DecodeError> {
         let slot = self.u32()?;
         let Some(space) = space_of(self.u32()?) else { return self.damaged_before(4) };
-        let mut lease = Lease::new(space, self.text(Name::stored)?.as_str());
+        let name = self.text(Name::stored)?;
         let flags = self.u8()?;
         if !is_possible(flags) {
             return self.damaged_before(1);
         }
         let has = |flag| flags & flag != 0;
+        let holder = if has(HELD) { Some(self.text(Holder::stored)?) } else { None };
+        let mut lease = Lease::new(space, name.as_str(), holder.as_ref().map_or("", Holder::as_str));
         lease.confirmed = has(CONFIRMED);
-        if has(HELD) {
-            let holder = self.text(Holder::stored)?;
+        if let Some(holder) = holder {
             lease.hold(holder.as_str(), self.grant()?);
         }
         if has(VALUE) {

@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use lease::{
-    CREDENTIALS_SINCE, Command, Holder, Instance, Key, Outcome, Refusal, TTL_DEFAULT, Time, Token, Ttl,
+    CREDENTIALS_SINCE, Command, Holder, Instance, Outcome, Owner, Refusal, TTL_DEFAULT, Time, Token, Ttl,
 };
 
 use super::role::Role;
@@ -55,7 +55,9 @@ impl<E: Engine> Driver<E> {
         let (mut answers, mut joining) = (Vec::new(), Vec::new());
         let state = self.shared.state();
         let (at, lease_now) = (state.reading(), clock.read(state.table.now(), now));
-        for mut pending in std::mem::take(&mut self.unchecked) {
+        let unchecked = std::mem::take(&mut self.unchecked);
+        state.table.warm(unchecked.iter().map(|pending| &pending.request.command));
+        for mut pending in unchecked {
             if !pending.is_passed_on {
                 pending.request.not_after = Some(lease_now.after(CLAMP).after(pending.due.since(now)));
             }
@@ -207,8 +209,8 @@ fn check(state: &State, lease_now: Time, in_grace: bool, pending: &mut Pending) 
     let command = &mut pending.request.command;
     // Of an ended grant too: another's end must not be told as one's own.
     if let (Some(named), Some(token)) = (&pending.named, token_of(command))
-        && let Some((key, instance)) = state.table.owner(token)
-        && let Some(whose) = misnamed(named, &key, instance).or_else(|| for_another(state, named, token))
+        && let Some(owner) = state.table.owner(token)
+        && let Some(whose) = misnamed(named, owner).or_else(|| for_another(state, named, token))
     {
         let grant = state.table.get(&named.key).and_then(|lease| lease.grant);
         return Check::NotYours { whose, held: grant.map(|grant| (grant.holder, grant.token)) };
@@ -239,11 +241,11 @@ fn check(state: &State, lease_now: Time, in_grace: bool, pending: &mut Pending) 
     }
 }
 
-/// Whose the grant of `key` and `instance` is, where it is not as the caller names it.
-fn misnamed(named: &Named, key: &Key, instance: Instance) -> Option<Whose> {
+/// Whose a grant is, where it is not as the caller names it.
+fn misnamed(named: &Named, owner: Owner<'_>) -> Option<Whose> {
     match named.instance {
-        _ if *key != named.key => Some(Whose::AnotherLeases),
-        Some(named) if named != instance => Some(Whose::AnotherInstances),
+        _ if !owner.has(&named.key) => Some(Whose::AnotherLeases),
+        Some(named) if named != owner.instance => Some(Whose::AnotherInstances),
         _ => None,
     }
 }

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use lease::{Batch, DecodeError};
+use lease::{Batch, DecodeError, Namespace};
 use openraft::{EntryPayload, Membership};
 
 use super::types::{Data, Payload, Peer};
@@ -115,11 +115,13 @@ pub(crate) struct Reader<'a> {
     bytes: &'a [u8],
     offset: usize,
     what: &'static str,
+    /// The namespace that was read last: the next key's is most often the same, and then shares its text.
+    namespace: Option<Namespace>,
 }
 
 impl<'a> Reader<'a> {
     pub(super) fn new(bytes: &'a [u8], what: &'static str) -> Reader<'a> {
-        Reader { bytes, offset: 0, what }
+        Reader { bytes, offset: 0, what, namespace: None }
     }
 
     pub(super) fn take(&mut self, length: usize) -> Result<&'a [u8], DecodeError> {
@@ -162,6 +164,16 @@ impl<'a> Reader<'a> {
 
     pub(super) fn u64(&mut self) -> Result<u64, DecodeError> {
         self.array().map(u64::from_le_bytes)
+    }
+
+    /// A namespace: its length, and its text.
+    pub(super) fn namespace(&mut self) -> Result<Namespace, DecodeError> {
+        let length = usize::from(self.u16()?);
+        let text = std::str::from_utf8(self.take(length)?).map_err(|_| self.damaged())?;
+        let last = self.namespace.take().filter(|last| last.as_str() == text);
+        let namespace = last.map_or_else(|| Namespace::parse(text), Ok).map_err(|_| self.damaged())?;
+        self.namespace = Some(namespace.clone());
+        Ok(namespace)
     }
 
     /// So many ids, each above the one before it: as a set is written.

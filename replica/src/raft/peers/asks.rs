@@ -35,7 +35,7 @@
 mod members;
 mod named;
 
-use lease::{Claim, Command, DecodeError, Holder, Key, Name, Namespace, Outcome, Request};
+use lease::{Claim, Command, DecodeError, Holder, Key, Name, Outcome, Request};
 use lease::{Revision, Time, Token, Ttl};
 
 use named::{named, put_named};
@@ -437,7 +437,7 @@ fn put_key(key: &Key, to: &mut Vec<u8>) {
 }
 
 fn key(from: &mut Reader<'_>) -> Result<Key, DecodeError> {
-    Ok(Key { namespace: text(from, Namespace::parse)?, name: text(from, Name::parse)? })
+    Ok(Key { namespace: from.namespace()?, name: text(from, Name::parse)? })
 }
 
 // What a text holds was parsed, and is far shorter than 64 KiB.

@@ -1,4 +1,4 @@
-use lease::{Granted, Instance, Refusal, Seq, Value};
+use lease::{Granted, Instance, Namespace, Refusal, Seq, Value};
 
 use super::*;
 
