@@ -280,7 +280,7 @@ pub async fn start<W: World>(options: Options, parts: Parts<W>) -> Result<Member
     drop(W::Runtime::spawn(raft.clone().watch()));
     drop(W::Runtime::spawn(raft.clone().look_whether_removed()));
     drop(W::Runtime::spawn(raft.clone().call_leader()));
-    let trigger = SnapshotTrigger { written, every_bytes: options.snapshot_log_bytes, last_at: 0 };
+    let trigger = SnapshotTrigger::new(written, options.snapshot_log_bytes, options.member);
     let me = Me { member: options.member, life: random::<W::Runtime>() };
     let driver = Driver::new(Arc::clone(&shared), raft.clone(), me, trigger);
     let driver = W::Runtime::spawn(driver.run::<W::Runtime>());

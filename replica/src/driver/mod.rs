@@ -32,6 +32,7 @@ use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -122,23 +123,32 @@ pub(crate) struct Me {
 
 /// When the log has grown so much that a snapshot is due.
 pub(crate) struct SnapshotTrigger {
-    pub(crate) written: Arc<std::sync::atomic::AtomicU64>,
-    pub(crate) every_bytes: u64,
-    pub(crate) last_at: u64,
+    written: Arc<AtomicU64>,
+    every_bytes: u64,
+    next_at: u64,
 }
 
 impl SnapshotTrigger {
+    /// After every so many bytes, the first time earlier: at each member at another place, or all would write theirs at once, and
+    /// nobody be left who serves undisturbed.
+    pub(crate) fn new(written: Arc<AtomicU64>, every_bytes: u64, member: u64) -> SnapshotTrigger {
+        // Neighbours' ids are far apart in the fractions of their multiples of the golden ratio.
+        let fraction = member.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+        let early = ((u128::from(every_bytes) * u128::from(fraction)) >> 32) as u64;
+        SnapshotTrigger { written, every_bytes, next_at: every_bytes - early }
+    }
+
     /// Of a log that is kept whole.
     pub(crate) fn never() -> SnapshotTrigger {
-        SnapshotTrigger { written: Arc::default(), every_bytes: u64::MAX, last_at: 0 }
+        SnapshotTrigger { written: Arc::default(), every_bytes: u64::MAX, next_at: u64::MAX }
     }
 
     /// Whether a snapshot is due; if so, the next is counted from here.
     fn take_due(&mut self) -> bool {
-        let written = self.written.load(std::sync::atomic::Ordering::Relaxed);
-        let due = written.saturating_sub(self.last_at) >= self.every_bytes;
+        let written = self.written.load(Ordering::Relaxed);
+        let due = written >= self.next_at;
         if due {
-            self.last_at = written;
+            self.next_at = written.saturating_add(self.every_bytes);
         }
         due
     }

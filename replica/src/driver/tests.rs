@@ -233,3 +233,25 @@ fn reads_are_turned_away_before_claims_and_extends_are_never() {
         "and goes to the leader, past the claims that wait there"
     );
 }
+
+#[test]
+fn members_whose_logs_grow_alike_make_their_snapshots_one_after_the_other() {
+    const EVERY: u64 = 64 << 20;
+    let mut due_at = Vec::new();
+    for member in 1..=3 {
+        let written = Arc::new(AtomicU64::new(0));
+        let mut trigger = SnapshotTrigger::new(Arc::clone(&written), EVERY, member);
+        let mut last = 0;
+        for at in (0..=3 * EVERY).step_by(EVERY as usize / 64) {
+            written.store(at, Ordering::Relaxed);
+            if trigger.take_due() {
+                assert!(at - last <= EVERY, "member {member}: at {last}, and then at {at}");
+                (due_at, last) = ([due_at, vec![at]].concat(), at);
+            }
+        }
+        assert!(last > 2 * EVERY, "member {member}: the last at {last}");
+    }
+    due_at.sort_unstable();
+    assert!(due_at.len() > 8, "{due_at:?}");
+    assert!(due_at.windows(2).all(|two| two[1] - two[0] > EVERY / 8), "{due_at:?}");
+}
