@@ -141,13 +141,17 @@ impl Deadlines {
         due
     }
 
-    /// Turns the first bucket into an ordered set of those that are still due in it.
+    /// Turns the first bucket into an ordered set of those that are still due in it; the others move on. All are looked up before any
+    /// is moved, so that the cache misses of many run side by side, and the set is made at once.
     fn open(&mut self, at: u64, due_of: &impl Fn(Slot) -> Option<Due>) {
-        let slots = self.good_slots(at);
-        self.buckets.insert(at, Bucket { entries: Entries::Opened(BTreeSet::new()), stale: 0 });
-        for slot in slots {
+        let slots = self.good_slots(at).into_iter();
+        let due: Vec<(Option<Due>, Slot)> = slots.map(|slot| (due_of(slot), slot)).collect();
+        let stays = |due: Option<Due>| due.filter(|due| bucket_of(due.at) == at);
+        let set = due.iter().filter_map(|(due, slot)| Some((stays(*due)?, *slot))).collect();
+        self.buckets.insert(at, Bucket { entries: Entries::Opened(set), stale: 0 });
+        for (due, slot) in due.into_iter().filter(|(due, _)| stays(*due).is_none()) {
             self.marks.set(slot, NOWHERE);
-            due_of(slot).into_iter().for_each(|due| self.place(slot, due));
+            due.into_iter().for_each(|due| self.place(slot, due));
         }
     }
 
