@@ -223,15 +223,34 @@ fn a_unit_claims_its_own_leadership_and_it_is_written_down() {
 }
 
 #[test]
-fn an_application_claims_by_an_operators_token_and_waits_by_an_app_admins() {
+fn an_application_claims_for_its_units_by_an_operators_token_and_by_an_app_admins() {
     let guarded = Guarded::start();
     let mut operator = guarded.login("application-mysql", &guarded.here("eve", "operator"));
     assert_eq!(operator.claim("mysql/3", 60.0), Value::Null);
     assert_eq!(operator.claim("wordpress/0", 60.0), permission_denied(), "the tag bounds an operator too");
     let mut admin = guarded.login("application-gitlab", &guarded.here("gitlab", "app-admin"));
-    assert_eq!(admin.claim("gitlab/0", 60.0), permission_denied());
     admin.block("gitlab");
-    assert_eq!(admin.next()["response"], json!({}));
+    assert_eq!(admin.next()["response"], json!({}), "nobody holds it");
+    assert_eq!(admin.claim("gitlab/0", 60.0), Value::Null);
+    assert_eq!(admin.claim("gitlab/0", 60.0), Value::Null, "and extends it");
+    let held = json!({"message": "leadership claim denied", "code": "leadership claim denied"});
+    assert_eq!(admin.claim("gitlab/1", 60.0), held, "for one of its units at a time");
+    assert_eq!(admin.claim("wordpress/0", 60.0), permission_denied(), "another application's");
+    for (application, unit) in [("gitlab", "wordpress-0"), ("wordpress", "gitlab-0")] {
+        let claim = json!({"params": [{
+            "application-tag": format!("application-{application}"), "unit-tag": format!("unit-{unit}"), "duration": 60.0,
+        }]});
+        let reply = admin.call("LeadershipService", 2, "ClaimLeadership", &claim);
+        assert_eq!(reply["response"]["results"][0]["error"], permission_denied(), "{unit} of {application}");
+    }
+    admin.block("mysql");
+    assert_eq!(admin.next()["response"]["error"], permission_denied());
+    guarded.audited("its claim", |line| {
+        line["who"] == "gitlab" && line["outcome"] == "granted" && line["holder"] == "gitlab/0"
+    });
+    // Its unit holds the lease: the same one that it has by its own token.
+    let mut unit = guarded.login("unit-gitlab-0", &guarded.here("gitlab/0", "unit"));
+    assert_eq!(unit.claim("gitlab/0", 60.0), Value::Null);
 }
 
 #[test]
