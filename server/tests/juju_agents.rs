@@ -293,6 +293,36 @@ fn machines_claim_by_one_token_and_pin_by_another() {
     assert_eq!(reply["response"], json!({"result": {"mysql": ["machine-0"]}}));
 }
 
+/// Another door may have pinned for a machine what this one would not.
+#[test]
+fn a_machine_unpins_what_is_no_applications_name_too_and_pins_no_such_thing() {
+    let guarded = Guarded::start();
+    let mut machine = guarded.login("machine-0", &guarded.here("machine-0", "app-admin"));
+    let pin = |name: &str| {
+        let pin = json!({"namespace": leadership(MODEL), "name": name, "entity": "machine-0", "why": "old"});
+        assert_eq!(guarded.ask("POST /v1/pin", &pin.to_string()).status, 204, "{name}");
+    };
+    ["mysql", "Old One", "mysql/0"].into_iter().for_each(pin);
+    let mut ask = |what: &str, params: Value| {
+        machine.call("UpgradeSeries", 1, &format!("{what}MachineApplications"), &params)["response"].clone()
+    };
+    let refused = ask("Pin", json!({"applications": ["Old One"]}));
+    let why = &refused["results"][0]["error"]["message"];
+    assert_eq!(why, "cannot pin lease \"Old One\": not an application name");
+    let done = |name: &str| json!({"application-name": name});
+    let named = ask("Unpin", json!({"applications": ["mysql/0", "no/such"]}));
+    assert_eq!(named, json!({"results": [done("mysql/0"), done("no/such")]}));
+    // What is no name at all is no lease's, and is said so.
+    let wrong = ask("Unpin", json!({"applications": [""]}));
+    assert_eq!(wrong["results"][0]["application-name"], "", "{wrong}");
+    assert!(wrong["results"][0]["error"]["message"].is_string(), "{wrong}");
+    let rest = ask("Unpin", json!({}));
+    assert_eq!(rest, json!({"results": [done("Old One"), done("mysql")]}));
+    let mut reader = guarded.login("user-bob", &guarded.here("bob", "reader"));
+    let pinned = reader.call("LeadershipPinning", 1, "PinnedLeadership", &json!({}));
+    assert_eq!(pinned["response"], json!({"result": {}}));
+}
+
 #[test]
 fn a_user_is_told_what_it_may() {
     let guarded = Guarded::start();
