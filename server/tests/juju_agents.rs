@@ -293,6 +293,27 @@ fn machines_claim_by_one_token_and_pin_by_another() {
     assert_eq!(reply["response"], json!({"result": {"mysql": ["machine-0"]}}));
 }
 
+#[test]
+fn a_claim_for_which_a_connection_has_no_room_is_written_down_and_a_wait_is_not() {
+    let guarded = Guarded::start();
+    let mut other = guarded.login("unit-mysql-1", &guarded.here("mysql/1", "unit"));
+    assert_eq!(other.claim("mysql/1", 60.0), Value::Null);
+    let mut unit = guarded.login("unit-mysql-0", &guarded.here("mysql/0", "unit"));
+    (0..lease::JUJU_CALLS_MAX).for_each(|_| _ = unit.block("mysql"));
+    unit.block("mysql");
+    assert_eq!(unit.next()["error-code"], "try again");
+    let claim = claim_params("mysql/0", 60.0);
+    let reply = unit.call("LeadershipService", 2, "ClaimLeadership", &claim);
+    assert_eq!(reply["error-code"], "try again", "{reply}");
+    let is_it = |line: &Value| line["who"] == "mysql/0" && line["outcome"] == "overloaded";
+    guarded.audited("the claim", |line| {
+        is_it(line) && line["verb"] == "claim" && line["namespace"] == leadership(MODEL)
+    });
+    let text = fs::read_to_string(guarded.folder.path().join("audit.jsonl")).unwrap();
+    let lines = text.lines().filter(|line| is_it(&serde_json::from_str(line).unwrap_or_default()));
+    assert_eq!(lines.count(), 1, "{text}");
+}
+
 /// Another door may have pinned for a machine what this one would not.
 #[test]
 fn a_machine_unpins_what_is_no_applications_name_too_and_pins_no_such_thing() {
