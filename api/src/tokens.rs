@@ -41,7 +41,7 @@ pub struct CreateToken {
     pub id: String,
     /// The SHA-256 of its secret, 32 bytes drawn at random: 64 hexadecimal digits.
     pub hash: String,
-    /// Who comes with it; a unit's is the holder that it may be.
+    /// Who comes with it; a unit's is the holder that it may be, an app-admin's the application whose units it may act for.
     pub principal: String,
     /// `unit`, `app-admin`, `reader`, `operator` or `auditor`.
     pub role: String,

@@ -33,9 +33,10 @@ enum Verb {
     /// Make a token, and print it: once, for it is kept nowhere else.
     ///
     /// A unit claims, keeps and waits for its own leases, under its own name alone: mysql/0 may claim mysql, and mysql/backup. An
-    /// app-admin pins and revokes in its namespace, a reader sees it, an operator does everything, and an auditor sees everything.
+    /// app-admin pins and revokes in its namespace, and one that is named mysql claims these for mysql/0 and mysql's other units. A
+    /// reader sees its namespace, an operator does everything, and an auditor sees everything.
     Create {
-        /// Who comes with it; a unit's is the holder that it may be.
+        /// Who comes with it; a unit's is the holder that it may be, an app-admin's the application whose units it may act for.
         principal: String,
         /// What they are: unit, app-admin, reader, operator or auditor.
         #[arg(long, value_parser = ROLES)]

@@ -18,7 +18,7 @@ pub const CLUSTER_VERSION_KNOWN: u32 = CREDENTIALS_SINCE;
 pub enum Role {
     /// Claims, keeps and waits for its own leases, under its own name alone.
     Unit,
-    /// Pins and revokes in its namespace.
+    /// Sees, pins and revokes in its namespace, and claims and keeps leases of its application for that one's units.
     AppAdmin,
     /// Sees its namespace.
     Reader,
@@ -93,7 +93,7 @@ impl fmt::Debug for SecretHash {
 pub struct Credential {
     /// Of the secret.
     pub hash: SecretHash,
-    /// The principal's name; a unit's is the holder that it may be.
+    /// The principal's name; a unit's is the holder that it may be, an app-admin's the application whose units it may act for.
     pub principal: Holder,
     /// What it is.
     pub role: Role,

@@ -33,7 +33,7 @@ use lease::{
 };
 
 use crate::clock::Mono;
-use crate::handle::{Answer, Reading, ReplyFn};
+use crate::handle::{Answer, Reading, ReplyFn, Unavailable};
 use crate::simulation::InLine;
 
 pub(crate) use line::Ticket;
@@ -78,6 +78,8 @@ struct Ask {
     via: Option<Via>,
     /// It is to be told that it was not its turn, once that is sure.
     given_up: bool,
+    /// A claim was made of it, or another member may have heard of it: something may come of it.
+    is_begun: bool,
 }
 
 /// An answer that is due, to be given once the lock is released.
@@ -117,7 +119,7 @@ impl Queue {
         place: Option<Ticket>,
         reply: ReplyFn<Answer>,
     ) {
-        self.asks.insert(id, Ask { claim, reply, place, via, given_up: false });
+        self.asks.insert(id, Ask { claim, reply, place, via, given_up: false, is_begun: false });
         self.note(Changed::Asked(id));
     }
 
@@ -203,6 +205,13 @@ impl Queue {
             waiter.presence = if silent { Presence::Silent(*id) } else { Presence::Here(*id) };
             ready.insert(ask.claim.key.clone());
         }
+    }
+
+    /// Something may come of acquire `id` from now on: a claim that is made of it, or what another member was told.
+    pub(crate) fn begin(&mut self, id: u64) -> Option<&Claim> {
+        let ask = self.asks.get_mut(&id)?;
+        ask.is_begun = true;
+        Some(&ask.claim)
     }
 
     /// What acquire `id` asks for, while it is not answered.
@@ -421,13 +430,17 @@ impl Queue {
         self.absent.front().map(|(at, ..)| *at)
     }
 
-    /// Takes every acquire out, which is answered so.
-    pub(crate) fn drain(&mut self, answer: &Answer) -> Vec<Due> {
+    /// Takes every acquire out, which is answered so: those for which nothing was sent on by a word of their own.
+    pub(crate) fn drain(&mut self, why: Unavailable) -> Vec<Due> {
         let ids: Vec<u64> = self.asks.keys().copied().collect();
         ids.iter().for_each(|id| self.note(Changed::GivenUp(*id)));
         let asks = ids.into_iter().filter_map(|id| self.remove(id));
-        let answer = |given_up| if given_up { Answer::Unknown } else { answer.clone() };
-        asks.map(|ask| (ask.reply, answer(ask.given_up))).collect()
+        let due = |ask: Ask| match ask {
+            Ask { is_begun: false, .. } => (ask.reply, Answer::Unasked(why)),
+            Ask { given_up: true, .. } => (ask.reply, Answer::Unknown),
+            _ => (ask.reply, Answer::Unavailable(why)),
+        };
+        asks.map(due).collect()
     }
 
     /// Who waits for `key`, the first in line first; for simulations.

@@ -203,6 +203,20 @@ async fn a_member_that_hears_its_leader_and_cannot_ask_it_says_so_until_it_can()
 }
 
 #[tokio::test]
+async fn an_acquire_that_could_be_sent_nowhere_is_told_that_nothing_can_come_of_it() {
+    let (mut cluster, leader, [one, two]) = past_grace().await;
+    token(&ask(&cluster.handle(one), claim("a", "h0", 1, TTL)).await);
+    let sent = acquire(&cluster.handle(one), "a", "h1");
+    until_in_line(&cluster, leader, 1).await;
+    cluster.stop(two).await;
+    cluster.stop(leader).await;
+    // Nobody runs any more whom it could be sent to; the other one was.
+    let late = acquire(&cluster.handle(one), "a", "h2");
+    assert_eq!(sent.answered.await.unwrap(), Answer::Unavailable(Unavailable::Behind));
+    assert_eq!(late.answered.await.unwrap(), Answer::Unasked(Unavailable::Behind));
+}
+
+#[tokio::test]
 async fn a_member_without_news_of_a_leader_says_so_to_all_who_wait_there() {
     let (cluster, leader, [one, _]) = past_grace().await;
     let handle = cluster.handle(one);

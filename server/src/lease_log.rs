@@ -17,11 +17,13 @@
 //! * The time is UTC, of the writing, a few milliseconds late. The leases of every door are in it.
 //! * Texts are escaped, `#` in an id as `\u{23}`: no name can forge a line, or a part of an id.
 //! * At its bound it is put aside ([`crate::lines`]). Juju compresses what it puts aside; this does not.
+//! * A stop waits for what is yet to be written, and not for ever: the server's log says how many lines are missing.
 
 use std::fmt::{self, Write as _};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -31,7 +33,8 @@ use lease::{Event, Key, Shown, What};
 use replica::{Handle, Led};
 use time::OffsetDateTime;
 
-use crate::lines::{Bounds, Lines};
+use crate::lines::{Bounds, Lines, STOP_WITHIN};
+use crate::threads::ends_within;
 
 /// How large it grows, and how much is kept: Juju's own 30 MB, ten times besides the one that grows.
 pub(crate) const BOUNDS: Bounds = Bounds { bytes_max: 30 << 20, kept: 10 };
@@ -41,12 +44,18 @@ const LOOK: usize = 256;
 /// How long news gather before they are written, so that a busy leader does not wake this thread for each.
 const GATHERS: Duration = Duration::from_millis(10);
 
-/// A lease log. Dropped, it writes what there is and ends.
-#[derive(Debug)]
+/// A lease log. Dropped, it writes what there is and ends, or says what it could not write where its file hangs.
 pub(crate) struct LeaseLog {
+    path: PathBuf,
     words: Sender<Word>,
+    pull: Pull,
+    /// Lines that the writer has in hand: being written, or missing.
+    owed: Arc<AtomicU64>,
     writer: Option<JoinHandle<()>>,
 }
+
+/// The next events of the ledger.
+type Pull = Arc<dyn Fn() -> Led + Send + Sync>;
 
 /// What the writer is told. There are never many: the ledger calls once, until it is read.
 enum Word {
@@ -66,24 +75,54 @@ impl LeaseLog {
         let news = words.clone();
         // Nobody hears it any more once the writer has ended.
         replica.keep_ledger(Arc::new(move || drop(news.send(Word::News))));
-        let mut writer = Writer { file, lost: 0 };
-        let pull = move || replica.pull_ledger(LOOK);
-        let run = move || writer.run(&told, &pull);
+        LeaseLog::start(path, file, (words, told), Arc::new(move || replica.pull_ledger(LOOK)))
+    }
+
+    fn start(
+        path: &Path,
+        file: Lines,
+        (words, told): (Sender<Word>, Receiver<Word>),
+        pull: Pull,
+    ) -> io::Result<LeaseLog> {
+        let owed = Arc::new(AtomicU64::new(0));
+        let mut writer = Writer { file, lost: 0, owed: Arc::clone(&owed) };
+        let pulls = Arc::clone(&pull);
+        let run = move || writer.run(&told, &*pulls);
         let writer = std::thread::Builder::new().name("lease-log".to_owned()).spawn(run)?;
-        Ok(LeaseLog { words, writer: Some(writer) })
+        Ok(LeaseLog { path: path.to_owned(), words, pull, owed, writer: Some(writer) })
     }
 
     /// Opens the file anew, under its name.
     pub(crate) fn reopen(&self) {
         drop(self.words.send(Word::Reopen));
     }
+
+    /// Ends the writer once it has written all that is in the ledger; how many lines are left unwritten, where its file hangs for that
+    /// time.
+    fn end(&mut self, within: Duration) -> u64 {
+        drop(self.words.send(Word::End));
+        let Some(writer) = self.writer.take() else { return 0 };
+        if ends_within(&writer, within) {
+            let _ = writer.join();
+            return 0;
+        }
+        let mut unwritten = self.owed.load(Ordering::Relaxed);
+        loop {
+            let led = (self.pull)();
+            unwritten += led.missed + led.events.iter().filter(|event| has_line(event)).count() as u64;
+            if !led.more {
+                return unwritten;
+            }
+        }
+    }
 }
 
 impl Drop for LeaseLog {
     fn drop(&mut self) {
-        drop(self.words.send(Word::End));
-        if let Some(writer) = self.writer.take() {
-            let _ = writer.join();
+        let unwritten = self.end(STOP_WITHIN);
+        if unwritten > 0 {
+            let path = self.path.display();
+            tracing::error!(%path, unwritten, "the lease log's file hangs: the stop waits for it no longer, and so many lines may never be written");
         }
     }
 }
@@ -92,6 +131,8 @@ struct Writer {
     file: Lines,
     /// Lines that are missing, and of which no line tells yet.
     lost: u64,
+    /// These, and those that are being written.
+    owed: Arc<AtomicU64>,
 }
 
 impl Writer {
@@ -134,10 +175,17 @@ impl Writer {
             return;
         }
         let told = std::mem::take(&mut self.lost);
+        let owed = told + lines.len() as u64 - u64::from(told > 0);
+        self.owed.store(owed, Ordering::Relaxed);
         if !self.file.write(lines.join("\n")) {
-            self.lost = told + lines.len() as u64 - u64::from(told > 0);
+            self.lost = owed;
         }
+        self.owed.store(self.lost, Ordering::Relaxed);
     }
+}
+
+fn has_line(event: &Event) -> bool {
+    matches!(event.what, What::Granted { .. } | What::Ended { .. })
 }
 
 /// An event's line; none where it has none.
@@ -198,6 +246,8 @@ impl fmt::Display for Part<'_> {
 #[cfg(test)]
 mod tests {
     use std::cell::RefCell;
+    use std::os::unix::fs::OpenOptionsExt;
+    use std::sync::Mutex;
 
     use lease::{Holder, Name, Namespace, Revision, Token};
 
@@ -248,7 +298,7 @@ mod tests {
     fn what_is_missing_is_said_once_in_the_next_lines_that_can_be_written() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lease.log");
-        let mut writer = Writer { file: Lines::open(&path, BOUNDS).unwrap(), lost: 0 };
+        let mut writer = Writer { file: Lines::open(&path, BOUNDS).unwrap(), lost: 0, owed: Arc::default() };
         writer.write(&led(&["a"], 0), at().0);
         writer.write(&led(&[], 3), at().0);
         writer.write(&led(&["b", "c"], 2), at().0);
@@ -260,10 +310,33 @@ mod tests {
         );
         // A file that takes nothing: what was to be written is missing, and what was missing still is.
         let full = Path::new("/dev/full");
-        let mut writer = Writer { file: Lines::open(full, BOUNDS).unwrap(), lost: 0 };
+        let mut writer = Writer { file: Lines::open(full, BOUNDS).unwrap(), lost: 0, owed: Arc::default() };
         writer.write(&led(&["a", "b"], 0), at().0);
         writer.write(&led(&["c"], 4), at().0);
         assert_eq!(writer.lost, 7);
+    }
+
+    #[test]
+    fn an_end_waits_for_a_file_that_hangs_no_longer_than_it_is_told_and_says_how_many_lines_are_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lease.log");
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let nonblocking = nix::fcntl::OFlag::O_NONBLOCK.bits();
+        let reader = std::fs::OpenOptions::new().read(true).custom_flags(nonblocking).open(&path).unwrap();
+        // More in one look than a pipe holds that nobody reads.
+        let many = vec!["a"; 20_000];
+        let looks = Mutex::new(vec![led(&["z", "z"], 5), led(&many, 0)]);
+        let pull = move || {
+            let mut looks = looks.lock().unwrap();
+            let next = looks.pop().unwrap_or_else(|| led(&[], 0));
+            Led { more: !looks.is_empty(), ..next }
+        };
+        let file = Lines::open(&path, BOUNDS).unwrap();
+        let mut log = LeaseLog::start(&path, file, channel(), Arc::new(pull)).unwrap();
+        assert_eq!(log.end(Duration::from_millis(300)), 20_000 + 5 + 2);
+        assert_eq!(log.end(Duration::from_secs(60)), 0, "it is told once, and waited for once");
+        // The writer's write fails, and it ends.
+        drop(reader);
     }
 
     #[test]
@@ -271,7 +344,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("lease.log");
         let bounds = Bounds { bytes_max: 100, kept: 10 };
-        let mut writer = Writer { file: Lines::open(&path, bounds).unwrap(), lost: 0 };
+        let mut writer = Writer { file: Lines::open(&path, bounds).unwrap(), lost: 0, owed: Arc::default() };
         let left = RefCell::new((0..13).collect::<Vec<u64>>());
         let pull = || {
             let mut left = left.borrow_mut();

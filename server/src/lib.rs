@@ -48,6 +48,7 @@ mod replica_thread;
 mod restore;
 mod run;
 mod service;
+mod threads;
 mod tls;
 
 pub use config::{

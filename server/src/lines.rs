@@ -6,12 +6,19 @@
 //!
 //! Whoever rotates it as any log renames it, and has it opened anew under its name; where that fails it is tried again with each line.
 //! What cannot be written is lost, and its writer is told; the server's log says so once, until it can be written again.
+//!
+//! A write may hang, on a disk or a network's file system that answers nothing. Whoever waits for its last lines gives it up after
+//! [`STOP_WITHIN`], and says in the server's log what is left unwritten.
 
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How long a stop waits for the last lines of one file.
+pub(crate) const STOP_WITHIN: Duration = Duration::from_secs(3);
 
 /// How large it grows, and how much of what was before is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

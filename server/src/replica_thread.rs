@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use openraft_rt_tokio::TokioRuntime;
 use replica::log::{Folder, UnprovableTail};
@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::data::Data;
 use crate::error::ServeError;
 use crate::peers::{self, Carrier, Security, Who};
+use crate::threads::ends_within;
 
 /// The exit code of a process whose log failed or whose replica broke: it is unavailable, and should be started again.
 pub(crate) const EXIT_BROKEN: i32 = 3;
@@ -114,14 +115,6 @@ impl Drop for ReplicaThread {
             tracing::error!("the replica's thread did not end as it should");
         }
     }
-}
-
-fn ends_within(thread: &JoinHandle<()>, within: Duration) -> bool {
-    let began = Instant::now();
-    while !thread.is_finished() && began.elapsed() < within {
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    thread.is_finished()
 }
 
 async fn run(
@@ -240,6 +233,7 @@ fn end_stuck(after: Duration) -> ! {
 mod tests {
     use std::process::{Command, Stdio};
     use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::Instant;
 
     use lease::{Claim, Holder, Instance, Key, Name, Namespace, Seq, Ttl};
     use replica::log::{Act, MemoryDisk};

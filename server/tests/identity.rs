@@ -91,7 +91,7 @@ fn of_one(namespace: &'static str, name: &'static str) -> Vec<Ask> {
         let session = Some(json!({call: body}));
         asks.push(Ask { verb, namespace: Some(namespace), name: Some(name), holder, http, session });
     };
-    for holder in ["mysql/0", "mysql/1"] {
+    for holder in ["mysql/0", "mysql/1", "redis/0", "mysql"] {
         // A ttl of nothing: whoever may claim is told that it is out of bounds, and nothing changes.
         let claim = with(json!({"holder": holder, "ttl_ms": 1}));
         put(
@@ -108,14 +108,13 @@ fn of_one(namespace: &'static str, name: &'static str) -> Vec<Ask> {
         let body = with(token.clone());
         put("hold", None, (format!("POST /v1/{verb}"), Some(body.clone())), verb, body);
     }
-    let transfer = with(json!({"token": "999", "instance": "7", "to": "mysql/1"}));
-    put("hold", None, ("POST /v1/transfer".to_owned(), Some(transfer.clone())), "transfer", transfer.clone());
-    let forced = {
-        let mut forced = transfer;
+    for to in ["mysql/1", "redis/0"] {
+        let transfer = with(json!({"token": "999", "instance": "7", "to": to}));
+        let mut forced = transfer.clone();
         forced["force"] = true.into();
-        forced
-    };
-    put("hold", Some("mysql/1"), ("POST /v1/transfer".to_owned(), Some(forced.clone())), "transfer", forced);
+        put("hold", None, ("POST /v1/transfer".to_owned(), Some(transfer.clone())), "transfer", transfer);
+        put("hold", Some(to), ("POST /v1/transfer".to_owned(), Some(forced.clone())), "transfer", forced);
+    }
     let revoke = with(token);
     put("manage", None, ("POST /v1/revoke".to_owned(), Some(revoke.clone())), "revoke", revoke);
     for verb in ["pin", "unpin"] {
@@ -150,15 +149,15 @@ fn may(role: &str, scoped: bool, ask: &Ask) -> bool {
     let narrowed = matches!(ask.verb, "list" | "count") && ask.namespace.is_none();
     let inside = !is_cluster && (!scoped || ask.namespace == Some("mine") || narrowed);
     let reads = matches!(ask.verb, "read" | "list" | "count" | "history" | "watch");
+    let holds = matches!(ask.verb, "claim" | "hold");
+    let mysqls = inside && matches!(ask.name, Some("mysql" | "mysql/backup"));
     match role {
-        "unit" => {
-            inside
-                && matches!(ask.name, Some("mysql" | "mysql/backup"))
-                && matches!(ask.holder, None | Some("mysql/0"))
-                && matches!(ask.verb, "claim" | "hold" | "read")
-        }
+        "unit" => mysqls && matches!(ask.holder, None | Some("mysql/0")) && (holds || ask.verb == "read"),
         "reader" => (inside && reads) || (!scoped && ask.verb == "list-all"),
-        "app-admin" => inside && (reads || ask.verb == "manage"),
+        "app-admin" => {
+            let for_its_units = mysqls && matches!(ask.holder, None | Some("mysql/0" | "mysql/1"));
+            (inside && (reads || ask.verb == "manage")) || (for_its_units && holds)
+        }
         "auditor" => (inside && reads) || (!scoped && matches!(ask.verb, "members" | "tokens" | "list-all")),
         "operator" => inside || (is_cluster && !scoped),
         other => panic!("no role {other}"),
@@ -253,7 +252,8 @@ fn each_role_may_do_over_each_door_what_the_table_says_and_nothing_leaks() {
     ];
     let (mut asked, mut denied) = (0, 0);
     for (role, scoped, scope) in principals {
-        let (_, token) = guarded.token("mysql/0", role, scope);
+        let principal = if role == "app-admin" { "mysql" } else { "mysql/0" };
+        let (_, token) = guarded.token(principal, role, scope);
         let mut session = guarded.session(&token);
         // What each verb is answered where it is denied: one text, whichever lease it is.
         let mut said: BTreeMap<String, String> = BTreeMap::new();
@@ -363,4 +363,45 @@ fn a_unit_keeps_and_ends_its_own_grant_and_not_that_of_another_unit_of_its_appli
         line["outcome"] == "granted" && line["token"] == grant["token"] && line["holder"] == "mysql/0"
     });
     guarded.audited("a release is in the audit log", |line| line["outcome"] == "released");
+}
+
+#[test]
+fn an_applications_admin_claims_keeps_and_ends_grants_for_its_units_and_for_nobody_else() {
+    let guarded = Guarded::start();
+    let (_, token) = guarded.token("mysql", "app-admin", &json!({"namespace": "mine"}));
+    assert_eq!(guarded.claim(&guarded.admin, "mine", "redis", "redis/0").status, 200);
+    for (namespace, name, holder) in [
+        ("mine", "mysql", "redis/0"),
+        ("mine", "mysql", "mysql"),
+        ("mine", "mysql", "mysql/00"),
+        ("mine", "redis", "mysql/0"),
+        ("mine", "redis", "redis/0"),
+        ("mine", "mysql2", "mysql/0"),
+        ("theirs", "mysql", "mysql/0"),
+    ] {
+        let refused = guarded.claim(&token, namespace, name, holder);
+        assert_eq!((refused.status, refused.problem().1.as_str()), (403, "forbidden"), "{name}: {refused:?}");
+    }
+    for (name, holder) in [("mysql", "mysql/0"), ("mysql/backup", "mysql/7")] {
+        let granted = guarded.claim(&token, "mine", name, holder);
+        assert_eq!(granted.status, 200, "{granted:?}");
+        let grant = json!({"namespace": "mine", "name": name, "token": granted.json()["token"]});
+        for path in ["/v1/extend", "/v1/release"] {
+            let done = guarded.post(Some(&token), path, &grant);
+            assert_eq!(done.status, 200, "{path}: {done:?}");
+        }
+    }
+    // Under the name of its own lease, another's token: it is refused, and tells nothing that a list would not.
+    let theirs = guarded.get(Some(&guarded.admin), "/v1/leases/mine/redis").json()["held"]["token"].clone();
+    for path in ["/v1/extend", "/v1/release"] {
+        let own = json!({"namespace": "mine", "name": "mysql", "token": theirs});
+        assert_eq!(guarded.post(Some(&token), path, &own).status, 409, "{path}");
+        let named = json!({"namespace": "mine", "name": "redis", "token": theirs});
+        assert_eq!(guarded.post(Some(&token), path, &named).status, 403, "{path}");
+    }
+    let held = guarded.get(Some(&guarded.admin), "/v1/leases/mine/redis").json();
+    assert_eq!(held["held"]["holder"], "redis/0", "{held}");
+    guarded.audited("its grant is in the audit log", |line| {
+        line["who"] == "mysql" && line["outcome"] == "granted" && line["holder"] == "mysql/7"
+    });
 }

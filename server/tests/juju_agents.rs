@@ -223,15 +223,34 @@ fn a_unit_claims_its_own_leadership_and_it_is_written_down() {
 }
 
 #[test]
-fn an_application_claims_by_an_operators_token_and_waits_by_an_app_admins() {
+fn an_application_claims_for_its_units_by_an_operators_token_and_by_an_app_admins() {
     let guarded = Guarded::start();
     let mut operator = guarded.login("application-mysql", &guarded.here("eve", "operator"));
     assert_eq!(operator.claim("mysql/3", 60.0), Value::Null);
     assert_eq!(operator.claim("wordpress/0", 60.0), permission_denied(), "the tag bounds an operator too");
     let mut admin = guarded.login("application-gitlab", &guarded.here("gitlab", "app-admin"));
-    assert_eq!(admin.claim("gitlab/0", 60.0), permission_denied());
     admin.block("gitlab");
-    assert_eq!(admin.next()["response"], json!({}));
+    assert_eq!(admin.next()["response"], json!({}), "nobody holds it");
+    assert_eq!(admin.claim("gitlab/0", 60.0), Value::Null);
+    assert_eq!(admin.claim("gitlab/0", 60.0), Value::Null, "and extends it");
+    let held = json!({"message": "leadership claim denied", "code": "leadership claim denied"});
+    assert_eq!(admin.claim("gitlab/1", 60.0), held, "for one of its units at a time");
+    assert_eq!(admin.claim("wordpress/0", 60.0), permission_denied(), "another application's");
+    for (application, unit) in [("gitlab", "wordpress-0"), ("wordpress", "gitlab-0")] {
+        let claim = json!({"params": [{
+            "application-tag": format!("application-{application}"), "unit-tag": format!("unit-{unit}"), "duration": 60.0,
+        }]});
+        let reply = admin.call("LeadershipService", 2, "ClaimLeadership", &claim);
+        assert_eq!(reply["response"]["results"][0]["error"], permission_denied(), "{unit} of {application}");
+    }
+    admin.block("mysql");
+    assert_eq!(admin.next()["response"]["error"], permission_denied());
+    guarded.audited("its claim", |line| {
+        line["who"] == "gitlab" && line["outcome"] == "granted" && line["holder"] == "gitlab/0"
+    });
+    // Its unit holds the lease: the same one that it has by its own token.
+    let mut unit = guarded.login("unit-gitlab-0", &guarded.here("gitlab/0", "unit"));
+    assert_eq!(unit.claim("gitlab/0", 60.0), Value::Null);
 }
 
 #[test]
@@ -272,6 +291,57 @@ fn machines_claim_by_one_token_and_pin_by_another() {
     let mut reader = guarded.login("user-bob", &guarded.here("bob", "reader"));
     let reply = reader.call("LeadershipPinning", 1, "PinnedLeadership", &json!({}));
     assert_eq!(reply["response"], json!({"result": {"mysql": ["machine-0"]}}));
+}
+
+#[test]
+fn a_claim_for_which_a_connection_has_no_room_is_written_down_and_a_wait_is_not() {
+    let guarded = Guarded::start();
+    let mut other = guarded.login("unit-mysql-1", &guarded.here("mysql/1", "unit"));
+    assert_eq!(other.claim("mysql/1", 60.0), Value::Null);
+    let mut unit = guarded.login("unit-mysql-0", &guarded.here("mysql/0", "unit"));
+    (0..lease::JUJU_CALLS_MAX).for_each(|_| _ = unit.block("mysql"));
+    unit.block("mysql");
+    assert_eq!(unit.next()["error-code"], "try again");
+    let claim = claim_params("mysql/0", 60.0);
+    let reply = unit.call("LeadershipService", 2, "ClaimLeadership", &claim);
+    assert_eq!(reply["error-code"], "try again", "{reply}");
+    let is_it = |line: &Value| line["who"] == "mysql/0" && line["outcome"] == "overloaded";
+    guarded.audited("the claim", |line| {
+        is_it(line) && line["verb"] == "claim" && line["namespace"] == leadership(MODEL)
+    });
+    let text = fs::read_to_string(guarded.folder.path().join("audit.jsonl")).unwrap();
+    let lines = text.lines().filter(|line| is_it(&serde_json::from_str(line).unwrap_or_default()));
+    assert_eq!(lines.count(), 1, "{text}");
+}
+
+/// Another door may have pinned for a machine what this one would not.
+#[test]
+fn a_machine_unpins_what_is_no_applications_name_too_and_pins_no_such_thing() {
+    let guarded = Guarded::start();
+    let mut machine = guarded.login("machine-0", &guarded.here("machine-0", "app-admin"));
+    let pin = |name: &str| {
+        let pin = json!({"namespace": leadership(MODEL), "name": name, "entity": "machine-0", "why": "old"});
+        assert_eq!(guarded.ask("POST /v1/pin", &pin.to_string()).status, 204, "{name}");
+    };
+    ["mysql", "Old One", "mysql/0"].into_iter().for_each(pin);
+    let mut ask = |what: &str, params: Value| {
+        machine.call("UpgradeSeries", 1, &format!("{what}MachineApplications"), &params)["response"].clone()
+    };
+    let refused = ask("Pin", json!({"applications": ["Old One"]}));
+    let why = &refused["results"][0]["error"]["message"];
+    assert_eq!(why, "cannot pin lease \"Old One\": not an application name");
+    let done = |name: &str| json!({"application-name": name});
+    let named = ask("Unpin", json!({"applications": ["mysql/0", "no/such"]}));
+    assert_eq!(named, json!({"results": [done("mysql/0"), done("no/such")]}));
+    // What is no name at all is no lease's, and is said so.
+    let wrong = ask("Unpin", json!({"applications": [""]}));
+    assert_eq!(wrong["results"][0]["application-name"], "", "{wrong}");
+    assert!(wrong["results"][0]["error"]["message"].is_string(), "{wrong}");
+    let rest = ask("Unpin", json!({}));
+    assert_eq!(rest, json!({"results": [done("Old One"), done("mysql")]}));
+    let mut reader = guarded.login("user-bob", &guarded.here("bob", "reader"));
+    let pinned = reader.call("LeadershipPinning", 1, "PinnedLeadership", &json!({}));
+    assert_eq!(pinned["response"], json!({"result": {}}));
 }
 
 #[test]

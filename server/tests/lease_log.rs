@@ -6,7 +6,10 @@ mod support;
 mod three;
 
 use std::fs;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use server::Config;
@@ -83,6 +86,35 @@ fn whoever_rotates_it_has_it_opened_anew_and_a_stop_writes_what_is_left() {
     node.server.take().unwrap().stop();
     assert_eq!(lines(&node), [r#"claimed ":default#b#" for "me""#]);
     assert_eq!(fs::read_to_string(old).unwrap().lines().count(), 1);
+}
+
+/// As on a network's file system that answers nothing any more.
+#[test]
+fn a_stop_waits_for_logs_whose_files_hang_and_not_for_ever() {
+    let pipes = tempfile::tempdir().unwrap();
+    let pipe = |name: &str| {
+        let path = pipes.path().join(name);
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let nonblocking = nix::fcntl::OFlag::O_NONBLOCK.bits();
+        // There is somebody who could read, and does not; and little room.
+        let reader = fs::OpenOptions::new().read(true).custom_flags(nonblocking).open(&path).unwrap();
+        nix::fcntl::fcntl(&reader, nix::fcntl::FcntlArg::F_SETPIPE_SZ(4_096)).unwrap();
+        (path, reader)
+    };
+    let [(audit, _audit), (leases, _leases)] = ["audit.jsonl", "lease.log"].map(pipe);
+    let mut node = Node::start_with(|config| {
+        config.audit = Some(audit);
+        config.lease_log = Some(leases);
+    });
+    (0..100).for_each(|at| drop(claim(&node, &format!("{at}-{}", "x".repeat(100)), 60_000)));
+    let server = node.server.take().unwrap();
+    let (began, (told, stopped)) = (Instant::now(), mpsc::channel());
+    std::thread::spawn(move || {
+        server.stop();
+        let _ = told.send(());
+    });
+    stopped.recv_timeout(Duration::from_secs(60)).expect("it waits for ever");
+    assert!(began.elapsed() >= Duration::from_secs(3), "nothing hangs");
 }
 
 #[test]

@@ -166,12 +166,18 @@ fn strangers_cost_the_cluster_few_reads_and_the_audit_log_few_lines() {
     // Each has another one, and none was ever made.
     let began = (Instant::now(), reads());
     let asked = |_| guarded.get(Some(&Secret::draw().reveal()), "/v1/count");
-    let turned_away = (0..10_000).map(asked).find(|answer| answer.status != 401);
+    let mut looked_for = 0;
+    let turned_away = (0..10_000).map(asked).find(|answer| {
+        looked_for += u64::from(answer.status == 401);
+        answer.status != 401
+    });
     let turned_away = turned_away.expect("ten thousand from one address are too many");
     // Those who come on when there are too many cost a read only as often as one is looked for: ten times a second.
-    let looked_for = (0..300).map(asked).filter(|answer| answer.status == 401).count() as u64;
+    looked_for += (0..300).map(asked).filter(|answer| answer.status == 401).count() as u64;
     let (took, read) = (began.0.elapsed(), reads() - began.1);
-    assert!(read >= 100 + looked_for, "a read for each that was looked for: {read}, {looked_for}");
+    // The first operator's may have been one of those that one address has at once.
+    assert!(looked_for >= 90, "{looked_for}");
+    assert!(read >= looked_for, "a read for each that was looked for: {read}, {looked_for}");
     // Some more for those that came while the first token was being set up, and were looked for twice.
     assert!(read as f64 <= 120.0 + 10.0 * took.as_secs_f64(), "{read} reads in {took:?}");
     assert_eq!(

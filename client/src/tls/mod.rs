@@ -7,7 +7,8 @@
 //!
 //! Before each connection the files are looked at, and read again where they have changed: a program that runs for long comes by its
 //! renewed certificate. Where they cannot be used, as between the writing of a certificate and that of its key, what was read before
-//! goes on to be used, and the next connection looks again.
+//! goes on to be used, and the next connection looks again. One looks at a time, on a thread that may wait for a disk: whoever
+//! connects meanwhile comes by what was read before, and a file system that hangs costs one connection its try, and no runtime its thread.
 //!
 //! TLS 1.3 and nothing older. Only the CA that is given is believed, and none that the machine has: a cluster has its own.
 
@@ -19,7 +20,7 @@ mod words;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustls::{ClientConfig, RootCertStore, version};
 
@@ -58,7 +59,12 @@ struct Read {
     stamps: Stamps,
     /// Why what is there now cannot be used, as the log says.
     complaint: Option<TlsError>,
+    /// Somebody looks at the files.
+    is_looked_at: bool,
 }
+
+/// One look at the files. Dropped, also where it never came about, the next may begin.
+struct Look(Tls);
 
 /// Why certificates cannot be used: which file, what is wrong, what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,21 +83,50 @@ impl Tls {
         Ok(Tls { files: Arc::new(files), read: Arc::new(Mutex::new(read)) })
     }
 
-    /// What the files hold now; where that cannot be used, what they held when they were read last.
-    pub(crate) fn config(&self) -> Arc<ClientConfig> {
-        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        if read.stamps != Stamps::of(&self.files) {
-            match Read::of(&self.files) {
-                Ok(again) => *read = again,
-                // Told once, and tried again each time: what is wrong may be mended without a change of what is in them.
-                Err(error) if read.complaint.as_ref() == Some(&error) => {}
-                Err(error) => {
-                    tracing::warn!(%error, "changed certificates cannot be used: those that were read before are");
-                    read.complaint = Some(error);
-                }
+    /// What the files hold now; where that cannot be used, or somebody looks at them already, what they held when they were read last.
+    pub(crate) async fn config(&self) -> Arc<ClientConfig> {
+        if let Some(look) = self.begin_look() {
+            // It fails where the runtime ends: then nobody connects.
+            let _ = tokio::task::spawn_blocking(move || look.make()).await;
+        }
+        Arc::clone(&self.read().config)
+    }
+
+    fn begin_look(&self) -> Option<Look> {
+        let is_looked_at = std::mem::replace(&mut self.read().is_looked_at, true);
+        (!is_looked_at).then(|| Look(self.clone()))
+    }
+
+    fn read(&self) -> MutexGuard<'_, Read> {
+        self.read.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Look {
+    /// It may take as long as a disk does, and locks nobody out meanwhile.
+    fn make(self) {
+        let Tls { files, .. } = &self.0;
+        let stamps = Stamps::of(files);
+        if self.0.read().stamps == stamps {
+            return;
+        }
+        let again = Read::of(files);
+        let mut read = self.0.read();
+        match again {
+            Ok(again) => *read = Read { is_looked_at: true, ..again },
+            // Told once, and tried again each time: what is wrong may be mended without a change of what is in them.
+            Err(error) if read.complaint.as_ref() == Some(&error) => {}
+            Err(error) => {
+                tracing::warn!(%error, "changed certificates cannot be used: those that were read before are");
+                read.complaint = Some(error);
             }
         }
-        Arc::clone(&read.config)
+    }
+}
+
+impl Drop for Look {
+    fn drop(&mut self) {
+        self.0.read().is_looked_at = false;
     }
 }
 
@@ -127,7 +162,7 @@ impl Read {
         };
         // A session is a WebSocket, and that is made of HTTP/1.1.
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Read { config: Arc::new(config), stamps, complaint: None })
+        Ok(Read { config: Arc::new(config), stamps, complaint: None, is_looked_at: false })
     }
 }
 

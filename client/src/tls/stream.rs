@@ -34,7 +34,7 @@ pub(crate) async fn secure(tcp: TcpStream, endpoint: &Endpoint, tls: Option<&Tls
     let name = ServerName::try_from(endpoint.host().to_owned()).map_err(|_| {
         format!("no certificate can be for the host {}: use another of its names", endpoint.host())
     })?;
-    match TlsConnector::from(tls.config()).connect(name, tcp).await {
+    match TlsConnector::from(tls.config().await).connect(name, tcp).await {
         Ok(stream) => Ok(Stream::Secured(Box::new(stream))),
         Err(error) => Err(words::cause(&error, Some(tls))),
     }

@@ -54,23 +54,45 @@ fn a_file_that_is_wrong_is_named_with_what_is_wrong() {
     refused(&ca, &own, &own.key, "locked with a password");
 }
 
-#[test]
-fn a_renewed_certificate_is_read_at_the_next_connection_and_a_broken_one_is_not_used() {
+#[tokio::test]
+async fn a_renewed_certificate_is_read_at_the_next_connection_and_a_broken_one_is_not_used() {
     let folder = tempfile::tempdir().unwrap();
     let (ca, own) = (made(folder.path(), "ca").cert, made(folder.path(), "own"));
     let tls = Tls::load(TlsFiles { ca, own: Some(own.clone()) }).unwrap();
-    let (shared, first) = (tls.clone(), tls.config());
-    assert!(Arc::ptr_eq(&first, &tls.config()), "nothing has changed");
+    let (shared, first) = (tls.clone(), tls.config().await);
+    assert!(Arc::ptr_eq(&first, &tls.config().await), "nothing has changed");
     let renewed = made(folder.path(), "renewed");
     // As a program does that renews: each file in one step, one after the other.
     fs::rename(&renewed.cert, &own.cert).unwrap();
-    assert!(Arc::ptr_eq(&first, &tls.config()), "of the new certificate the key is not there yet");
+    assert!(Arc::ptr_eq(&first, &tls.config().await), "of the new certificate the key is not there yet");
     fs::rename(&renewed.key, &own.key).unwrap();
-    let second = tls.config();
+    let second = tls.config().await;
     assert!(!Arc::ptr_eq(&first, &second));
-    assert!(Arc::ptr_eq(&second, &shared.config()), "for all sessions of the process");
+    assert!(Arc::ptr_eq(&second, &shared.config().await), "for all sessions of the process");
     fs::remove_file(&own.key).unwrap();
-    assert!(Arc::ptr_eq(&second, &tls.config()), "what was read is used on");
+    assert!(Arc::ptr_eq(&second, &tls.config().await), "what was read is used on");
+}
+
+/// As on a network's file system that answers nothing any more.
+#[tokio::test]
+async fn a_file_that_hangs_costs_one_connection_its_try_and_nobody_else_anything() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ca, own) = (made(folder.path(), "ca").cert, made(folder.path(), "own"));
+    let tls = Tls::load(TlsFiles { ca, own: Some(own.clone()) }).unwrap();
+    let first = tls.config().await;
+    let pem = fs::read(&own.cert).unwrap();
+    // Whoever opens a pipe to read it waits for one who writes.
+    fs::remove_file(&own.cert).unwrap();
+    nix::unistd::mkfifo(&own.cert, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let hangs = tokio::time::timeout(Duration::from_millis(100), tls.config()).await;
+    assert!(hangs.is_err(), "and this thread goes on");
+    assert!(Arc::ptr_eq(&first, &tls.config().await), "by what was read before");
+    // Nobody else looks: one writer is enough.
+    tokio::task::spawn_blocking(move || fs::write(&own.cert, pem)).await.unwrap().unwrap();
+    while tls.read().is_looked_at {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert!(!Arc::ptr_eq(&first, &tls.read().config), "what came at last is used");
 }
 
 #[test]

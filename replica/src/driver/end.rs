@@ -77,8 +77,8 @@ impl<E: Engine> Driver<E> {
         self.changes.drain().into_iter().for_each(|(changing, changed)| (changing.reply)(changed));
         self.answer_all(unknown, &Answer::Unknown);
         let mut state = self.shared.state();
-        let stopping = Answer::Unavailable(Unavailable::Stopping);
-        let (waits, acquires) = (state.waits.drain(), state.queue.drain(&stopping));
+        self.lines.note_told(&mut state.queue);
+        let (waits, acquires) = (state.waits.drain(), state.queue.drain(Unavailable::Stopping));
         drop(state);
         acquires.into_iter().for_each(|(reply, answer)| reply(answer));
         waits.into_iter().for_each(|reply| reply(Waited::Unavailable(Unavailable::Stopping)));

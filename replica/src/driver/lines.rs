@@ -14,7 +14,7 @@ use crate::desks::{Desks, Errand, HELD};
 use crate::engine::Engine;
 use crate::handle::{Answer, ReplyFn, Unavailable};
 use crate::queue::{Due, Queue};
-use crate::raft::asks::{Ask, Heard, Roll, Said};
+use crate::raft::asks::{Ask, Change, Heard, Roll, Said};
 use crate::raft::{Asked, frame_of, said_of};
 use crate::roster::Roster;
 use crate::shared::RETRY_AFTER;
@@ -28,9 +28,23 @@ const PATIENCE: Duration = Duration::from_nanos(2 * HELD.as_nanos());
 pub(super) struct Lines {
     roster: Roster,
     desks: Desks,
-    rolls: Vec<(u32, Asked)>,
-    back: Vec<(u32, Option<Heard>)>,
+    rolls: Vec<OnItsWay>,
+    back: Vec<Back>,
     not_before: Mono,
+}
+
+/// A roll, of which registration it is, and the acquires that it tells of.
+struct OnItsWay {
+    desk: u32,
+    tells: Vec<u64>,
+    asked: Asked,
+}
+
+/// One that has come back, with what was heard, and the acquires of which the leader may know by it.
+struct Back {
+    desk: u32,
+    told: Vec<u64>,
+    heard: Option<Heard>,
 }
 
 impl Lines {
@@ -46,9 +60,16 @@ impl Lines {
 
     /// Another leader, or none, or the same in another term: whoever waits here is to be registered anew.
     pub(super) fn register(&mut self, term: u64, queue: &mut Queue) -> Vec<Due> {
+        self.note_told(queue);
         self.rolls.clear();
         self.back.clear();
         self.roster.register(term, queue)
+    }
+
+    /// The leader may know by now of every acquire that was sent to it, but those whose rolls surely did not arrive.
+    pub(super) fn note_told(&self, queue: &mut Queue) {
+        let told = self.rolls.iter().map(|roll| &roll.tells).chain(self.back.iter().map(|back| &back.told));
+        told.flatten().for_each(|id| _ = queue.begin(*id));
     }
 
     /// This member leads no more.
@@ -59,14 +80,18 @@ impl Lines {
     /// Takes in what has come back; true where something has.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> bool {
         let back = &mut self.back;
-        self.rolls.retain_mut(|(desk, asked)| match Pin::new(asked).poll(cx) {
+        self.rolls.retain_mut(|roll| match Pin::new(&mut roll.asked).poll(cx) {
             Poll::Pending => true,
             Poll::Ready(answer) => {
+                let told = match &answer {
+                    Err(error) if !error.may_have_arrived => Vec::new(),
+                    _ => std::mem::take(&mut roll.tells),
+                };
                 let heard = match answer.map(|bytes| said_of(&bytes)) {
                     Ok(Ok(Said::Roll(heard))) => Some(heard),
                     _ => None,
                 };
-                back.push((*desk, heard));
+                back.push(Back { desk: roll.desk, told, heard });
                 false
             }
         });
@@ -166,11 +191,12 @@ impl<E: Engine> Driver<E> {
     }
 
     fn take_heard(&mut self, now: Mono) {
-        for (desk, heard) in std::mem::take(&mut self.lines.back) {
+        for Back { desk, told, heard } in std::mem::take(&mut self.lines.back) {
             if heard.as_ref().is_none_or(|heard| !heard.known) {
                 self.lines.not_before = now.after(PAUSE);
             }
             let mut state = self.shared.state();
+            told.into_iter().for_each(|id| _ = state.queue.begin(id));
             let (answers, mut due) = self.lines.roster.came_back(desk, heard, &mut state.queue);
             for (id, answer) in answers {
                 match answer {
@@ -192,8 +218,17 @@ impl<E: Engine> Driver<E> {
             let roll = self.lines.roster.next_roll(&mut self.shared.state().queue);
             let Some(roll) = roll else { return };
             let desk = self.lines.roster.desk();
+            let tells = roll.changes.iter().filter_map(joins).collect();
             let asked = self.engine.ask(leader, frame_of(&Ask::Roll(roll)), PATIENCE);
-            self.lines.rolls.push((desk, asked));
+            self.lines.rolls.push(OnItsWay { desk, tells, asked });
         }
+    }
+}
+
+/// The acquire that a change puts in line.
+fn joins(change: &Change) -> Option<u64> {
+    match change {
+        Change::Joins { id, .. } => Some(*id),
+        Change::GivenUp(_) | Change::Left(_) => None,
     }
 }

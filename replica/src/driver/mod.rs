@@ -278,7 +278,7 @@ impl<E: Engine> Driver<E> {
             if state.queue.has_place(id) {
                 due.extend(state.queue.join(id, term, at));
             }
-            let claim = state.queue.claim(id).cloned();
+            let claim = state.queue.begin(id).cloned();
             self.unchecked.extend(claim.map(|claim| acquiring(id, claim, now)));
         }
         drop(state);

@@ -152,10 +152,10 @@ impl<E: Engine> Driver<E> {
 
     /// Tells everyone who waits for what may never be seen here; commands wait for their own deadlines.
     fn tell_behind(&mut self) {
-        let behind = Answer::Unavailable(Unavailable::Behind);
         let mut state = self.shared.state();
+        self.lines.note_told(&mut state.queue);
         let (waits, acquires, watches) =
-            (state.waits.drain(), state.queue.drain(&behind), state.events.fall_behind());
+            (state.waits.drain(), state.queue.drain(Unavailable::Behind), state.events.fall_behind());
         drop(state);
         acquires.into_iter().for_each(|(reply, answer)| reply(answer));
         waits.into_iter().for_each(|reply| reply(Waited::Unavailable(Unavailable::Behind)));

@@ -69,7 +69,7 @@ impl Link for Port {
         let (switch, pair) = (self.switch.clone(), [self.from, self.to]);
         Box::pin(async move {
             let lost = || Unreached::unanswered("the wire is cut");
-            let answer = answer.ok_or_else(lost)?.await.map_err(|_| lost())?;
+            let answer = answer?.await.map_err(|_| lost())?;
             if switch.is_cut(pair) { Err(lost()) } else { Ok(answer) }
         })
     }
@@ -86,25 +86,27 @@ impl Switch {
         pair.iter().any(|member| wires.cut.contains(member))
     }
 
-    fn carry(&self, from: u64, to: u64, frame: Vec<u8>) -> Option<oneshot::Receiver<Vec<u8>>> {
+    fn carry(&self, from: u64, to: u64, frame: Vec<u8>) -> Result<oneshot::Receiver<Vec<u8>>, Unreached> {
+        let lost = || Unreached::unanswered("the wire is cut");
         if self.is_cut([from, to]) {
-            return None;
+            return Err(lost());
         }
         let mut wires = self.0.lock().unwrap();
         let is_rafts = frame[3] < FIRST_ASK;
         if wires.one_way == Some((from, to)) {
-            return None;
+            return Err(lost());
         }
         if is_rafts && wires.muted.is_some_and(|muted| [from, to].contains(&muted)) {
-            return None;
+            return Err(lost());
         }
-        let peers = wires.members.get(&to)?.clone();
+        let peers =
+            wires.members.get(&to).cloned().ok_or_else(|| Unreached::never_left("it does not run"))?;
         let connection = wires.connections.entry((from, to)).or_insert_with(|| connect(&peers, from));
         let (answer, answered) = oneshot::channel();
         let is_piece = frame[3] == PIECE;
-        connection.send((frame, answer)).ok()?;
+        connection.send((frame, answer)).map_err(|_| lost())?;
         wires.pieces += usize::from(is_piece);
-        Some(answered)
+        Ok(answered)
     }
 
     fn join(&self, id: u64, peers: Peers<Wired>) {

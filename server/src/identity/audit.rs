@@ -9,21 +9,23 @@
 //! `token` is a grant's, never a secret. A caller's text is escaped as JSON escapes it, and what reorders or hides text besides, so
 //! that no name can forge a line. A thread of its own writes; where it falls behind, or cannot write, lines are dropped and their number
 //! is the next line. To rotate: rename the file and send SIGHUP, and it is opened anew under its name; and at its bound it is put aside
-//! by itself ([`crate::lines`]).
+//! by itself ([`crate::lines`]). A stop waits for what is yet to be written, and not for ever.
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use lease::{Role, Shown, Token};
 use serde::Serialize;
 
 use super::{Caller, Scope, Unknown, Verb};
-use crate::lines::{Bounds, Lines};
+use crate::lines::{Bounds, Lines, STOP_WITHIN};
+use crate::threads::ends_within;
 use crate::tls;
 
 /// Characters of one text in a line.
@@ -31,9 +33,10 @@ const TEXT_CHARS_MAX: usize = 256;
 /// Lines that wait to be written, at most.
 const WAITING_MAX: usize = 16_384;
 
-/// An audit log. Dropped, it writes what waits and ends.
+/// An audit log. Dropped, it writes what waits and ends, or says what it could not write where its file hangs.
 #[derive(Debug)]
 pub(crate) struct Audit {
+    path: PathBuf,
     lines: Option<SyncSender<Message>>,
     said: Arc<Said>,
     writer: Option<JoinHandle<()>>,
@@ -50,6 +53,8 @@ enum Message {
 struct Said {
     /// Lines that were lost since that was written last.
     dropped: AtomicU64,
+    /// Lines in the queue, and the one that is being written.
+    waiting: AtomicU64,
     /// The file is to be opened anew, before the next line.
     reopen: AtomicBool,
 }
@@ -160,7 +165,7 @@ impl Audit {
         let heard = Arc::clone(&said);
         let write = move || write(&waiting, file, &heard);
         let writer = std::thread::Builder::new().name("audit".to_owned()).spawn(write)?;
-        Ok(Audit { lines: Some(lines), said, writer: Some(writer) })
+        Ok(Audit { path: path.to_owned(), lines: Some(lines), said, writer: Some(writer) })
     }
 
     /// Writes a line, soon. It never waits.
@@ -185,18 +190,36 @@ impl Audit {
 
     fn send(&self, message: Message, lines: u64) {
         let Some(to) = &self.lines else { return };
+        let is_line = u64::from(matches!(message, Message::Line(_)));
+        // Before it is sent: the writer may be done with it at once.
+        self.said.waiting.fetch_add(is_line, Ordering::Relaxed);
         if to.try_send(message).is_err() {
+            self.said.waiting.fetch_sub(is_line, Ordering::Relaxed);
             self.said.dropped.fetch_add(lines, Ordering::Relaxed);
+        }
+    }
+
+    /// Ends the writer once it has written what waits; how many lines are left unwritten, where its file hangs for that time.
+    fn end(&mut self, within: Duration) -> u64 {
+        // The writer ends with its last line.
+        self.lines = None;
+        let Some(writer) = self.writer.take() else { return 0 };
+        match ends_within(&writer, within) {
+            true => {
+                let _ = writer.join();
+                0
+            }
+            false => self.said.waiting.load(Ordering::Relaxed) + self.said.dropped.load(Ordering::Relaxed),
         }
     }
 }
 
 impl Drop for Audit {
     fn drop(&mut self) {
-        // The writer ends with its last line.
-        self.lines = None;
-        if let Some(writer) = self.writer.take() {
-            let _ = writer.join();
+        let unwritten = self.end(STOP_WITHIN);
+        if unwritten > 0 {
+            let path = self.path.display();
+            tracing::error!(%path, unwritten, "the audit log's file hangs: the stop waits for it no longer, and so many lines may never be written");
         }
     }
 }
@@ -206,10 +229,10 @@ fn write(waiting: &Receiver<Message>, mut file: Lines, said: &Said) {
         if said.reopen.swap(false, Ordering::AcqRel) {
             file.reopen();
         }
-        if let Message::Line(line) = message
-            && !file.write(line)
-        {
-            said.dropped.fetch_add(1, Ordering::Relaxed);
+        if let Message::Line(line) = message {
+            let lost = u64::from(!file.write(line));
+            said.dropped.fetch_add(lost, Ordering::Relaxed);
+            said.waiting.fetch_sub(1, Ordering::Relaxed);
         }
     }
     let dropped = said.dropped.swap(0, Ordering::Relaxed);
@@ -236,7 +259,7 @@ mod tests {
     fn until(mut is_so: impl FnMut() -> bool) {
         let began = std::time::Instant::now();
         while !is_so() {
-            assert!(began.elapsed() < std::time::Duration::from_secs(20), "it has not come");
+            assert!(began.elapsed() < Duration::from_secs(20), "it has not come");
             std::thread::yield_now();
         }
     }
@@ -303,6 +326,26 @@ mod tests {
         });
         drop(audit);
         assert!(lines(&path).len() > WAITING_MAX / 2, "what waited is in the new file");
+    }
+
+    #[test]
+    fn an_end_waits_for_a_file_that_hangs_no_longer_than_it_is_told_and_says_how_many_lines_are_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.jsonl");
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let nonblocking = nix::fcntl::OFlag::O_NONBLOCK.bits();
+        let reader = std::fs::OpenOptions::new().read(true).custom_flags(nonblocking).open(&path).unwrap();
+        let mut audit = Audit::open(&path, u64::MAX).unwrap();
+        let mut given = 0;
+        while audit.said.dropped.load(Ordering::Relaxed) == 0 {
+            audit.write(Entry::of_left_out(1));
+            given += 1;
+        }
+        let unwritten = audit.end(Duration::from_millis(100));
+        assert!((WAITING_MAX as u64..given).contains(&unwritten), "{unwritten} of {given}");
+        assert_eq!(audit.end(Duration::from_secs(60)), 0, "it is told once, and waited for once");
+        // The writer's write fails, and it ends.
+        drop(reader);
     }
 
     #[test]

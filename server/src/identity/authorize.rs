@@ -6,19 +6,25 @@
 //!                                                                    namespaces    back up
 //!  unit        its own          its own         -          -          -             -
 //!  reader      -                namespace       namespace  -          -             -
-//!  app-admin   -                namespace       namespace  namespace  -             -
+//!  app-admin   its units'       namespace       namespace  namespace  -             -
 //!  auditor     -                namespace       namespace  -          cluster       -
 //!  operator    namespace        namespace       namespace  namespace  cluster       cluster
 //! ```
 //!
-//! *Its own*: leases that the unit's application owns, in its namespace, and under its own name as the holder. *Namespace*: the
-//! principal's, or all where it has none. *Cluster*: of a principal that has no namespace. What no line allows is denied.
+//! *Its own*: leases that the unit's application owns, in its namespace, and under its own name as the holder. *Its units'*: leases that
+//! the application of the app-admin's name owns, in its namespace, and with one of that application's units as the holder, `mysql/0` of
+//! `mysql`. *Namespace*: the principal's, or all where it has none. *Cluster*: of a principal that has no namespace. What no line
+//! allows is denied.
+//!
+//! Where a call names no holder, the token of the grant proves whose it is. A unit's call goes on with its name, and the leader refuses
+//! it a grant of another's; an app-admin's does not, for it may revoke, hand on and pin every grant of its namespace anyway.
 
 use std::fmt;
 
 use lease::{Quoted, Role};
 
 use super::Principal;
+use super::principal::is_unit_of;
 
 macro_rules! verbs {
     ($($(#[$doc:meta])* $name:ident = $words:literal;)*) => {
@@ -121,7 +127,10 @@ pub(crate) fn authorize(principal: &Principal, verb: Verb, scope: Scope<'_>) -> 
             here && owns(principal, scope) && (is_holders(verb) || of_one)
         }
         Role::Reader => here && is_read(verb),
-        Role::AppAdmin => here && (is_read(verb) || matches!(verb, Verb::Revoke | Verb::Pin | Verb::Unpin)),
+        Role::AppAdmin => {
+            let manages = is_read(verb) || matches!(verb, Verb::Revoke | Verb::Pin | Verb::Unpin);
+            here && (manages || (is_holders(verb) && owns_of_units(principal, scope)))
+        }
         Role::Auditor => {
             here && (is_read(verb) || matches!(verb, Verb::Members | Verb::Namespaces | Verb::Tokens))
         }
@@ -167,8 +176,19 @@ fn owns(principal: &Principal, scope: Scope<'_>) -> bool {
     let (Scope::Lease { name, holder, .. }, Some(own)) = (scope, principal.lease.as_deref()) else {
         return false;
     };
-    let is_own = name.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-    is_own && holder.is_none_or(|holder| holder == &*principal.name)
+    is_under(own, name) && holder.is_none_or(|holder| holder == &*principal.name)
+}
+
+/// Whether the scope is a lease of the application that the principal is named after, and nobody but a unit of that one is named as
+/// its holder.
+fn owns_of_units(principal: &Principal, scope: Scope<'_>) -> bool {
+    let Scope::Lease { name, holder, .. } = scope else { return false };
+    is_under(&principal.name, name) && holder.is_none_or(|holder| is_unit_of(&principal.name, holder))
+}
+
+/// Whether a lease is `own`, or one of those under it.
+fn is_under(own: &str, name: &str) -> bool {
+    name.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 impl Verb {
@@ -213,8 +233,9 @@ mod tests {
     fn who(role: Role, namespace: Option<&str>) -> Principal {
         let lease = (role == Role::Unit).then(|| "mysql".into());
         let namespace = namespace.map(Into::into);
+        let name = if role == Role::AppAdmin { "mysql" } else { "mysql/0" };
         Principal {
-            name: "mysql/0".into(),
+            name: name.into(),
             role,
             namespace,
             lease,
@@ -223,13 +244,31 @@ mod tests {
         }
     }
 
+    /// Who may be named as the holder: a unit of mysql's, or something that only looks like one.
+    const HOLDERS: [Option<&str>; 14] = [
+        None,
+        Some("mysql/0"),
+        Some("mysql/1"),
+        Some("mysql/10"),
+        Some("mysql"),
+        Some("mysql/"),
+        Some("mysql/0/x"),
+        Some("mysql/0/1"),
+        Some("mysql/01"),
+        Some("mysql/+1"),
+        Some("mysql/x"),
+        Some("mysql2/0"),
+        Some("redis/0"),
+        Some("0"),
+    ];
+
     /// Every scope that decides otherwise than another.
     fn scopes() -> Vec<Scope<'static>> {
         let mut scopes = vec![Scope::Cluster, Scope::Namespace(None)];
         for namespace in ["mine", "theirs"] {
             scopes.push(Scope::Namespace(Some(namespace)));
             for name in ["mysql", "mysql/backup", "mysql2", "redis", "my"] {
-                for holder in [None, Some("mysql/0"), Some("mysql/1"), Some("mysql"), Some("mysql/0/x")] {
+                for holder in HOLDERS {
                     scopes.push(Scope::Lease { namespace, name, holder });
                 }
             }
@@ -264,26 +303,26 @@ mod tests {
     /// The table itself, written a second time and in another way: by what is allowed, a line each.
     fn told(role: Role, scoped: bool, verb: Verb, scope: Scope<'_>) -> bool {
         use Column::*;
-        let (of_cluster, mine, own) = match scope {
-            Scope::Cluster => (true, false, false),
-            Scope::Namespace(namespace) => (false, namespace == Some("mine"), false),
-            Scope::Lease { namespace, name, holder } => (
-                false,
-                namespace == "mine",
-                namespace == "mine"
-                    && matches!(name, "mysql" | "mysql/backup")
-                    && matches!(holder, None | Some("mysql/0")),
-            ),
+        let (of_cluster, mine, mysqls, held_by) = match scope {
+            Scope::Cluster => (true, false, false, None),
+            Scope::Namespace(namespace) => (false, namespace == Some("mine"), false, None),
+            Scope::Lease { namespace, name, holder } => {
+                let mine = namespace == "mine";
+                (false, mine, mine && matches!(name, "mysql" | "mysql/backup"), holder)
+            }
         };
+        let own = mysqls && matches!(held_by, None | Some("mysql/0"));
+        let its_units = mysqls && matches!(held_by, None | Some("mysql/0" | "mysql/1" | "mysql/10"));
         let inside = !of_cluster && (mine || !scoped);
         let whole = of_cluster && !scoped;
         match (role, column(verb)) {
             (Role::Unit, Holders | SeesOne) => own,
+            (Role::AppAdmin, Holders) => its_units,
             (Role::Operator, Holders | Manages) | (Role::AppAdmin, Manages) => inside,
             (Role::Reader | Role::AppAdmin | Role::Auditor | Role::Operator, SeesOne | SeesMany) => inside,
             (Role::Auditor, SeesCluster) | (Role::Operator, SeesCluster | ChangesCluster) => whole,
             (Role::Unit, SeesMany | Manages)
-            | (Role::Reader | Role::AppAdmin | Role::Auditor, Holders)
+            | (Role::Reader | Role::Auditor, Holders)
             | (Role::Reader | Role::Auditor, Manages)
             | (Role::Unit | Role::Reader | Role::AppAdmin, SeesCluster)
             | (Role::Unit | Role::Reader | Role::AppAdmin | Role::Auditor, ChangesCluster) => false,

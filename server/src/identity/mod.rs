@@ -34,7 +34,7 @@ pub(crate) use authorize::{Denied, Scope, Verb, authorize};
 pub(crate) use caller::Caller;
 pub(crate) use directory::{Directory, Unknown};
 pub(crate) use doorkeeper::{Barred, Came, Doorkeeper, Leave, Note};
-pub(crate) use principal::{Principal, Source};
+pub(crate) use principal::{Principal, Source, is_number};
 pub(crate) use seats::Crowded;
 pub(crate) use secret::hash_of_hex;
 pub use secret::{InvalidBearer, Secret};

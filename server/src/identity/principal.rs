@@ -11,7 +11,8 @@ const ANYONE: &str = "anyone";
 /// Somebody who may ask: by a token, by a certificate, or because nobody is asked who they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Principal {
-    /// The name that stands in the audit log; a unit's is the holder that it may be.
+    /// The name that stands in the audit log; a unit's is the holder that it may be, and an app-admin's the application whose units it
+    /// may act for.
     pub(crate) name: Arc<str>,
     /// What they are.
     pub(crate) role: Role,
@@ -92,6 +93,18 @@ impl Principal {
 /// What a unit belongs to: `mysql` of `mysql/0`.
 pub(super) fn application(holder: &str) -> &str {
     holder.rsplit_once('/').map_or(holder, |(application, _)| application)
+}
+
+/// Whether a holder is a unit of the application: `mysql/0` of `mysql`.
+pub(super) fn is_unit_of(application: &str, holder: &str) -> bool {
+    let number = holder.strip_prefix(application).and_then(|rest| rest.strip_prefix('/'));
+    number.is_some_and(is_number)
+}
+
+/// Whether it is the number of a unit, or of a machine: digits, the first of them not 0 where there are more.
+pub(crate) fn is_number(text: &str) -> bool {
+    let is_digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    is_digits && (text == "0" || !text.starts_with('0'))
 }
 
 impl fmt::Display for Principal {

@@ -198,7 +198,8 @@ pub(super) fn noting<S: FnOnce(Done) + Send + 'static>(
     noting_as(leave, came, sink)
 }
 
-/// The same of an acquire. One that is sent away while it waits may have its claim on its way: its line is never left out.
+/// The same of an acquire. One that is sent away while it waits may have its claim on its way: its line is never left out, but where
+/// nothing was sent on.
 pub(super) fn noting_acquire<S: FnOnce(Done) + Send + 'static>(
     leave: Leave,
     sink: S,
@@ -255,7 +256,7 @@ fn came(done: &Done) -> (Came, Option<Token>) {
         Answer::Decided { outcome: Outcome::Ending { token, .. }, .. } => ("ending", Some(*token)),
         Answer::Decided { outcome: Outcome::Done | Outcome::Set { .. }, .. } => ("done", None),
         Answer::Unknown => ("unknown", None),
-        Answer::Unavailable(_) => return (Came::Refused("unavailable"), None),
+        Answer::Unavailable(_) | Answer::Unasked(_) => return (Came::Refused("unavailable"), None),
         _ => return (Came::Refused("refused"), None),
     };
     (Came::Done(outcome), token)

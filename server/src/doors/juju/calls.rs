@@ -15,8 +15,10 @@ use super::codec::Request;
 use super::errors::{Answer, Error, NOT_IMPLEMENTED};
 use super::leases::Held;
 use super::line::{Home, Known, Line};
+use super::secretary::Space;
 use super::tags::Tag;
 use super::{leadership, login, pins, singular};
+use crate::identity::{Scope, Verb};
 use crate::service::Echo;
 
 /// A call that is under way.
@@ -42,10 +44,12 @@ struct Facade {
 struct Method {
     name: &'static str,
     serves: fn(&Tag) -> bool,
+    /// What it changes, and where; none where it only reads.
+    changes: Option<(Verb, Space)>,
     begin: fn(Held, &mut Request) -> Result<Begun, Error>,
 }
 
-const FACADES: [Facade; 5] = [
+static FACADES: [Facade; 5] = [
     Facade { name: "LeadershipPinning", version: 1, methods: PINS, everywhere: false },
     Facade { name: "LeadershipService", version: 2, methods: LEADERSHIP, everywhere: false },
     Facade { name: "Pinger", version: 1, methods: PINGER, everywhere: true },
@@ -57,11 +61,13 @@ const LEADERSHIP: &[Method] = &[
     Method {
         name: "ClaimLeadership",
         serves: is_app_or_unit,
+        changes: Some((Verb::Claim, Space::Leadership)),
         begin: |held, request| Ok(later(leadership::claim(held, request.params()?))),
     },
     Method {
         name: "BlockUntilLeadershipReleased",
         serves: is_app_or_unit,
+        changes: None,
         begin: |held, request| Ok(later(leadership::block_until_released(held, request.params()?))),
     },
 ];
@@ -70,33 +76,39 @@ const SINGULAR: &[Method] = &[
     Method {
         name: "Claim",
         serves: is_machine,
+        changes: Some((Verb::Claim, Space::Singular)),
         begin: |held, request| Ok(later(singular::claim(held, request.params()?))),
     },
     Method {
         name: "Wait",
         serves: is_machine,
+        changes: None,
         begin: |held, request| Ok(later(singular::wait(held, request.params()?))),
     },
 ];
 
 /// Each by the name that 2.5 gave it and by that of 2.9.
 const PINS: &[Method] = &[
-    Method { name: "PinMachineApplications", serves: is_machine, begin: pin },
-    Method { name: "PinApplicationLeaders", serves: is_machine, begin: pin },
-    Method { name: "UnpinMachineApplications", serves: is_machine, begin: unpin },
-    Method { name: "UnpinApplicationLeaders", serves: is_machine, begin: unpin },
+    Method { name: "PinMachineApplications", serves: is_machine, changes: PINS_ONE, begin: pin },
+    Method { name: "PinApplicationLeaders", serves: is_machine, changes: PINS_ONE, begin: pin },
+    Method { name: "UnpinMachineApplications", serves: is_machine, changes: UNPINS_ONE, begin: unpin },
+    Method { name: "UnpinApplicationLeaders", serves: is_machine, changes: UNPINS_ONE, begin: unpin },
     Method {
         name: "PinnedLeadership",
         serves: |tag| is_machine(tag) || matches!(tag, Tag::User(_)),
+        changes: None,
         begin: |held, _| Ok(later(pins::pinned(held))),
     },
 ];
 
 /// A client cannot opt out of being looked after: both say that it lives.
 const PINGER: &[Method] = &[
-    Method { name: "Ping", serves: |_| true, begin: ping },
-    Method { name: "Stop", serves: |_| true, begin: ping },
+    Method { name: "Ping", serves: |_| true, changes: None, begin: ping },
+    Method { name: "Stop", serves: |_| true, changes: None, begin: ping },
 ];
+
+const PINS_ONE: Option<(Verb, Space)> = Some((Verb::Pin, Space::Leadership));
+const UNPINS_ONE: Option<(Verb, Space)> = Some((Verb::Unpin, Space::Leadership));
 
 fn is_app_or_unit(tag: &Tag) -> bool {
     matches!(tag, Tag::Application(_) | Tag::Unit(_))
@@ -152,15 +164,31 @@ fn begin_admin(line: &Arc<Line>, request: &mut Request) -> Result<Begun, Error> 
     }
 }
 
+/// Writes down that the connection had no room for a call, where a change is what it asks for: one line, however many it names.
+pub(super) fn not_begun(line: &Line, request: &Request) {
+    let method = facade_of(request).and_then(|facade| method_of(facade, request));
+    let Some(((verb, space), known)) = method.and_then(|method| method.changes).zip(line.known()) else {
+        return;
+    };
+    let namespace = line.namespace(space);
+    line.service.doorkeeper.crowded_out(&known.caller, verb, Scope::Namespace(namespace.as_deref()));
+}
+
+fn facade_of(request: &Request) -> Option<&'static Facade> {
+    FACADES.iter().find(|facade| facade.name == request.facade && facade.version == request.version)
+}
+
+fn method_of(facade: &'static Facade, request: &Request) -> Option<&'static Method> {
+    facade.methods.iter().find(|method| method.name == request.method)
+}
+
 fn begin_known(line: &Arc<Line>, known: Arc<Known>, request: &mut Request) -> Result<Begun, Error> {
-    let is_it = |facade: &&Facade| facade.name == request.facade && facade.version == request.version;
-    let facade = FACADES.iter().find(is_it).ok_or_else(|| no_facade(request))?;
+    let facade = facade_of(request).ok_or_else(|| no_facade(request))?;
     if !facade.everywhere && line.home == Home::Controller {
         let message = format!("facade {} not supported for controller API connection", Echo(facade.name));
         return Err(Error::new(message, "not supported"));
     }
-    let method = facade.methods.iter().find(|method| method.name == request.method);
-    let method = method.ok_or_else(|| no_method(request))?;
+    let method = method_of(facade, request).ok_or_else(|| no_method(request))?;
     match (method.serves)(&known.tag) {
         true => (method.begin)((Arc::clone(line), known), request),
         false => Err(Error::permission_denied()),

@@ -14,7 +14,7 @@ use lease::JUJU_CALLS_MAX;
 use tokio::time::Sleep;
 use tokio_tungstenite::tungstenite;
 
-use super::calls::{Begun, begin};
+use super::calls::{Begun, begin, not_begun};
 use super::codec::{Request, read, write};
 use super::errors::{Answer, Error};
 use super::line::Line;
@@ -210,6 +210,7 @@ impl Connection {
         match begin(&self.line, &mut request) {
             // What is answered at once is so always: an agent must be able to ping. A call that was not polled has done nothing.
             Begun::Later(_) if self.calls.len() >= JUJU_CALLS_MAX => {
+                not_begun(&self.line, &request);
                 self.out.push_back(Message::Text(write(id, spelling, &Err(crowded())).into()));
             }
             Begun::Now(answer) => self.out.push_back(Message::Text(write(id, spelling, &answer).into())),

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `unit-mysql-0` | a unit's, named `mysql/0`, of the model's `application-leadership:UUID` |
 //! | `machine-0` | a unit's, named `machine-0`, of `singular-controller:UUID`; or, to pin, an app-admin's of that name |
-//! | `application-mysql` | an app-admin's, named `mysql`: it waits, and does not claim, for an app-admin may not |
+//! | `application-mysql` | an app-admin's, named `mysql`, of the model's `application-leadership:UUID` |
 //! | `user-bob` | anybody's but a unit's, named `bob` |
 //! | any of them | an operator's, of that namespace or of all: it may act for anybody at any door |
 //!

@@ -2,15 +2,16 @@
 //!
 //! In Juju a machine pins the applications that have units on it. Tenure keeps no machines and no units, so the machine's call may name
 //! the applications (`{"applications":["mysql"]}`, which Juju's own clients never send); where it names none, all that have a leader in
-//! the model are pinned. What it unpins is what it has pinned. A pin is the machine's tag.
+//! the model are pinned. What it unpins is what it has pinned. A pin is the machine's tag. Only an application's name may be pinned, and
+//! any lease unpinned: another door, or an older version of this one, may have pinned what this one would not.
 
 use std::collections::BTreeMap;
 
 use api::{Call, Lease, List, Pin, Reply, Unpin};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::errors::{Answer, Error, items};
+use super::errors::{Answer, Error, item, items};
 use super::leases::Held;
 use super::secretary::Space;
 use crate::doors::http::asked;
@@ -25,8 +26,10 @@ pub(super) struct Which {
 
 pub(super) async fn pin(held: Held, which: Which) -> Answer {
     let applications = chosen(&held, which, |lease, _| lease.held.is_some()).await?;
+    let uuids = held.0.uuids();
     each(&held, applications, |namespace, name, entity| {
-        Call::Pin(Pin { namespace, name, entity, why: WHY.to_owned(), deadline_ms: None })
+        Space::Leadership.check_pin(uuids, &name)?;
+        Ok(Call::Pin(Pin { namespace, name, entity, why: WHY.to_owned(), deadline_ms: None }))
     })
     .await
 }
@@ -35,7 +38,7 @@ pub(super) async fn unpin(held: Held, which: Which) -> Answer {
     let applications =
         chosen(&held, which, |lease, entity| lease.pins.iter().any(|pin| pin.entity == entity)).await?;
     each(&held, applications, |namespace, name, entity| {
-        Call::Unpin(Unpin { namespace, name, entity, deadline_ms: None })
+        Ok(Call::Unpin(Unpin { namespace, name, entity, deadline_ms: None }))
     })
     .await
 }
@@ -74,23 +77,21 @@ async fn chosen(
 async fn each(
     held: &Held,
     applications: Vec<String>,
-    call: impl Fn(String, String, String) -> Call,
+    call: impl Fn(String, String, String) -> Result<Call, Error>,
 ) -> Answer {
     let (line, known) = held;
     let namespace = line.namespace(Space::Leadership).ok_or_else(Error::permission_denied)?;
     let mut results = Vec::with_capacity(applications.len());
     for application in applications {
-        if let Err(error) = Space::Leadership.check_pin(line.uuids(), &application) {
-            results.push(json!({"application-name": application, "error": error.item()}));
-            continue;
-        }
-        let call = call(namespace.clone(), application.clone(), known.tag.to_string());
-        let mut result = json!({"application-name": application});
-        if let Reply::Error(problem) = asked(&line.service, &known.caller, call).await
-            && let Value::Object(result) = &mut result
-        {
-            result.insert("error".to_owned(), Error::of(&problem).item());
-        }
+        let done = match call(namespace.clone(), application.clone(), known.tag.to_string()) {
+            Ok(call) => match asked(&line.service, &known.caller, call).await {
+                Reply::Error(problem) => Err(Error::of(&problem)),
+                _ => Ok(()),
+            },
+            Err(error) => Err(error),
+        };
+        let mut result = item(done);
+        result["application-name"] = application.into();
         results.push(result);
     }
     Ok(json!({"results": results}))

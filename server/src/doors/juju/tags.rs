@@ -13,6 +13,8 @@ use std::fmt;
 
 use api::is_model_uuid;
 
+use crate::identity::is_number;
+
 /// What a tag names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Tag {
@@ -82,11 +84,6 @@ pub(super) fn is_unit(name: &str) -> bool {
 /// The application of a unit.
 pub(super) fn application_of(unit: &str) -> &str {
     unit.split_once('/').map_or(unit, |(application, _)| application)
-}
-
-fn is_number(text: &str) -> bool {
-    let is_digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    is_digits && (text == "0" || !text.starts_with('0'))
 }
 
 /// A number; and for each container in it, its kind and number.

@@ -212,17 +212,19 @@ fn of_what_one_principal_is_refused_a_few_are_written_and_the_rest_is_counted_an
 fn an_acquire_that_is_sent_away_may_have_its_claim_on_its_way_and_has_its_line_however_many_there_are() {
     let bench = Bench::new(100_000);
     let unit = bench.unit("mysql/0");
-    let lines_of = |why: Unavailable, count: usize| {
+    let lines_of = |answer: Answer, count: usize| {
         for _ in 0..count {
-            bench.fake.answer_next(Answer::Unavailable(why));
+            bench.fake.answer_next(answer.clone());
             let [namespace, name, holder] = ["mine", "mysql", "mysql/0"].map(str::to_owned);
             let acquire = Acquire { namespace, name, holder, ..Acquire::default() };
             bench.service().acquire(&unit, acquire, drop).unwrap_or_else(|problem| panic!("{problem:?}"));
         }
     };
-    lines_of(Unavailable::Overloaded { retry_after: RETRY_AFTER_MIN }, 300);
+    lines_of(Answer::Unavailable(Unavailable::Overloaded { retry_after: RETRY_AFTER_MIN }), 300);
     for why in [Unavailable::Behind, Unavailable::Unanswered, Unavailable::Stopping] {
-        lines_of(why, 300);
+        lines_of(Answer::Unavailable(why), 300);
+        // Nothing was sent on for it.
+        lines_of(Answer::Unasked(why), 300);
     }
     let written = bench.written();
     let acquires = written.iter().filter(|[verb, name, _]| verb == "claim" && name == "mysql").count();
