@@ -70,8 +70,8 @@ impl Table {
         shift(&mut self.cooling, before.cooling, after.cooling);
     }
 
-    /// A new, empty record for `key`, with room for the name of `holder`, who is about to hold it; nobody is empty.
-    pub(crate) fn admit(&mut self, key: &Key, holder: &str) -> Slot {
+    /// A new record for `key`, without a grant; `holder` is who is about to get one.
+    pub(crate) fn admit(&mut self, key: &Key, holder: Option<&str>) -> Slot {
         let settings = self.settings.of(&key.namespace);
         let space = self.spaces.enter(&key.namespace, settings);
         let slot = self.slab.insert(Lease::new(space, key.name.as_str(), holder));

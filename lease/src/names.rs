@@ -165,7 +165,7 @@ mod tests {
 
     impl Both {
         fn insert(&mut self, name: &str) {
-            let slot = self.slab.insert(Lease::new(0, name, ""));
+            let slot = self.slab.insert(Lease::new(0, name, None));
             self.names.insert(slot, &self.slab);
             self.twin.insert(name.to_owned(), slot);
         }

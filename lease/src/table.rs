@@ -161,7 +161,7 @@ impl Table {
     }
 
     fn claim(&mut self, slot: Option<Slot>, claim: &Claim, step: &mut Step) -> Outcome {
-        let slot = slot.unwrap_or_else(|| self.admit(&claim.key, claim.holder.as_str()));
+        let slot = slot.unwrap_or_else(|| self.admit(&claim.key, Some(claim.holder.as_str())));
         if self.lease(slot).grant.is_some() {
             return self.claim_again(slot, claim, step);
         }
@@ -194,7 +194,7 @@ impl Table {
     }
 
     fn succeed(&mut self, slot: Option<Slot>, succeed: &Succeed, step: &mut Step) -> Outcome {
-        let slot = slot.unwrap_or_else(|| self.admit(&succeed.key, succeed.to.holder.as_str()));
+        let slot = slot.unwrap_or_else(|| self.admit(&succeed.key, Some(succeed.to.holder.as_str())));
         let (now, token) = (self.now, self.mint(slot));
         self.edit(slot, |lease| lease.grant_heir(now, token, &succeed.to));
         self.tell_granted(slot, succeed.key.clone(), succeed.to.holder.clone(), step)
@@ -259,7 +259,7 @@ impl Table {
         why: &Reason,
         step: &mut Step,
     ) -> Outcome {
-        let slot = slot.unwrap_or_else(|| self.admit(key, ""));
+        let slot = slot.unwrap_or_else(|| self.admit(key, None));
         let is_new = self.edit(slot, |lease| {
             let pins = &mut lease.extras_mut().pins;
             let place = pins.binary_search_by(|(present, _)| present.cmp(entity));

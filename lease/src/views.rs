@@ -66,7 +66,7 @@ pub struct CooldownView {
 
 /// Whose a grant is or was. A token never changes its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Owner<'a> {
+pub struct GrantOf<'a> {
     /// The namespace of its key.
     pub namespace: &'a Namespace,
     /// The name of its key.
@@ -75,9 +75,9 @@ pub struct Owner<'a> {
     pub instance: Instance,
 }
 
-impl Owner<'_> {
-    /// Whether the grant is or was one of `key`.
-    pub fn has(&self, key: &Key) -> bool {
+impl GrantOf<'_> {
+    /// Whether it is or was one of `key`.
+    pub fn is_of(&self, key: &Key) -> bool {
         self.name == key.name.as_str() && *self.namespace == key.namespace
     }
 }
@@ -152,14 +152,14 @@ impl Table {
     }
 
     /// Whose the grant of `token` is or was, as long as history knows.
-    pub fn owner(&self, token: Token) -> Option<Owner<'_>> {
+    pub fn whose(&self, token: Token) -> Option<GrantOf<'_>> {
         let (slot, _) = self.tokens.get(token)?;
         let lease = self.slab.get(slot)?;
         let instance = match &lease.grant {
             Some(grant) if grant.token == token => grant.instance,
             _ => self.end_of(lease, token)?.instance,
         };
-        Some(Owner { namespace: &self.spaces.get(lease.space).namespace, name: lease.name(), instance })
+        Some(GrantOf { namespace: &self.spaces.get(lease.space).namespace, name: lease.name(), instance })
     }
 
     /// At most `limit` leases that match, in key order, after `after`. Free names are listed only where they

@@ -105,10 +105,10 @@ pub enum Answer {
         /// The state that said so.
         at: Reading,
     },
-    /// Surely not done. An acquire that waited may be granted all the same, by what was sent on for it.
+    /// Surely not done, but of an acquire that waited: what was sent on for it may be granted yet.
     Unavailable(Unavailable),
-    /// The same of an acquire for which nothing was sent on: no claim was made of it, and no other member has heard of it.
-    Unasked(Unavailable),
+    /// An acquire was not begun, and is surely not done: no claim was made of it, and no other member has heard of it.
+    NotBegun(Unavailable),
     /// It may have been done, or may be yet until the command's `not_after`.
     Unknown,
 }

@@ -430,13 +430,13 @@ impl Queue {
         self.absent.front().map(|(at, ..)| *at)
     }
 
-    /// Takes every acquire out, which is answered so: those for which nothing was sent on by a word of their own.
+    /// Takes every acquire out, to be answered with `why`; those that were not begun are told that too.
     pub(crate) fn drain(&mut self, why: Unavailable) -> Vec<Due> {
         let ids: Vec<u64> = self.asks.keys().copied().collect();
         ids.iter().for_each(|id| self.note(Changed::GivenUp(*id)));
         let asks = ids.into_iter().filter_map(|id| self.remove(id));
         let due = |ask: Ask| match ask {
-            Ask { is_begun: false, .. } => (ask.reply, Answer::Unasked(why)),
+            Ask { is_begun: false, .. } => (ask.reply, Answer::NotBegun(why)),
             Ask { given_up: true, .. } => (ask.reply, Answer::Unknown),
             _ => (ask.reply, Answer::Unavailable(why)),
         };

@@ -63,6 +63,11 @@ impl Roster {
     /// Takes in what has changed, and makes the next roll, where there is something to send.
     pub(crate) fn next_roll(&mut self, queue: &mut Queue) -> Option<Roll> {
         for changed in queue.take_changed() {
+            if let Changed::GivenUp(id) = changed
+                && queue.claim(id).is_none()
+            {
+                self.take_back(id);
+            }
             self.unknown.extend(change(changed, queue));
         }
         let has_more = self.sent < self.from + self.unknown.len() as u64;
@@ -75,6 +80,13 @@ impl Roster {
         self.on_their_way += 1;
         let Roster { member, life, desk, term, opened, heard, from, .. } = *self;
         Some(Roll { member, life, desk, term, opened, heard, from, changes })
+    }
+
+    /// Has acquire `id`, which is answered already, join no more: where its roll has yet to arrive, a claim would be made of it that
+    /// nobody waits for. It keeps its number, by which the leader knows what it has taken.
+    fn take_back(&mut self, id: u64) {
+        let joins = |change: &&mut Change| matches!(change, Change::Joins { id: it, .. } if *it == id);
+        self.unknown.iter_mut().filter(joins).for_each(|change| *change = Change::GivenUp(id));
     }
 
     /// A roll of registration `desk` has come back, with the leader's answer or none. Answers to acquires are handed out, and those

@@ -213,7 +213,7 @@ async fn an_acquire_that_could_be_sent_nowhere_is_told_that_nothing_can_come_of_
     // Nobody runs any more whom it could be sent to; the other one was.
     let late = acquire(&cluster.handle(one), "a", "h2");
     assert_eq!(sent.answered.await.unwrap(), Answer::Unavailable(Unavailable::Behind));
-    assert_eq!(late.answered.await.unwrap(), Answer::Unasked(Unavailable::Behind));
+    assert_eq!(late.answered.await.unwrap(), Answer::NotBegun(Unavailable::Behind));
 }
 
 #[tokio::test]

@@ -179,7 +179,7 @@ async fn a_stopping_member_tells_those_in_line() {
     let answer = waiting.answered.await.unwrap();
     assert_eq!(answer, Answer::Unavailable(replica::Unavailable::Stopping));
     let late = acquire(&handle, "a", "h2").answered.await.unwrap();
-    assert_eq!(late, Answer::Unasked(replica::Unavailable::Stopping), "nothing can come of it");
+    assert_eq!(late, Answer::NotBegun(replica::Unavailable::Stopping), "nothing can come of it");
 }
 
 #[tokio::test]

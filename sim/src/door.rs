@@ -172,7 +172,7 @@ fn answered(key: usize, transferred: Option<u64>, answer: Answer) -> Reply {
         Answer::NotWaiting { .. } => no(Code::NotWaiting, None),
         Answer::NotItsTurn { .. } => no(Code::StillHeld, None),
         Answer::Replaced { .. } => no(Code::Late, None),
-        Answer::Unavailable(why) | Answer::Unasked(why) => unavailable(why),
+        Answer::Unavailable(why) | Answer::NotBegun(why) => unavailable(why),
         Answer::Unknown => no(Code::Unknown, None),
     }
 }

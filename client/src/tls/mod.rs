@@ -7,8 +7,8 @@
 //!
 //! Before each connection the files are looked at, and read again where they have changed: a program that runs for long comes by its
 //! renewed certificate. Where they cannot be used, as between the writing of a certificate and that of its key, what was read before
-//! goes on to be used, and the next connection looks again. One looks at a time, on a thread that may wait for a disk: whoever
-//! connects meanwhile comes by what was read before, and a file system that hangs costs one connection its try, and no runtime its thread.
+//! goes on to be used, and the next connection looks again. One looks at a time, on a thread of its own, which no runtime waits for:
+//! whoever connects meanwhile comes by what was read before, and a file system that hangs costs one connection a minute its try.
 //!
 //! TLS 1.3 and nothing older. Only the CA that is given is believed, and none that the machine has: a cluster has its own.
 
@@ -21,12 +21,18 @@ mod words;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustls::{ClientConfig, RootCertStore, version};
+use tokio::sync::oneshot;
 
 use files::{Stamps, certificates, private_key};
 pub(crate) use stream::{Stream, secure};
 pub(crate) use words::cause;
+
+/// A look that has not come back for so long is given up: what it hangs on may be another file system by now.
+const LOOK_LOST: Duration = Duration::from_secs(60);
 
 /// Where a program's certificates are, as PEM.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +57,8 @@ pub struct OwnFiles {
 pub struct Tls {
     files: Arc<TlsFiles>,
     read: Arc<Mutex<Read>>,
+    /// Since when somebody looks at the files.
+    looked_at: Arc<Mutex<Option<Instant>>>,
 }
 
 /// What the files held when they were read last.
@@ -59,12 +67,13 @@ struct Read {
     stamps: Stamps,
     /// Why what is there now cannot be used, as the log says.
     complaint: Option<TlsError>,
-    /// Somebody looks at the files.
-    is_looked_at: bool,
 }
 
 /// One look at the files. Dropped, also where it never came about, the next may begin.
-struct Look(Tls);
+struct Look {
+    tls: Tls,
+    since: Instant,
+}
 
 /// Why certificates cannot be used: which file, what is wrong, what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,40 +89,55 @@ impl Tls {
     /// What is wrong with one of them.
     pub fn load(files: TlsFiles) -> Result<Tls, TlsError> {
         let read = Read::of(&files)?;
-        Ok(Tls { files: Arc::new(files), read: Arc::new(Mutex::new(read)) })
+        Ok(Tls { files: Arc::new(files), read: Arc::new(Mutex::new(read)), looked_at: Arc::default() })
     }
 
     /// What the files hold now; where that cannot be used, or somebody looks at them already, what they held when they were read last.
     pub(crate) async fn config(&self) -> Arc<ClientConfig> {
         if let Some(look) = self.begin_look() {
-            // It fails where the runtime ends: then nobody connects.
-            let _ = tokio::task::spawn_blocking(move || look.make()).await;
+            let (done, looked) = oneshot::channel::<()>();
+            let thread = thread::Builder::new().name("certificates".to_owned()).spawn(move || {
+                look.make();
+                drop(done);
+            });
+            // Where there is no thread for it, what was read before is used; and where there is, its end is all that it says.
+            drop((thread, looked.await));
         }
         Arc::clone(&self.read().config)
     }
 
     fn begin_look(&self) -> Option<Look> {
-        let is_looked_at = std::mem::replace(&mut self.read().is_looked_at, true);
-        (!is_looked_at).then(|| Look(self.clone()))
+        let (mut looked_at, now) = (lock(&self.looked_at), Instant::now());
+        if looked_at.is_some_and(|since| now.duration_since(since) < LOOK_LOST) {
+            return None;
+        }
+        *looked_at = Some(now);
+        Some(Look { tls: self.clone(), since: now })
     }
 
     fn read(&self) -> MutexGuard<'_, Read> {
-        self.read.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.read)
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Look {
     /// It may take as long as a disk does, and locks nobody out meanwhile.
     fn make(self) {
-        let Tls { files, .. } = &self.0;
+        let Tls { files, .. } = &self.tls;
         let stamps = Stamps::of(files);
-        if self.0.read().stamps == stamps {
+        if self.tls.read().stamps == stamps {
             return;
         }
         let again = Read::of(files);
-        let mut read = self.0.read();
+        let mut read = self.tls.read();
         match again {
-            Ok(again) => *read = Read { is_looked_at: true, ..again },
+            // It was given up, and what a later one has read is newer.
+            _ if *lock(&self.tls.looked_at) != Some(self.since) => {}
+            Ok(again) => *read = again,
             // Told once, and tried again each time: what is wrong may be mended without a change of what is in them.
             Err(error) if read.complaint.as_ref() == Some(&error) => {}
             Err(error) => {
@@ -126,7 +150,8 @@ impl Look {
 
 impl Drop for Look {
     fn drop(&mut self) {
-        self.0.read().is_looked_at = false;
+        let mut looked_at = lock(&self.tls.looked_at);
+        *looked_at = looked_at.filter(|since| *since != self.since);
     }
 }
 
@@ -162,7 +187,7 @@ impl Read {
         };
         // A session is a WebSocket, and that is made of HTTP/1.1.
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Read { config: Arc::new(config), stamps, complaint: None, is_looked_at: false })
+        Ok(Read { config: Arc::new(config), stamps, complaint: None })
     }
 }
 

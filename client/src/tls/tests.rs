@@ -89,10 +89,36 @@ async fn a_file_that_hangs_costs_one_connection_its_try_and_nobody_else_anything
     assert!(Arc::ptr_eq(&first, &tls.config().await), "by what was read before");
     // Nobody else looks: one writer is enough.
     tokio::task::spawn_blocking(move || fs::write(&own.cert, pem)).await.unwrap().unwrap();
-    while tls.read().is_looked_at {
+    while lock(&tls.looked_at).is_some() {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     assert!(!Arc::ptr_eq(&first, &tls.read().config), "what came at last is used");
+}
+
+#[tokio::test]
+async fn a_look_that_never_comes_back_is_given_up_and_what_it_reads_at_last_is_not_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ca, own) = (made(folder.path(), "ca").cert, made(folder.path(), "own"));
+    let tls = Tls::load(TlsFiles { ca, own: Some(own.clone()) }).unwrap();
+    let (pem, pipe) = (fs::read(&own.cert).unwrap(), folder.path().join("pipe"));
+    fs::remove_file(&own.cert).unwrap();
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    fs::hard_link(&pipe, &own.cert).unwrap();
+    let hangs = tokio::time::timeout(Duration::from_millis(100), tls.config()).await;
+    assert!(hangs.is_err());
+    fs::remove_file(&own.cert).unwrap();
+    fs::write(&own.cert, &pem).unwrap();
+    let first = tls.config().await;
+    let lost = Instant::now().checked_sub(LOOK_LOST).unwrap();
+    let hung = lock(&tls.looked_at).replace(lost).unwrap();
+    let second = tls.config().await;
+    assert!(!Arc::ptr_eq(&first, &second), "another has looked");
+    assert_eq!(*lock(&tls.looked_at), None);
+    // The first one comes back, as it will here too, to find itself given up.
+    fs::write(&own.cert, &pem).unwrap();
+    Look { tls: tls.clone(), since: hung }.make();
+    assert!(Arc::ptr_eq(&second, &tls.read().config));
+    tokio::task::spawn_blocking(move || fs::write(pipe, pem)).await.unwrap().unwrap();
 }
 
 #[test]

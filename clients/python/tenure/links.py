@@ -114,7 +114,7 @@ class Links:
             stake = self._at_stake()
             within = CONNECT_SECONDS_MAX if stake is None else min(CONNECT_SECONDS_MAX, max(stake / 6, 0.1))
             try:
-                self._tls = tls.renewed(self._tls)
+                self._tls = await tls.renewed_aside(self._tls, within)
                 self._current = await Link.open(address, self._tls, self._token, within, self._lost, self._going)
             except Exception as error:  # Whatever keeps this link from opening, the next endpoint may do better.
                 self.causes[address] = tls.cause(error)
@@ -139,7 +139,7 @@ class Links:
             if address == left:
                 continue
             try:
-                self._tls = tls.renewed(self._tls)
+                self._tls = await tls.renewed_aside(self._tls, CONNECT_SECONDS_MAX)
                 other = await Link.open(address, self._tls, self._token, CONNECT_SECONDS_MAX, self._lost, self._going)
             except Exception as error:  # The next endpoint may do better.
                 self.causes[address] = tls.cause(error)

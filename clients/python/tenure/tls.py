@@ -1,9 +1,11 @@
 """What members are known by, and what this program is known by: certificates, for endpoints that are reached by TLS, or a token."""
 
+import asyncio
 import ipaddress
 import logging
 import os
 import ssl
+import threading
 
 #: The variables that the `tenure` binary reads too.
 CA, CERT, KEY = "TENURE_CA", "TENURE_CERT", "TENURE_KEY"
@@ -31,6 +33,7 @@ class _OfFiles(ssl.SSLContext):
     """A context of files, which are looked at again: what they are, and by what it is seen that they have changed."""
 
     complaint: str | None = None
+    is_looked_at: bool = False
     files: tuple[str, str | None, str | None]
     stamps: list[tuple[int, int, int] | None]
 
@@ -49,6 +52,32 @@ def renewed(tls: ssl.SSLContext | None) -> ssl.SSLContext | None:
             _log.warning("changed certificates cannot be used, those that were read before are: %s", error)
             tls.complaint = str(error)
         return tls
+
+
+async def renewed_aside(tls: ssl.SSLContext | None, seconds: float) -> ssl.SSLContext | None:
+    """The same on a thread of its own, which no exit waits for: files that hang keep nobody else waiting. While one looks at a context's
+    files, whoever else asks is given the context. TimeoutError where it takes longer."""
+    if not isinstance(tls, _OfFiles) or tls.is_looked_at:
+        return tls
+    loop = asyncio.get_running_loop()
+    found: asyncio.Future[ssl.SSLContext | None] = loop.create_future()
+
+    def look() -> None:
+        try:
+            again = renewed(tls)
+        finally:
+            tls.is_looked_at = False
+        try:
+            loop.call_soon_threadsafe(lambda: found.done() or found.set_result(again))
+        except RuntimeError:  # The loop is closed: nobody waits for it any more.
+            pass
+
+    tls.is_looked_at = True
+    threading.Thread(target=look, name="tenure-certificates", daemon=True).start()
+    try:
+        return await asyncio.wait_for(found, seconds)
+    except asyncio.TimeoutError:
+        raise TimeoutError(f"the files of the certificates have not answered within {seconds:.1f} s") from None
 
 
 def _stamps(files: tuple[str | None, ...]) -> list[tuple[int, int, int] | None]:

@@ -88,6 +88,24 @@ class Secured(unittest.IsolatedAsyncioTestCase):
         who = {line["name"]: line["who"] for line in lines if line.get("verb") == "claim"}
         self.assertEqual(who, {"db/first": "admin", "db/second": "bob"})
 
+    async def test_a_file_that_hangs_costs_one_link_its_try_and_nobody_else_anything(self):
+        own = {end: self.server.path(f"hung.{end}") for end in ("crt", "key")}
+        for end, path in own.items():
+            shutil.copy(self.server.path(f"operator/admin.{end}"), path)
+        tls = tenure.tls.context(ca=self.files["ca"], cert=own["crt"], key=own["key"])
+        with open(own["crt"], encoding="utf-8") as file:
+            pem = file.read()
+        # Whoever opens a pipe to read it waits for one who writes.
+        os.remove(own["crt"])
+        os.mkfifo(own["crt"])
+        with self.assertRaisesRegex(TimeoutError, "have not answered within 0.1 s"):
+            await tenure.tls.renewed_aside(tls, 0.1)
+        self.assertIs(await tenure.tls.renewed_aside(tls, 0.1), tls)
+        # One writes for each that reads: nobody else does.
+        await asyncio.to_thread(lambda: open(own["crt"], "w", encoding="utf-8").write(pem))
+        while tls.is_looked_at:
+            await asyncio.sleep(0.01)
+
     async def test_who_is_not_known_is_told_why(self):
         ca = self.files["ca"]
         await self.refused("HTTP 401", ca=ca)

@@ -135,7 +135,7 @@ impl Reader<'_> {
         }
         let has = |flag| flags & flag != 0;
         let holder = if has(HELD) { Some(self.text(Holder::stored)?) } else { None };
-        let mut lease = Lease::new(space, name.as_str(), holder.as_ref().map_or("", Holder::as_str));
+        let mut lease = Lease::new(space, name.as_str(), holder.as_ref().map(Holder::as_str));
         lease.confirmed = has(CONFIRMED);
         if let Some(holder) = holder {
             lease.hold(holder.as_str(), self.grant()?);

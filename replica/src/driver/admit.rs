@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use lease::{
-    CREDENTIALS_SINCE, Command, Holder, Instance, Outcome, Owner, Refusal, TTL_DEFAULT, Time, Token, Ttl,
+    CREDENTIALS_SINCE, Command, GrantOf, Holder, Instance, Outcome, Refusal, TTL_DEFAULT, Time, Token, Ttl,
 };
 
 use super::role::Role;
@@ -209,8 +209,8 @@ fn check(state: &State, lease_now: Time, in_grace: bool, pending: &mut Pending) 
     let command = &mut pending.request.command;
     // Of an ended grant too: another's end must not be told as one's own.
     if let (Some(named), Some(token)) = (&pending.named, token_of(command))
-        && let Some(owner) = state.table.owner(token)
-        && let Some(whose) = misnamed(named, owner).or_else(|| for_another(state, named, token))
+        && let Some(grant) = state.table.whose(token)
+        && let Some(whose) = misnamed(named, grant).or_else(|| for_another(state, named, token))
     {
         let grant = state.table.get(&named.key).and_then(|lease| lease.grant);
         return Check::NotYours { whose, held: grant.map(|grant| (grant.holder, grant.token)) };
@@ -242,10 +242,10 @@ fn check(state: &State, lease_now: Time, in_grace: bool, pending: &mut Pending) 
 }
 
 /// Whose a grant is, where it is not as the caller names it.
-fn misnamed(named: &Named, owner: Owner<'_>) -> Option<Whose> {
+fn misnamed(named: &Named, grant: GrantOf<'_>) -> Option<Whose> {
     match named.instance {
-        _ if !owner.has(&named.key) => Some(Whose::AnotherLeases),
-        Some(named) if named != owner.instance => Some(Whose::AnotherInstances),
+        _ if !grant.is_of(&named.key) => Some(Whose::AnotherLeases),
+        Some(named) if named != grant.instance => Some(Whose::AnotherInstances),
         _ => None,
     }
 }

@@ -129,10 +129,10 @@ pub(crate) struct SnapshotTrigger {
 }
 
 impl SnapshotTrigger {
-    /// After every so many bytes, the first time earlier: at each member at another place, or all would write theirs at once, and
-    /// nobody be left who serves undisturbed.
+    /// After every so many bytes, the first time earlier, by a part that the member's id gives: or members that started together would
+    /// all write theirs at once, and nobody be left who serves undisturbed. Those that did not are apart or together by chance.
     pub(crate) fn new(written: Arc<AtomicU64>, every_bytes: u64, member: u64) -> SnapshotTrigger {
-        // Neighbours' ids are far apart in the fractions of their multiples of the golden ratio.
+        // Fibonacci hashing: ids beside each other come to lie far apart.
         let fraction = member.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
         let early = ((u128::from(every_bytes) * u128::from(fraction)) >> 32) as u64;
         SnapshotTrigger { written, every_bytes, next_at: every_bytes - early }

@@ -312,14 +312,14 @@ fn what_is_sent_away_is_told_whether_anything_was_sent_on_for_it() {
     rig.ask(1, claim("h1", 1, 1));
     rig.queue.begin(1);
     rig.ask(2, claim("h2", 2, 1));
-    let told = [(1, Answer::Unavailable(behind)), (2, Answer::Unasked(behind))];
+    let told = [(1, Answer::Unavailable(behind)), (2, Answer::NotBegun(behind))];
     assert_eq!(drained(&mut rig), told, "by a member that another leads");
     rig.queue.lead();
     rig.ask(3, claim("h3", 3, 1));
     rig.ask(4, claim("h4", 4, 1));
     assert_eq!(rig.queue.begin(3), Some(&claim("h3", 3, 1)));
     rig.give_up(3);
-    let told = [(3, Answer::Unknown), (4, Answer::Unasked(behind))];
+    let told = [(3, Answer::Unknown), (4, Answer::NotBegun(behind))];
     assert_eq!(drained(&mut rig), told, "and by one that leads");
     // Also where it is asked for again by a member that leads no more: something may have come of what it sent then.
     rig.ask(5, claim("h5", 5, 1));

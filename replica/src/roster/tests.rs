@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::clock::Mono;
 use crate::desks::{Desks, Errand, Registration};
-use crate::handle::Reading;
+use crate::handle::{Reading, Unavailable};
 use crate::queue::Via;
 
 const TERM: u64 = 7;
@@ -247,6 +247,20 @@ fn a_member_that_was_forgotten_registers_anew() {
     rig.settle();
     rig.check();
     assert_eq!(rig.leader.books.len(), 1);
+}
+
+#[test]
+fn an_acquire_that_was_sent_away_before_its_roll_arrived_joins_no_line() {
+    let mut rig = Rig::new();
+    rig.ask();
+    rig.send();
+    assert_eq!(rig.rolls.drain(..).map(|roll| roll.changes.len()).sum::<usize>(), 1, "it was to join");
+    rig.roster.came_back(rig.roster.desk(), None, &mut rig.queue);
+    let sent_away = rig.queue.drain(Unavailable::Behind);
+    assert_eq!(sent_away.len(), 1);
+    rig.settle();
+    rig.check();
+    assert_eq!(rig.leader.next, 0, "the leader never had it on its books");
 }
 
 #[derive(Clone, Debug)]

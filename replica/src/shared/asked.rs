@@ -118,13 +118,13 @@ impl Shared {
         let mut inbox = self.inbox();
         if inbox.stage != Stage::Running {
             drop(inbox);
-            reply(Answer::Unasked(Unavailable::Stopping));
+            reply(Answer::NotBegun(Unavailable::Stopping));
             return WaitId(id);
         }
         let mut state = self.state();
         if state.queue.len() >= lease::ACQUIRES_MAX {
             drop((state, inbox));
-            reply(Answer::Unasked(Unavailable::Overloaded { retry_after: RETRY_AFTER }));
+            reply(Answer::NotBegun(Unavailable::Overloaded { retry_after: RETRY_AFTER }));
             return WaitId(id);
         }
         state.queue.ask(id, claim, None, None, reply);

@@ -16,8 +16,9 @@
 //! `mysql`. *Namespace*: the principal's, or all where it has none. *Cluster*: of a principal that has no namespace. What no line
 //! allows is denied.
 //!
-//! Where a call names no holder, the token of the grant proves whose it is. A unit's call goes on with its name, and the leader refuses
-//! it a grant of another's; an app-admin's does not, for it may revoke, hand on and pin every grant of its namespace anyway.
+//! A call that names no holder is about the grant of a token. A unit's goes on with its name, and the leader refuses it a grant of
+//! another's. Whose grant it is is not looked at for an app-admin, which may revoke and pin every grant of its namespace anyway; but in
+//! its application's leases it names nobody but that one's units, nor as the heir of a revoke, which its own extend would confirm.
 
 use std::fmt;
 
@@ -103,7 +104,7 @@ pub(crate) enum Scope<'a> {
         namespace: &'a str,
         /// Its name.
         name: &'a str,
-        /// Who would hold it, where the call says so.
+        /// Who would hold it, or hold it next, where the call says so.
         holder: Option<&'a str>,
     },
 }
@@ -128,8 +129,15 @@ pub(crate) fn authorize(principal: &Principal, verb: Verb, scope: Scope<'_>) -> 
         }
         Role::Reader => here && is_read(verb),
         Role::AppAdmin => {
-            let manages = is_read(verb) || matches!(verb, Verb::Revoke | Verb::Pin | Verb::Unpin);
-            here && (manages || (is_holders(verb) && owns_of_units(principal, scope)))
+            let manages = matches!(verb, Verb::Revoke | Verb::Pin | Verb::Unpin);
+            let may = match scope {
+                Scope::Lease { name, holder, .. } if is_under(&principal.name, name) => {
+                    let is_its_units = holder.is_none_or(|holder| is_unit_of(&principal.name, holder));
+                    is_its_units && (manages || is_holders(verb))
+                }
+                _ => manages,
+            };
+            here && (is_read(verb) || may)
         }
         Role::Auditor => {
             here && (is_read(verb) || matches!(verb, Verb::Members | Verb::Namespaces | Verb::Tokens))
@@ -177,13 +185,6 @@ fn owns(principal: &Principal, scope: Scope<'_>) -> bool {
         return false;
     };
     is_under(own, name) && holder.is_none_or(|holder| holder == &*principal.name)
-}
-
-/// Whether the scope is a lease of the application that the principal is named after, and nobody but a unit of that one is named as
-/// its holder.
-fn owns_of_units(principal: &Principal, scope: Scope<'_>) -> bool {
-    let Scope::Lease { name, holder, .. } = scope else { return false };
-    is_under(&principal.name, name) && holder.is_none_or(|holder| is_unit_of(&principal.name, holder))
 }
 
 /// Whether a lease is `own`, or one of those under it.
@@ -318,7 +319,8 @@ mod tests {
         match (role, column(verb)) {
             (Role::Unit, Holders | SeesOne) => own,
             (Role::AppAdmin, Holders) => its_units,
-            (Role::Operator, Holders | Manages) | (Role::AppAdmin, Manages) => inside,
+            (Role::AppAdmin, Manages) => inside && (!mysqls || its_units),
+            (Role::Operator, Holders | Manages) => inside,
             (Role::Reader | Role::AppAdmin | Role::Auditor | Role::Operator, SeesOne | SeesMany) => inside,
             (Role::Auditor, SeesCluster) | (Role::Operator, SeesCluster | ChangesCluster) => whole,
             (Role::Unit, SeesMany | Manages)

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use api::Check;
-use lease::{Command, GrantView, Key, Owner, Refusal, Table, Token};
+use lease::{Command, GrantOf, GrantView, Key, Refusal, Table, Token};
 
 use super::{Asked, Done, NEWEST, Service, Unfit, Verb, parse};
 use crate::identity::{self, Caller, Scope, authorize};
@@ -27,8 +27,8 @@ impl Service {
     }
 }
 
-fn may_see(caller: &Caller, owner: Owner<'_>) -> bool {
-    let scope = Scope::Lease { namespace: owner.namespace.as_str(), name: owner.name, holder: None };
+fn may_see(caller: &Caller, grant: GrantOf<'_>) -> bool {
+    let scope = Scope::Lease { namespace: grant.namespace.as_str(), name: grant.name, holder: None };
     authorize(&caller.principal, identity::Verb::Check, scope).is_ok()
 }
 
@@ -37,11 +37,11 @@ fn checked(
     table: &Table,
     key: &Key,
     token: Token,
-    may_see: impl Fn(Owner<'_>) -> bool,
+    may_see: impl Fn(GrantOf<'_>) -> bool,
 ) -> Result<GrantView, Unfit> {
-    let is_hidden = match table.owner(token) {
-        Some(owner) if !owner.has(key) && may_see(owner) => return Err(Unfit::AnotherLeases(token)),
-        Some(owner) => !owner.has(key),
+    let is_hidden = match table.whose(token) {
+        Some(grant) if !grant.is_of(key) && may_see(grant) => return Err(Unfit::AnotherLeases(token)),
+        Some(grant) => !grant.is_of(key),
         None => false,
     };
     let grant = table.get(key).and_then(|lease| lease.grant);

@@ -28,7 +28,7 @@ pub(super) fn asked(call: &Call) -> Option<(Verb, Scope<'_>)> {
         Call::Transfer(it) => {
             (Verb::Transfer, lease(&it.namespace, &it.name, it.force.then_some(it.to.as_str())))
         }
-        Call::Revoke(it) => (Verb::Revoke, lease(&it.namespace, &it.name, None)),
+        Call::Revoke(it) => (Verb::Revoke, lease(&it.namespace, &it.name, it.heir.as_deref())),
         Call::Pin(it) => (Verb::Pin, lease(&it.namespace, &it.name, None)),
         Call::Unpin(it) => (Verb::Unpin, lease(&it.namespace, &it.name, None)),
         Call::Wait(it) => (Verb::Wait, lease(&it.namespace, &it.name, None)),
@@ -256,7 +256,7 @@ fn came(done: &Done) -> (Came, Option<Token>) {
         Answer::Decided { outcome: Outcome::Ending { token, .. }, .. } => ("ending", Some(*token)),
         Answer::Decided { outcome: Outcome::Done | Outcome::Set { .. }, .. } => ("done", None),
         Answer::Unknown => ("unknown", None),
-        Answer::Unavailable(_) | Answer::Unasked(_) => return (Came::Refused("unavailable"), None),
+        Answer::Unavailable(_) | Answer::NotBegun(_) => return (Came::Refused("unavailable"), None),
         _ => return (Came::Refused("refused"), None),
     };
     (Came::Done(outcome), token)

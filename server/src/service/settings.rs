@@ -97,7 +97,7 @@ impl Changing {
             Answer::Decided { outcome: Outcome::Refused(Refusal::Settings(why)), .. } => {
                 (self.sink)(Done::refused(Problem::new(Code::BadRequest, why)));
             }
-            Answer::Unavailable(why) | Answer::Unasked(why) => (self.sink)(Done::Unavailable(why)),
+            Answer::Unavailable(why) | Answer::NotBegun(why) => (self.sink)(Done::Unavailable(why)),
             Answer::Decided { .. } => (self.sink)(Done::refused(Problem::new(
                 Code::Version,
                 "the settings are changed by others all the time: try again",

@@ -102,7 +102,7 @@ fn step(asked: Asked, answer: Answer, chance: &mut dyn FnMut() -> u32) -> Reply 
         // Worded by the service, which sees the lease, unless that is gone.
         Answer::NotItsTurn { .. } => Reply::Error(stopping(chance())),
         Answer::Replaced { at } => at_revision(replaced(&asked), at),
-        Answer::Unavailable(why) | Answer::Unasked(why) => Reply::Error(unavailable(why, chance())),
+        Answer::Unavailable(why) | Answer::NotBegun(why) => Reply::Error(unavailable(why, chance())),
         Answer::Unknown => Reply::Error(unknown()),
     }
 }

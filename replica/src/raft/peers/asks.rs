@@ -358,8 +358,8 @@ fn put_answer(answer: &Answer, to: &mut Vec<u8>) {
         Answer::Queued { at } => put_reading(3, at, to),
         Answer::NotWaiting { at } => put_reading(4, at, to),
         Answer::Replaced { at } => put_reading(5, at, to),
-        // No other member hears of what was not sent on.
-        Answer::Unavailable(why) | Answer::Unasked(why) => {
+        // It is of this member alone that an acquire was not begun here: others are told the rest of it.
+        Answer::Unavailable(why) | Answer::NotBegun(why) => {
             to.push(6);
             let (why, retry_after) = match why {
                 Unavailable::Overloaded { retry_after } => (0, *retry_after),

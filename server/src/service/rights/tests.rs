@@ -224,7 +224,7 @@ fn an_acquire_that_is_sent_away_may_have_its_claim_on_its_way_and_has_its_line_h
     for why in [Unavailable::Behind, Unavailable::Unanswered, Unavailable::Stopping] {
         lines_of(Answer::Unavailable(why), 300);
         // Nothing was sent on for it.
-        lines_of(Answer::Unasked(why), 300);
+        lines_of(Answer::NotBegun(why), 300);
     }
     let written = bench.written();
     let acquires = written.iter().filter(|[verb, name, _]| verb == "claim" && name == "mysql").count();
