@@ -48,7 +48,7 @@ pub struct Extend {
     #[serde(with = "decimal")]
     #[schema(value_type = String, example = "41")]
     pub token: u64,
-    /// The instance that claimed it. Without it, the act is an operator's.
+    /// The instance that claimed it. Without it, the act is an operator's or an app-admin's.
     #[serde(default, with = "decimal::option", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub instance: Option<u64>,
@@ -73,7 +73,7 @@ pub struct Release {
     #[serde(with = "decimal")]
     #[schema(value_type = String, example = "41")]
     pub token: u64,
-    /// The instance that claimed it. Without it, the act is an operator's.
+    /// The instance that claimed it. Without it, the act is an operator's or an app-admin's.
     #[serde(default, with = "decimal::option", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub instance: Option<u64>,

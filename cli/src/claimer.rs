@@ -21,6 +21,7 @@ use crate::output::{json_line, say, write_out};
 use crate::parse::{self, Endpoints};
 use crate::signals::{Held, end_of};
 use crate::trust::Trust;
+use crate::usage::is_given;
 
 /// Measure: holders that compete for leases, one connection each, and a verdict at the end.
 ///
@@ -68,7 +69,7 @@ pub(crate) struct Claimer {
     #[command(flatten)]
     trust: Trust,
     /// The servers' hosts, with commas between; all listen on --port.
-    #[arg(long, visible_alias = "host", value_name = "HOSTS", conflicts_with = "endpoints", value_parser = parse::prefix())]
+    #[arg(long, visible_alias = "host", value_name = "HOSTS", value_parser = parse::prefix())]
     hosts: Option<String>,
     /// The port of --hosts [default: 7400, and with --target juju 17070].
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
@@ -93,13 +94,13 @@ pub(crate) struct Claimer {
     #[arg(long, value_name = "P")]
     processes: Option<usize>,
     /// Start a node of our own, in a temporary folder, and measure it.
-    #[arg(long, conflicts_with_all = ["endpoints", "hosts"])]
+    #[arg(long, conflicts_with = "hosts")]
     embedded: bool,
     /// Write the figures as JSON to FILE; "-" is stdout, and the lines then go to stderr.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Be a process of another claimer's run.
-    #[arg(long, hide = true, exclusive = true)]
+    /// Be a process of another claimer's run: all that it is told is on its stdin, and nothing that its shell has set counts.
+    #[arg(long, hide = true)]
     child: bool,
 }
 
@@ -123,6 +124,7 @@ pub(crate) fn run(args: &Claimer) -> Result<Exit, Failure> {
     if args.child {
         return claimer::child().map(|()| Exit::Done).map_err(Failure::unavailable);
     }
+    args.check_place()?;
     let json_on_stdout = args.json.as_deref().is_some_and(|path| path.as_os_str() == "-");
     // Opened before the run: two minutes of measuring must not end at a folder that is missing.
     let json_file = match &args.json {
@@ -152,6 +154,25 @@ pub(crate) fn run(args: &Claimer) -> Result<Exit, Failure> {
     write_json(&report, json_file, json_on_stdout)
         .map_err(|error| Failure::unavailable(format!("the figures cannot be written: {error}")))?;
     Ok(if report.verdict.is_clean() { Exit::Done } else { Exit::Refused })
+}
+
+impl Claimer {
+    /// A node of our own, hosts, and endpoints: which is meant? TENURE_ENDPOINTS is only a default, and gives way.
+    fn check_place(&self) -> Result<(), Failure> {
+        let places = [(self.embedded, "--embedded"), (self.hosts.is_some(), "--hosts")];
+        match places.into_iter().find(|(is_named, _)| *is_named) {
+            Some((_, flag)) if is_given("--endpoints") => {
+                Err(Failure::usage(format!("{flag} cannot be used with --endpoints; give one of them")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The endpoints, where nothing else says where the servers are.
+    fn named(&self) -> Option<&[Endpoint]> {
+        let Endpoints(endpoints) = self.endpoints.as_ref()?;
+        (!self.embedded && self.hosts.is_none()).then_some(endpoints)
+    }
 }
 
 fn workload(args: &Claimer) -> Result<Workload, Failure> {
@@ -197,8 +218,8 @@ fn trust(args: &Claimer, endpoints: &[Endpoint]) -> Result<Option<workload::Trus
 }
 
 fn endpoints(args: &Claimer) -> Result<Vec<Endpoint>, Failure> {
-    match (&args.endpoints, &args.hosts) {
-        (Some(Endpoints(endpoints)), _) => Ok(endpoints.clone()),
+    match (args.named(), &args.hosts) {
+        (Some(endpoints), _) => Ok(endpoints.to_vec()),
         (None, None) => parse_hosts(ENDPOINTS_DEFAULT),
         (None, Some(hosts)) => parse_hosts(&at_port(hosts, "", args.port.unwrap_or(api::PORT_DEFAULT))),
     }

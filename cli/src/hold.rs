@@ -37,7 +37,7 @@ pub(crate) struct Extend {
     /// The new ttl [default: the grant's present one].
     #[arg(long, allow_hyphen_values = true, value_parser = parse::ttl())]
     ttl: Option<Duration>,
-    /// The instance that claimed it, from 1; without it, the act is an operator's.
+    /// The instance that claimed it, from 1; without it, the act is an operator's or an app-admin's.
     #[arg(long, allow_negative_numbers = true, value_parser = parse::instance())]
     instance: Option<u64>,
     #[command(flatten)]
@@ -55,7 +55,7 @@ pub(crate) struct Release {
     /// The grant's token, as claim printed it.
     #[arg(long, allow_hyphen_values = true, value_parser = parse::token())]
     token: u64,
-    /// The instance that claimed it, from 1; without it, the act is an operator's.
+    /// The instance that claimed it, from 1; without it, the act is an operator's or an app-admin's.
     #[arg(long, allow_negative_numbers = true, value_parser = parse::instance())]
     instance: Option<u64>,
     #[command(flatten)]

@@ -33,8 +33,8 @@ enum Verb {
     /// Make a token, and print it: once, for it is kept nowhere else.
     ///
     /// A unit claims, keeps and waits for its own leases, under its own name alone: mysql/0 may claim mysql, and mysql/backup. An
-    /// app-admin pins and revokes in its namespace, and one that is named mysql claims these for mysql/0 and mysql's other units. A
-    /// reader sees its namespace, an operator does everything, and an auditor sees everything.
+    /// app-admin sees, pins and revokes everything in its namespace, and one named mysql claims mysql and what is under it for mysql/0
+    /// and every other unit of mysql's. A reader sees its namespace, an operator does everything, and an auditor sees everything.
     Create {
         /// Who comes with it; a unit's is the holder that it may be, an app-admin's the application whose units it may act for.
         principal: String,

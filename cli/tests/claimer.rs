@@ -87,6 +87,45 @@ fn a_fleet_on_an_embedded_node_is_clean() {
     }
 }
 
+/// What a shell may have set for other servers.
+const OTHERS: [(&str, &str); 3] = [
+    ("TENURE_ENDPOINTS", "https://others.invalid:1"),
+    ("TENURE_CA", "/no/such/ca.crt"),
+    ("TENURE_TOKEN_FILE", "/no/such/token"),
+];
+
+/// Runs to its end, in a shell that has set so many of them.
+fn beside_others(set: usize, args: &[&str]) -> (Option<i32>, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_tenure"))
+        .args(["claimer", "a/0", "a/1", "--sleep", "0s", "--duration", "3s"])
+        .args(args)
+        .envs(OTHERS.into_iter().take(set))
+        .stdin(Stdio::null())
+        .output()
+        .expect("the binary runs");
+    (output.status.code(), String::from_utf8(output.stderr).expect("messages are UTF-8"))
+}
+
+#[test]
+fn what_the_shell_has_set_for_other_servers_gives_way_to_what_is_typed() {
+    let model = "8e6e52a5-6aca-4bd4-8e1f-3b0c6e9a7a11";
+    for wire in [&["--target", "tenure"][..], &["--target", "juju", "--uuid", model]] {
+        let (code, said) = beside_others(OTHERS.len(), &[&["--embedded", "--processes", "2"], wire].concat());
+        assert!(code == Some(0) && said.contains("verdict   clean"), "{said}");
+    }
+    let (code, said) = beside_others(1, &["--hosts", "127.0.0.1", "--port", "1"]);
+    assert_eq!(code, Some(3), "{said}");
+    assert!(
+        said.contains("no endpoint could be reached: 127.0.0.1:1 (") && !said.contains("others"),
+        "{said}"
+    );
+    for place in [&["--embedded"][..], &["--hosts", "127.0.0.1"]] {
+        let (code, said) = beside_others(0, &[place, &["--endpoints", "127.0.0.1:1"]].concat());
+        assert_eq!(code, Some(2), "{said}");
+        assert!(said.contains(&format!("{} cannot be used with --endpoints", place[0])), "{said}");
+    }
+}
+
 #[test]
 fn a_reader_that_has_seen_enough_ends_the_run_quietly() {
     let mut claimer = Command::new(env!("CARGO_BIN_EXE_tenure"))

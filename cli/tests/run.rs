@@ -270,7 +270,7 @@ fn a_lease_revoked_at_once_ends_its_command_at_once() {
 }
 
 #[test]
-fn a_lease_that_an_operator_released_says_so() {
+fn a_lease_that_another_released_says_so() {
     let node = Node::start();
     let run = Running::start(&node, &[], &sh("sleep 1000"));
     let token = || {
@@ -281,7 +281,11 @@ fn a_lease_that_an_operator_released_says_so() {
     node.done(&["release", "job", "--token", &token().expect("it is held")]);
     let ended = run.end();
     assert_eq!(ended.code, Some(1), "{}", ended.said);
-    assert!(ended.said.contains("error[lost]: \"job\" is lost: released by an operator; "), "{}", ended.said);
+    assert!(
+        ended.said.contains("error[lost]: \"job\" is lost: released by another's hand; "),
+        "{}",
+        ended.said
+    );
 }
 
 #[test]

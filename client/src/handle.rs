@@ -124,7 +124,7 @@ impl Session {
     }
 
     /// Makes any call but a watch. A claim or acquire without an instance gets this session's, and its grant is then believed as any other;
-    /// an extend or release without one is an operator's. An acquire waits no longer than `deadline`.
+    /// an extend or release without one is an operator's or an app-admin's. An acquire waits no longer than `deadline`.
     ///
     /// # Errors
     /// Refused, unavailable or unknown, as the outcomes of the other calls.

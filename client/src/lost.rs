@@ -67,7 +67,7 @@ impl fmt::Display for LostWhy {
             (LostWhy::Ended(_), Some(api::End { why, reason: Some(reason), .. })) => {
                 write!(f, "{why}: {reason}")
             }
-            // This session's own would be [`LostWhy::Released`]: it was an operator's, or another program's under this instance.
+            // This session's own would be [`LostWhy::Released`]: it was an operator's or an app-admin's, or another program's under this instance.
             (LostWhy::Ended(_), Some(api::End { why, .. })) if why == "released" || why == "transferred" => {
                 write!(f, "{why}, not by this session")
             }

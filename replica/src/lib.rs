@@ -121,7 +121,8 @@ pub struct Options {
     pub segment_bytes: Option<u64>,
     /// Which events are kept for watches.
     pub window: Window,
-    /// Bytes of log after which a snapshot is made, and what it covers may go.
+    /// Bytes of log after which a snapshot is made, and what it covers may go; the first after a start comes earlier, at each member at
+    /// another place.
     pub snapshot_log_bytes: u64,
     /// Commands of a kind that may wait for their turn, at most [`lease::QUEUE_MAX`].
     pub commands: usize,

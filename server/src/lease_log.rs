@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Only the leader writes, and of each grant the one whose batch it was, so that the logs of all members together have it once. It is
-//! read from the replica's ledger by a thread of its own, which nobody waits for; where it cannot keep up, or cannot write, a line says how
+//! read from the replica's ledger by a thread of its own, which no call waits for; where it cannot keep up, or cannot write, a line says how
 //! many are missing. What a leader had not written when it was killed is in no log.
 //!
 //! * A claim is whatever began a grant: a claim, a turn in line, a transfer, an heir. Extends have no line, in Juju neither.
@@ -122,7 +122,7 @@ impl Drop for LeaseLog {
         let unwritten = self.end(STOP_WITHIN);
         if unwritten > 0 {
             let path = self.path.display();
-            tracing::error!(%path, unwritten, "the lease log's file hangs: the stop waits for it no longer, and so many lines may never be written");
+            tracing::error!(%path, unwritten, "the lease log's file hangs: the stop waits for it no longer, and {unwritten} lines may never be written");
         }
     }
 }

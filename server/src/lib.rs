@@ -10,7 +10,9 @@
 //! The rooms: `run` opens and closes everything; `config` and `data` check what they are given before anything is touched;
 //! `doors` hear clients, `service` is the one path from any door to the replica, `admission` counts who is let in; `peers`
 //! carries what members say to each other; `tls` reads certificates and `init` makes them; `join` has a new member taken in; `restore` makes
-//! a new cluster of a backup; `introspection` says how the member is, as Juju's operators read it, and `lease_log` who was granted what; `clock` and `log` are this machine's. To serve from a program:
+//! a new cluster of a backup; `introspection` says how the member is, as Juju's operators read it, and `lease_log` who was granted what;
+//! `lines` is a file of that log or of the audit log, and `threads` bounds a stop's wait for who writes it; `clock` and `log` are this
+//! machine's. To serve from a program:
 //!
 //! ```no_run
 //! let config = server::Config::load(&server::Flags { dev: true, ..server::Flags::default() })?;

@@ -271,6 +271,8 @@ impl Server {
         self.replica.stop();
         drop(self.lease_log);
         self.runtime.shutdown_timeout(Duration::from_millis(200));
+        // And with them the audit log, which may have more to write.
+        drop(self.doors);
         drop(self.data);
         tracing::info!("stopped");
     }

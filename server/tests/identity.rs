@@ -366,7 +366,7 @@ fn a_unit_keeps_and_ends_its_own_grant_and_not_that_of_another_unit_of_its_appli
 }
 
 #[test]
-fn an_applications_admin_claims_keeps_and_ends_grants_for_its_units_and_for_nobody_else() {
+fn an_applications_admin_claims_for_its_units_alone_and_keeps_and_ends_any_grant_of_its_leases() {
     let guarded = Guarded::start();
     let (_, token) = guarded.token("mysql", "app-admin", &json!({"namespace": "mine"}));
     assert_eq!(guarded.claim(&guarded.admin, "mine", "redis", "redis/0").status, 200);
@@ -391,11 +391,34 @@ fn an_applications_admin_claims_keeps_and_ends_grants_for_its_units_and_for_nobo
             assert_eq!(done.status, 200, "{path}: {done:?}");
         }
     }
-    // Under the name of its own lease, another's token: it is refused, and tells nothing that a list would not.
+    // Whoever holds it.
+    let granted = guarded.claim(&guarded.admin, "mine", "mysql", "somebody");
+    assert_eq!(granted.status, 200, "{granted:?}");
+    let grant = json!({"namespace": "mine", "name": "mysql", "token": granted.json()["token"]});
+    // It names nobody but its units, also as the heir of what it ends.
+    for heir in ["somebody", "redis/0", "mysql"] {
+        let mut revoke = grant.clone();
+        revoke["heir"] = heir.into();
+        let refused = guarded.post(Some(&token), "/v1/revoke", &revoke);
+        assert_eq!((refused.status, refused.problem().1.as_str()), (403, "forbidden"), "{heir}: {refused:?}");
+    }
+    for path in ["/v1/extend", "/v1/release"] {
+        let done = guarded.post(Some(&token), path, &grant);
+        assert_eq!(done.status, 200, "{path}: {done:?}");
+    }
+    // Under the name of its own lease, another's token: it is refused as one that was never given, and tells no more.
     let theirs = guarded.get(Some(&guarded.admin), "/v1/leases/mine/redis").json()["held"]["token"].clone();
     for path in ["/v1/extend", "/v1/release"] {
-        let own = json!({"namespace": "mine", "name": "mysql", "token": theirs});
-        assert_eq!(guarded.post(Some(&token), path, &own).status, 409, "{path}");
+        let told = |other: &str| {
+            let own = json!({"namespace": "mine", "name": "mysql", "token": other});
+            let refused = guarded.post(Some(&token), path, &own);
+            assert_eq!((refused.status, refused.problem().1.as_str()), (409, "lost"), "{path}: {refused:?}");
+            let mut error = refused.json()["error"].take();
+            // A revision is that of the read.
+            error.as_object_mut().unwrap().remove("revision");
+            error.to_string().replace(&format!("token {other} "), "token … ")
+        };
+        assert_eq!(told(theirs.as_str().unwrap()), told("999"), "{path}");
         let named = json!({"namespace": "mine", "name": "redis", "token": theirs});
         assert_eq!(guarded.post(Some(&token), path, &named).status, 403, "{path}");
     }

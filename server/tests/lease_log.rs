@@ -108,13 +108,27 @@ fn a_stop_waits_for_logs_whose_files_hang_and_not_for_ever() {
     });
     (0..100).for_each(|at| drop(claim(&node, &format!("{at}-{}", "x".repeat(100)), 60_000)));
     let server = node.server.take().unwrap();
+    let said = pipes.path().join("said");
+    let logs = tracing_subscriber::fmt().with_ansi(false).with_writer(fs::File::create(&said).unwrap());
     let (began, (told, stopped)) = (Instant::now(), mpsc::channel());
     std::thread::spawn(move || {
-        server.stop();
+        tracing::subscriber::with_default(logs.finish(), || server.stop());
         let _ = told.send(());
     });
     stopped.recv_timeout(Duration::from_secs(60)).expect("it waits for ever");
-    assert!(began.elapsed() >= Duration::from_secs(3), "nothing hangs");
+    // For each of the two.
+    let took = began.elapsed();
+    assert!((Duration::from_secs(6)..Duration::from_secs(20)).contains(&took), "{took:?}");
+    let said = fs::read_to_string(said).unwrap();
+    for (log, file) in [("audit log", "audit.jsonl"), ("lease log", "lease.log")] {
+        let hangs = format!("the {log}'s file hangs");
+        let line = said.lines().find(|line| line.contains(&hangs)).unwrap_or_else(|| panic!("{log}: {said}"));
+        assert!(line.contains(file) && line.contains(" lines may never be written"), "{line}");
+        let unwritten = line.rsplit("unwritten=").next().unwrap();
+        // Those that the pipe had room for are written.
+        assert!((1..=100).contains(&unwritten.parse::<u64>().unwrap()), "{line}");
+    }
+    assert!(said.trim_end().ends_with("stopped"), "{said}");
 }
 
 #[test]

@@ -12,7 +12,6 @@ use client::{Endpoint, Tls, TlsFiles};
 use super::{Claimer, at_port, parse_hosts};
 use crate::exit::Failure;
 use crate::output::say;
-use crate::parse::Endpoints;
 
 /// Where Juju's controllers listen.
 const PORT: u16 = 17_070;
@@ -25,8 +24,9 @@ pub(super) fn reached(args: &Claimer) -> Result<Reached, Failure> {
     check_claim_time(args)?;
     let endpoints = endpoints(args)?;
     let login = login(args, &endpoints)?;
-    let ca = args.trust.ca().filter(|_| endpoints.iter().any(Endpoint::is_tls));
-    if ca.is_none() && !args.embedded && endpoints.iter().any(Endpoint::is_tls) {
+    let is_tls = !args.embedded && endpoints.iter().any(Endpoint::is_tls);
+    let ca = args.trust.ca().filter(|_| is_tls);
+    if ca.is_none() && is_tls {
         say("whoever answers is taken for the server: its certificate is not checked without --ca");
     }
     if let Some(ca) = ca {
@@ -39,8 +39,8 @@ pub(super) fn reached(args: &Claimer) -> Result<Reached, Failure> {
 }
 
 fn endpoints(args: &Claimer) -> Result<Vec<Endpoint>, Failure> {
-    match (&args.endpoints, &args.hosts) {
-        (Some(Endpoints(endpoints)), _) => Ok(endpoints.clone()),
+    match (args.named(), &args.hosts) {
+        (Some(endpoints), _) => Ok(endpoints.to_vec()),
         (None, hosts) => {
             let scheme = if args.no_tls { "" } else { "https://" };
             let hosts = hosts.as_deref().unwrap_or(HOSTS_DEFAULT);
@@ -57,6 +57,8 @@ fn login(args: &Claimer, endpoints: &[Endpoint]) -> Result<Login, Failure> {
         )));
     }
     let password = match args.password.as_str() {
+        // What this shell has set for other servers is not for our own node.
+        "" if args.embedded => String::new(),
         "" => args.trust.secret(endpoints)?.unwrap_or_default(),
         password => password.to_owned(),
     };

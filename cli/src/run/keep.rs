@@ -286,10 +286,10 @@ fn ended(name: &str, why: &Why) -> Failure {
     Failure { exit, code: code.to_owned(), message: format!("{why}; the command was ended"), problem: None }
 }
 
-/// How it was lost. A release that is not our own is an operator's, for nobody else knows our instance.
+/// How it was lost. A release that is not our own is another's, who needs no instance: an operator's or an app-admin's.
 fn how(why: &LostWhy) -> String {
     match why.end().map(|end| end.why.as_str()) {
-        Some("released") => "released by an operator".to_owned(),
+        Some("released") => "released by another's hand".to_owned(),
         _ => why.to_string(),
     }
 }

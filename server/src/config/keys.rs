@@ -59,7 +59,7 @@ keys! {
     "session.stall_after" = Fixed(r#""10s""#): "A session whose client reads nothing for so long, while something is written to it, is closed: a duration. Default 10s.";
     "start.within" = Fixed(r#""5m""#): "How long a start may take to read the log and the snapshot before the process gives up: a duration. A million leases take seconds; a disk that hangs takes for ever. Default 5m.";
     "stop.within" = Fixed(r#""2s""#): "How long an orderly stop delivers answers before it closes what is left: a duration. Default 2s.";
-    "snapshot.log_bytes" = Fixed(r#""64MiB""#): "Bytes of log after which a snapshot is made: a size such as \"64MiB\", 1 MiB to 64 GiB. Default 64MiB.";
+    "snapshot.log_bytes" = Fixed(r#""64MiB""#): "Bytes of log after which a snapshot is made; the first after a start comes earlier, at each member at another place. A size such as \"64MiB\", 1 MiB to 64 GiB. Default 64MiB.";
     "juju.enabled" = Fixed(r#"false"#): "Serve Juju's agents too, over WebSockets at /model/UUID/api, /api and / of the client port, as Juju 2.5 does. true or false, default false.";
     "juju.agent_ratelimit_max" = Fixed(r#"10"#): "Logins of Juju's agents that may come at once; more are told to try again, and users never are. A whole number, 0 for any number. Changes at SIGHUP. Default 10, as Juju has it.";
     "juju.agent_ratelimit_rate" = Fixed(r#""250ms""#): "How often one login more may come, where juju.agent_ratelimit_max bounds them: a duration, 1ms to 1m. Changes at SIGHUP. Default 250ms.";

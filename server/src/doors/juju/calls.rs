@@ -89,10 +89,10 @@ const SINGULAR: &[Method] = &[
 
 /// Each by the name that 2.5 gave it and by that of 2.9.
 const PINS: &[Method] = &[
-    Method { name: "PinMachineApplications", serves: is_machine, changes: PINS_ONE, begin: pin },
-    Method { name: "PinApplicationLeaders", serves: is_machine, changes: PINS_ONE, begin: pin },
-    Method { name: "UnpinMachineApplications", serves: is_machine, changes: UNPINS_ONE, begin: unpin },
-    Method { name: "UnpinApplicationLeaders", serves: is_machine, changes: UNPINS_ONE, begin: unpin },
+    Method { name: "PinMachineApplications", serves: is_machine, changes: PIN, begin: pin },
+    Method { name: "PinApplicationLeaders", serves: is_machine, changes: PIN, begin: pin },
+    Method { name: "UnpinMachineApplications", serves: is_machine, changes: UNPIN, begin: unpin },
+    Method { name: "UnpinApplicationLeaders", serves: is_machine, changes: UNPIN, begin: unpin },
     Method {
         name: "PinnedLeadership",
         serves: |tag| is_machine(tag) || matches!(tag, Tag::User(_)),
@@ -107,8 +107,8 @@ const PINGER: &[Method] = &[
     Method { name: "Stop", serves: |_| true, changes: None, begin: ping },
 ];
 
-const PINS_ONE: Option<(Verb, Space)> = Some((Verb::Pin, Space::Leadership));
-const UNPINS_ONE: Option<(Verb, Space)> = Some((Verb::Unpin, Space::Leadership));
+const PIN: Option<(Verb, Space)> = Some((Verb::Pin, Space::Leadership));
+const UNPIN: Option<(Verb, Space)> = Some((Verb::Unpin, Space::Leadership));
 
 fn is_app_or_unit(tag: &Tag) -> bool {
     matches!(tag, Tag::Application(_) | Tag::Unit(_))
