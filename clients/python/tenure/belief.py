@@ -32,7 +32,7 @@ class Lost:
     end: dict[str, Any] | None = None
 
     def __str__(self) -> str:
-        # With an end it is what the cluster said of another's hand: an operator's, or another program's under this instance.
+        # With an end it is what the cluster said of another's hand: an operator's, an app-admin's, or another program's under this instance.
         others = self.end is not None and self.why in ("released", "transferred")
         why = f"{self.why}, not by this session" if others else self.why
         return f"token {self.token} is lost: {why}" + (f": {self.reason}" if self.reason else "")

@@ -219,7 +219,7 @@ impl Drop for Audit {
         let unwritten = self.end(STOP_WITHIN);
         if unwritten > 0 {
             let path = self.path.display();
-            tracing::error!(%path, unwritten, "the audit log's file hangs: the stop waits for it no longer, and so many lines may never be written");
+            tracing::error!(%path, unwritten, "the audit log's file hangs: the stop waits for it no longer, and {unwritten} lines may never be written");
         }
     }
 }
