@@ -156,9 +156,13 @@ fn what_a_member_cannot_do_is_said_in_jujus_words_and_it_goes_on() {
         assert_eq!(&agent.claim("mysql/0"), expected);
     }
     // Ten in a row change nothing either.
-    for _ in 0..10 {
-        member.fake.answer_next(Answer::Unknown);
-        assert_eq!(agent.claim("mysql/0"), timed_out);
+    for (answer, expected) in
+        [(Answer::Unknown, &timed_out), (Answer::Queued { at: Reading::default() }, &denied)]
+    {
+        for _ in 0..10 {
+            member.fake.answer_next(answer.clone());
+            assert_eq!(&agent.claim("mysql/0"), expected);
+        }
     }
     assert_eq!(agent.claim("mysql/0"), told("", ""));
 }
