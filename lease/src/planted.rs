@@ -92,7 +92,7 @@ bugs! {
     /// The checksum of a record's body is not looked at.
     LogChecksumIgnored = "checksum of the log not looked at" in 400,
     /// That of a snapshot's chunk is not.
-    SnapshotChecksumIgnored = "corrupt snapshot accepted" in 100,
+    SnapshotChecksumIgnored = "corrupt snapshot accepted" in 50,
     /// Damage with synced batches behind it is taken for a torn tail.
     DamageTakenForTorn = "torn tail accepted in the middle" in 20,
     /// The folder is not synced after a snapshot got its name.

@@ -23,7 +23,7 @@ const USAGE: &str =
 
 /// What `--few` looks for is caught within so many chunks of seeds.
 #[cfg(planted)]
-const FEW: u64 = 20;
+const FEW: u64 = 100;
 
 /// What a bug was caught by may tell two whole states.
 #[cfg(planted)]
